@@ -1,0 +1,4 @@
+"""The kernel: settings and wiring, shared vocabulary, contracts and transport.
+
+Every app imports from here; nothing here imports an app.
+"""

@@ -1,0 +1,311 @@
+"""The model artifact: one directory that training writes and every other part reads.
+
+    manifest.json   name, version, framework, signature, labels, metrics, lineage, sha256 of each file
+    model/          the framework's own format
+    engines/        the same model compiled for serving
+    profile/        profile.json: the training data's profile, the drift baseline
+    warmup/         inputs.npz and outputs.npz: real inputs with the trainer's own outputs
+
+It is staged beside its place, verified, then moved there in one step; on object stores the
+manifest is uploaded last. A reader that finds a wrong checksum refuses the artifact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from aiplatform.errors import ArtifactCorruptError, ArtifactError
+from aiplatform.storage import (
+    download_folder,
+    is_remote,
+    local_path,
+    open_filesystem,
+    remove_folder,
+    upload_folder,
+)
+from aiplatform.tensors import Signature
+
+MANIFEST = "manifest.json"
+PROFILE = "profile/profile.json"
+WARMUP_INPUTS = "warmup/inputs.npz"
+WARMUP_OUTPUTS = "warmup/outputs.npz"
+FORMAT_VERSION = 1
+
+Arrays = dict[str, "np.ndarray[Any, Any]"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """One file's checksum and size."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """Where a version comes from; enough to make it again."""
+
+    run_id: str
+    recipe: str
+    parameters: Mapping[str, Any]
+    data_uri: str
+    data_fingerprint: str
+    code_commit: str
+    packages: Mapping[str, str]
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInput:
+    """How an uploaded or drawn image becomes the input tensor."""
+
+    height: int
+    width: int
+    channels: int
+    low: float = 0.0  # the value of black
+    high: float = 255.0  # the value of white
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What an artifact says of itself.
+
+    `framework` is 'tensorflow' or 'torch'; `task` is 'image_classification',
+    'tabular_classification' or 'regression'; `model_format` says how `model/` is to be loaded
+    ('saved_model', 'torch_export', 'torchscript').
+    """
+
+    name: str
+    version: int
+    framework: str
+    model_format: str
+    task: str
+    signature: Signature
+    lineage: Lineage
+    labels: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    image: ImageInput | None = None
+    created_at: str = ""  # ISO 8601, UTC
+    files: Mapping[str, FileEntry] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return canonical JSON: the same manifest gives the same bytes, so the same digest."""
+    plain = msgspec.to_builtins(manifest)
+    return json.dumps(plain, sort_keys=True, indent=1).encode()
+
+
+def decode_manifest(raw: bytes) -> Manifest:
+    """Rebuild a manifest.
+
+    Raises: ArtifactCorruptError if it is not one of this format.
+    """
+    try:
+        return msgspec.json.decode(raw, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise ArtifactCorruptError(f"{MANIFEST} cannot be read: {error}") from error
+
+
+def manifest_digest(raw: bytes) -> str:
+    """Return the artifact's digest: it covers every file through the manifest's checksums."""
+    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+@dataclass
+class StagedArtifact:
+    """A folder to fill; `commit` makes it an artifact, and nothing else does."""
+
+    folder: Path
+    destination: str
+    digest: str = ""
+
+    def write_warmup(self, inputs: Arrays, outputs: Arrays) -> None:
+        """Keep a few real inputs and the trainer's own outputs for them, by tensor name."""
+        (self.folder / "warmup").mkdir(exist_ok=True)
+        _save_arrays(self.folder / WARMUP_INPUTS, inputs)
+        _save_arrays(self.folder / WARMUP_OUTPUTS, outputs)
+
+    def write_profile(self, profile: Mapping[str, Any]) -> None:
+        """Keep the training data's profile (`DataProfile.to_dict()`)."""
+        (self.folder / "profile").mkdir(exist_ok=True)
+        (self.folder / PROFILE).write_text(json.dumps(profile))
+
+    def commit(self, manifest: Manifest) -> str:
+        """Write checksums and manifest, verify, move into place; return the digest.
+
+        Raises: ArtifactError if the store refuses or the place is taken.
+        """
+        try:
+            raw = encode_manifest(replace(manifest, files=_checksums(self.folder)))
+            (self.folder / MANIFEST).write_bytes(raw)
+            _sync_tree(self.folder)
+            verify_artifact(self.folder)
+            self._place()
+        except OSError as error:
+            raise ArtifactError(f"could not write the artifact to {self.destination}: {error}") from error
+        self.digest = manifest_digest(raw)
+        return self.digest
+
+    def _place(self) -> None:
+        if is_remote(self.destination):
+            upload_folder(self.folder, self.destination, last=MANIFEST)
+            return
+        target = local_path(self.destination)
+        if target.exists():
+            raise ArtifactError(f"{self.destination} exists already; a version is immutable")
+        os.rename(self.folder, target)
+        _sync_directory(target.parent)
+
+
+@contextmanager
+def stage_artifact(destination: str, *, scratch: Path | None = None) -> Iterator[StagedArtifact]:
+    """Give a folder to fill, beside `destination` (or below `scratch` for object stores).
+
+    What was not committed is removed on leaving.
+    Raises: ArtifactError if the folder cannot be made.
+    """
+    if is_remote(destination):
+        parent = scratch or Path(tempfile.gettempdir())
+    else:
+        parent = local_path(destination).parent
+    folder = parent / f".staging-{secrets.token_hex(8)}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise ArtifactError(f"could not stage an artifact in {parent}: {error}") from error
+    try:
+        yield StagedArtifact(folder=folder, destination=destination)
+    finally:
+        remove_folder(folder)
+
+
+def read_manifest(uri: str) -> tuple[Manifest, str]:
+    """Return the manifest and the digest of the artifact at a URI, without its files.
+
+    Raises: ArtifactError if there is none; ArtifactCorruptError if it cannot be read.
+    """
+    try:
+        filesystem, root = open_filesystem(uri)
+        raw = filesystem.cat_file(f"{root}/{MANIFEST}")
+    except OSError as error:
+        raise ArtifactError(f"no artifact at {uri}: {error}") from error
+    return decode_manifest(raw), manifest_digest(raw)
+
+
+def fetch_artifact(uri: str, *, cache: Path, digest: str) -> Path:
+    """Return a local, verified folder of the artifact; downloaded once per digest.
+
+    Raises: ArtifactError if it is missing; ArtifactCorruptError if a byte differs.
+    """
+    if not is_remote(uri):
+        folder = local_path(uri)
+        verify_artifact(folder, digest=digest)
+        return folder
+    folder = cache / digest.replace(":", "-")
+    if not folder.exists():
+        staging = cache / f".fetch-{secrets.token_hex(8)}"
+        try:
+            download_folder(uri, staging)
+            verify_artifact(staging, digest=digest)
+            _move_unless_there(staging, folder)
+        finally:
+            remove_folder(staging)
+    verify_artifact(folder, digest=digest)
+    return folder
+
+
+def verify_artifact(folder: Path, *, digest: str | None = None) -> Manifest:
+    """Check every file against the manifest and, if given, the manifest against its digest.
+
+    Raises: ArtifactError if there is no manifest; ArtifactCorruptError naming the first file
+    that is missing, unexpected or different.
+    """
+    try:
+        raw = (folder / MANIFEST).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"no artifact at {folder}: {error}") from error
+    if digest is not None and manifest_digest(raw) != digest:
+        raise ArtifactCorruptError(f"{folder}: the manifest's digest is {manifest_digest(raw)}, not {digest}")
+    manifest = decode_manifest(raw)
+    found = _checksums(folder)
+    for name in sorted({*manifest.files, *found}):
+        if manifest.files.get(name) != found.get(name):
+            state = "missing" if name not in found else "unexpected" if name not in manifest.files else "altered"
+            raise ArtifactCorruptError(f"{folder}: file '{name}' is {state}")
+    return manifest
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Return the named arrays of an .npz file; BYTES tensors come back as object arrays of str.
+
+    Raises: ArtifactCorruptError if it cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError) as error:
+        raise ArtifactCorruptError(f"{path} cannot be read: {error}") from error
+    return {n: a.astype(object) if a.dtype.kind in "SU" else a for n, a in arrays.items()}
+
+
+def read_profile(folder: Path) -> dict[str, Any]:
+    """Return the training data's profile as `DataProfile.from_dict` takes it."""
+    profile: dict[str, Any] = json.loads((folder / PROFILE).read_text())
+    return profile
+
+
+def _save_arrays(path: Path, arrays: Arrays) -> None:
+    plain = {name: a.astype(str) if a.dtype.kind == "O" else a for name, a in arrays.items()}
+    np.savez(path, **plain)  # type: ignore[arg-type]
+
+
+def _checksums(folder: Path) -> dict[str, FileEntry]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    entries = {}
+    for path in files:
+        name = path.relative_to(folder).as_posix()
+        if name != MANIFEST:
+            with path.open("rb") as file:
+                checksum = hashlib.file_digest(file, "sha256").hexdigest()
+            entries[name] = FileEntry(sha256=checksum, size_bytes=path.stat().st_size)
+    return entries
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        else:
+            _sync_directory(path)
+    _sync_directory(folder)
+
+
+def _sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _move_unless_there(source: Path, target: Path) -> None:
+    try:
+        os.rename(source, target)
+    except OSError:
+        if not target.exists():  # another process may have fetched the same digest meanwhile
+            raise

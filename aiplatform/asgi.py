@@ -1,0 +1,57 @@
+"""The application that gunicorn serves: the predict routes first, Django for all the rest.
+
+A prediction passes gateway policy (if this process is a gateway), then the inference app's own
+ASGI application; no Django middleware, no database. Lifespan starts what apps announced.
+"""
+
+from __future__ import annotations
+
+import os
+
+import django
+from django.core.asgi import get_asgi_application
+
+from aiplatform.predict_routes import build_predict_chain, is_predict_path
+from aiplatform.wiring import AsgiApplication, Receive, Scope, Send, wiring
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiplatform.settings")
+
+
+class Application:
+    """Sends each request to the predict chain or to Django, and runs the lifespan."""
+
+    def __init__(self, *, predict: AsgiApplication | None, others: AsgiApplication) -> None:
+        self._predict = predict
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _run_lifespan(receive, send)
+        elif scope["type"] == "http" and self._predict is not None and is_predict_path(scope["path"]):
+            await self._predict(scope, receive, send)
+        else:
+            await self._others(scope, receive, send)
+
+
+async def _run_lifespan(receive: Receive, send: Send) -> None:
+    await receive()  # startup
+    try:
+        for part in wiring.lifespans:
+            await part.start()
+    except Exception as error:  # whatever stops the start must reach the server's log
+        await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
+        raise
+    await send({"type": "lifespan.startup.complete"})
+    await receive()  # shutdown
+    for part in reversed(wiring.lifespans):
+        await part.stop()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def build_application() -> Application:
+    """Return the application for this process's roles."""
+    django.setup(set_prefix=False)
+    return Application(predict=build_predict_chain(), others=get_asgi_application())
+
+
+application = build_application()

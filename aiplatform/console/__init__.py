@@ -1,0 +1,1 @@
+"""The console: the admin's home page, the playground, the API documentation."""

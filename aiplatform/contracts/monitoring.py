@@ -1,0 +1,118 @@
+"""What the others may ask of `monitoring`: record these, here is the truth, how is it doing?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiplatform.http.client import ServiceClient
+
+PREFIX = "/internal/monitoring"
+
+# A column holds one value a row, in the batch's order; None is missing.
+NumberColumn = tuple[float | None, ...]
+TextColumn = tuple[str | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionBatch:
+    """Predictions of one endpoint version by one replica, in columns of equal length.
+
+    A row is one row of one request; all rows of a request share `prediction_ids[i]` and count
+    upwards in `rows[i]`. A request that failed is one row with `http_statuses[i]` >= 400 and
+    None in every feature and output. `batch_id` is unique: a batch that arrives twice counts once.
+    """
+
+    batch_id: str
+    replica: str
+    endpoint: str
+    model: str
+    version: int
+    artifact_uri: str
+    artifact_digest: str
+    prediction_ids: tuple[str, ...]
+    rows: tuple[int, ...]
+    times_s: tuple[float, ...]  # seconds since the epoch, at arrival of the request
+    latencies_ms: tuple[float, ...]
+    http_statuses: tuple[int, ...]
+    numeric_features: Mapping[str, NumberColumn] = field(default_factory=dict)
+    category_features: Mapping[str, TextColumn] = field(default_factory=dict)
+    predicted_labels: TextColumn = ()
+    confidences: NumberColumn = ()
+    predicted_values: NumberColumn = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordPredictions:
+    """Several batches in one call."""
+
+    batches: tuple[PredictionBatch, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestReceipt:
+    """What became of the batches sent."""
+
+    accepted: int
+    duplicates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackItem:
+    """The true label, or the true number, of one row of an earlier prediction."""
+
+    prediction_id: str
+    label: str | None = None
+    value: float | None = None
+    row: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordFeedback:
+    """Feedback in bulk."""
+
+    items: tuple[FeedbackItem, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackReceipt:
+    """How many items joined a prediction, repeat one known, or name an unknown prediction.
+
+    Items for a prediction that has not arrived yet are kept and joined when it does (`pending`).
+    """
+
+    joined: int
+    repeated: int
+    pending: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionReport:
+    """How a version did over a period; `report` is the JSON of the performance report."""
+
+    endpoint: str
+    version: int
+    period_s: int
+    report: Mapping[str, Any]
+
+
+class MonitoringClient:
+    """Tell and ask monitoring. Every method raises a PlatformError."""
+
+    def __init__(self, service: ServiceClient) -> None:
+        self._service = service
+
+    def record_predictions(self, order: RecordPredictions) -> IngestReceipt:
+        """Hand over predictions; safe to repeat."""
+        return self._service.post(f"{PREFIX}/predictions", order, IngestReceipt, is_idempotent=True)
+
+    def record_feedback(self, order: RecordFeedback) -> FeedbackReceipt:
+        """Hand over true labels; safe to repeat."""
+        return self._service.post(f"{PREFIX}/feedback", order, FeedbackReceipt, is_idempotent=True)
+
+    def get_report(self, endpoint: str, version: int, period_s: int) -> VersionReport:
+        """Return latency, throughput, errors, drift, accuracy and coverage over a period."""
+        query = {"endpoint": endpoint, "version": str(version), "period_s": str(period_s)}
+        return self._service.get(f"{PREFIX}/report", VersionReport, query=query)

@@ -1,0 +1,13 @@
+"""What gateway and inference agree on for the predict routes, beside the public protocols.
+
+In one process the gateway puts an `Identity` into `scope["state"]["identity"]`; between two it
+travels as a signed header. Every answer carries PREDICTION_ID_HEADER (a successful one) and
+REQUEST_ID_HEADER. DEADLINE_HEADER is the caller's patience in milliseconds.
+"""
+
+PREDICT_PREFIXES = ("/v1/models/", "/v2/")
+PREDICTION_ID_HEADER = "X-Prediction-Id"
+MODEL_VERSION_HEADER = "X-Model-Version"
+DEADLINE_HEADER = "X-Request-Timeout-Ms"
+IDENTITY_STATE = "identity"
+REQUEST_ID_STATE = "request_id"

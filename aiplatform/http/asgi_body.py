@@ -1,0 +1,82 @@
+"""The few things a raw ASGI application needs: headers, the body, an answer, an error."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+from aiplatform.errors import PayloadTooLargeError, PlatformError
+from aiplatform.http.codec import JSON_TYPE, encode_message
+from aiplatform.wiring import Receive, Scope, Send
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class ClientDisconnectedError(Exception):
+    """The client went away before its request was whole; there is nobody to answer."""
+
+
+def header(scope: Scope, name: str) -> str:
+    """Return a request header, or '' if it is not there."""
+    wanted = name.lower().encode()
+    for key, value in scope["headers"]:
+        if key == wanted:
+            return bytes(value).decode("latin-1")
+    return ""
+
+
+async def read_body(receive: Receive, *, limit_bytes: int | None = None) -> bytes:
+    """Return the whole request body.
+
+    Raises: PayloadTooLargeError beyond `limit_bytes`; ClientDisconnectedError.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise ClientDisconnectedError
+        chunk = event.get("body", b"")
+        size += len(chunk)
+        if limit_bytes is not None and size > limit_bytes:
+            raise PayloadTooLargeError(
+                f"the request body is larger than {limit_bytes} bytes",
+                limit="request body",
+                value=limit_bytes,
+                setting="MAX_BODY_BYTES",
+            )
+        chunks.append(chunk)
+        if not event.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def replay_body(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body already read, then goes on with the real one."""
+    given = False
+
+    async def replay() -> MutableMapping[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+async def send_answer(
+    send: Send, status: int, body: bytes, *, content_type: str = JSON_TYPE, headers: Headers = ()
+) -> None:
+    """Send a whole answer."""
+    fixed = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*fixed, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: PlatformError, *, headers: Headers = ()) -> None:
+    """Send an error as JSON; Retry-After where it says when."""
+    retry_after_s = getattr(error, "retry_after_s", None)
+    extra = list(headers)
+    if retry_after_s is not None:
+        extra.append((b"retry-after", str(max(1, round(retry_after_s))).encode()))
+    await send_answer(send, error.http_status, encode_message(error.payload()), headers=extra)

@@ -1,0 +1,42 @@
+"""The transport for a service that lives in this process: the same request, without a socket."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httpx
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpResponseBase, StreamingHttpResponse
+from django.urls import set_script_prefix
+
+ORIGIN = "http://in-process"
+
+
+class NestedHandler(WSGIHandler):
+    """Django's WSGI handler for a request made while another one is being answered.
+
+    It sends no request_started and request_finished: those would close the database connections
+    of the request that is still running in this thread.
+    """
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        set_script_prefix("/")
+        response = self.get_response(self.request_class(environ))
+        status = f"{response.status_code} {response.reason_phrase}"
+        start_response(status, list(response.items()))
+        return [_read_and_release(response)]
+
+
+def _read_and_release(response: HttpResponseBase) -> bytes:
+    body = b"".join(response) if isinstance(response, StreamingHttpResponse) else bytes(response.content)  # type: ignore[attr-defined]
+    for close in response._resource_closers:  # type: ignore[attr-defined]
+        close()
+    return body
+
+
+@functools.cache
+def in_process_client() -> httpx.Client:
+    """Return the client whose requests go to this process's own Django."""
+    return httpx.Client(transport=httpx.WSGITransport(app=NestedHandler()), base_url=ORIGIN)

@@ -1,0 +1,15 @@
+"""/metrics for Prometheus: django-prometheus' and our own, added up over all processes.
+
+`serve` sets PROMETHEUS_MULTIPROC_DIR before any process counts; without it (tests, runserver)
+the process answers for itself alone. Each app defines its metrics in `<app>/metrics.py`.
+"""
+
+from __future__ import annotations
+
+import django_prometheus.exports
+from django.http import HttpRequest, HttpResponse
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Return the metrics in Prometheus' text format."""
+    return django_prometheus.exports.ExportToDjangoView(request)

@@ -1,0 +1,39 @@
+"""Who stands before the predict protocols in this process.
+
+gateway and inference together: policy, then the engine, in one call.
+gateway alone:                  policy, then over HTTP to INFERENCE_URL.
+inference alone:                signed requests only (they come from a gateway).
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from aiplatform.contracts.predict import PREDICT_PREFIXES
+from aiplatform.errors import InvalidConfigurationError
+from aiplatform.http.asgi_signature import RequireSignature
+from aiplatform.roles import GATEWAY, INFERENCE
+from aiplatform.wiring import AsgiApplication, wiring
+
+
+def is_predict_path(path: str) -> bool:
+    """Say whether a path belongs to the predict protocols."""
+    return path.startswith(PREDICT_PREFIXES) or path == "/v2"
+
+
+def build_predict_chain() -> AsgiApplication | None:
+    """Return what answers the predict protocols here; None if this process does not."""
+    backend = _local_backend()
+    if GATEWAY in settings.ROLES:
+        if wiring.predict_door is None:
+            raise InvalidConfigurationError("the gateway app announced no predict door")
+        return wiring.predict_door(backend)
+    return RequireSignature(backend, secrets=settings.INTERNAL_SECRETS) if backend else None
+
+
+def _local_backend() -> AsgiApplication | None:
+    if INFERENCE not in settings.ROLES or settings.SERVICE_URLS.get(INFERENCE):
+        return None
+    if wiring.predict_application is None:
+        raise InvalidConfigurationError("the inference app announced no predict application")
+    return wiring.predict_application()

@@ -1,0 +1,230 @@
+"""All settings, read top to bottom; the only place that reads the environment.
+
+docs/settings.md lists every variable, written from the reads below.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from aiplatform.environment import Environment
+from aiplatform.logs import logging_config
+from aiplatform.roles import CONSOLE, GATEWAY, TRAINING, apps_for, parse_roles
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Environment(BASE_DIR / ".env")
+
+# --- What this process is -------------------------------------------------------------------------
+env.section("Process")
+ROLES = parse_roles(
+    env.text("AIPLATFORM_ROLES", "all", "all, or some of gateway, training, inference, monitoring, console")
+)
+DEBUG = env.flag("AIPLATFORM_DEBUG", False, "Development mode: error pages, and secrets may be missing")
+DATA_DIR = Path(
+    env.text("DATA_DIR", str(BASE_DIR / "var"), "Folder for the database, runs, spool and caches", shown="var")
+)
+BIND = env.text("BIND", "127.0.0.1:8000", "Address and port that `manage.py serve` listens on")
+WEB_WORKERS = env.integer("WEB_WORKERS", 1, "HTTP worker processes; each loads its own copy of the models")
+GRACEFUL_STOP_S = env.number("GRACEFUL_STOP_S", 8.0, "Seconds that `serve` gives its children after SIGTERM")
+PUBLIC_URL = env.text("PUBLIC_URL", f"http://{BIND}", "Address under which people reach the gateway", shown="http://BIND")
+CONSOLE_URL = env.text("CONSOLE_URL", PUBLIC_URL, "Address under which people reach the console", shown="PUBLIC_URL")
+
+# --- Secrets --------------------------------------------------------------------------------------
+env.section("Secrets")
+_secret_key = env.text("SECRET_KEY", "development-only-key" if DEBUG else "", "Django's secret key", shown="none")
+IS_SECRET_KEY_SET = bool(_secret_key)
+SECRET_KEY = _secret_key or secrets.token_hex(32)  # never a known one: a check refuses to go on without
+INTERNAL_SECRETS = env.items(
+    "INTERNAL_SECRETS",
+    ["development-only-secret"] if DEBUG else [],
+    "Secrets for requests between apps: the first signs, all verify",
+    shown="none",
+)
+
+# --- The other services ---------------------------------------------------------------------------
+env.section("Services")
+SERVICE_URLS = {
+    "training": env.text("TRAINING_URL", "", "Address of the training service; empty: in this process"),
+    "inference": env.text("INFERENCE_URL", "", "Address of the inference service; empty: in this process"),
+    "monitoring": env.text("MONITORING_URL", "", "Address of the monitoring service; empty: in this process"),
+}
+INTERNAL_TIMEOUT_S = env.number("INTERNAL_TIMEOUT_S", 10.0, "Deadline of a call between apps, seconds")
+
+# --- Stores ---------------------------------------------------------------------------------------
+env.section("Stores")
+DATABASE_URL = env.text(
+    "DATABASE_URL", f"sqlite:///{DATA_DIR}/aiplatform.sqlite3", "SQLite or PostgreSQL", shown="sqlite in DATA_DIR"
+)
+REDIS_URL = env.text("REDIS_URL", "", "Redis for the shared cache; empty: memory of each process")
+ARTIFACT_STORE = env.text(
+    "ARTIFACT_STORE", f"file://{DATA_DIR}/artifacts", "Where models are kept: file://, s3:// or gs://", shown="DATA_DIR/artifacts"
+)
+ARTIFACT_CACHE_DIR = DATA_DIR / "artifact-cache"
+
+
+def _databases(url: str) -> dict[str, dict[str, Any]]:
+    database: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=0))
+    if database["ENGINE"].endswith("sqlite3"):
+        database["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",  # a write lock taken late cannot wait, it fails
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    else:
+        database.setdefault("OPTIONS", {})["connect_timeout"] = 5
+        database["CONN_HEALTH_CHECKS"] = True
+    return {"default": database}
+
+
+DATABASES = _databases(DATABASE_URL)
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- HTTP -----------------------------------------------------------------------------------------
+env.section("HTTP")
+ALLOWED_HOSTS = [*env.items("ALLOWED_HOSTS", ["localhost", "127.0.0.1"], "Host names that this process answers to"), "in-process"]
+CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS", [], "Origins whose forms are accepted, behind a TLS proxy")
+SECURE_COOKIES = env.flag("SECURE_COOKIES", False, "Send cookies over HTTPS only")
+MAX_BODY_BYTES = env.integer("MAX_BODY_BYTES", 64 * 1024 * 1024, "Largest request body")
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+
+IS_CONSOLE = CONSOLE in ROLES
+INSTALLED_APPS = [
+    "aiplatform",
+    *(["unfold", "unfold.contrib.filters"] if IS_CONSOLE else []),
+    *(["django.contrib.admin"] if IS_CONSOLE else []),
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_prometheus",
+    *(["django_q"] if {TRAINING, CONSOLE} & ROLES else []),
+    *apps_for(ROLES),
+]
+MIDDLEWARE = [
+    "aiplatform.http.middleware.RequestContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    *(["gateway.middleware.GatewayMiddleware"] if GATEWAY in ROLES else []),
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "aiplatform.urls"
+WSGI_APPLICATION = "aiplatform.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "aiplatform" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True  # the files come from the installed packages; no collectstatic needed
+WHITENOISE_AUTOREFRESH = False
+LOGIN_URL = "/admin/login/"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- REST API -------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "aiplatform.http.authentication.PlatformAuthentication",
+        "aiplatform.http.authentication.ConsoleAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["aiplatform.http.authentication.HasScope"],
+    "DEFAULT_PAGINATION_CLASS": "aiplatform.http.pagination.Pages",
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.OrderingFilter",
+    ],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "aiplatform.http.authentication.handle_exception",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "aiplatform",
+    "DESCRIPTION": "Train, keep, serve, watch and guard models: the control plane.",
+    "VERSION": "1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SCHEMA_PATH_PREFIX": "/api/[a-z]+",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- Logs and metrics -----------------------------------------------------------------------------
+env.section("Logs and metrics")
+LOG_FORMAT = env.text("LOG_FORMAT", "console" if DEBUG else "json", "json (one object a line) or console", shown="json")
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
+LOGGING = logging_config(form=LOG_FORMAT, level=LOG_LEVEL)
+PROMETHEUS_EXPORT_MIGRATIONS = False
+
+# --- Training -------------------------------------------------------------------------------------
+env.section("Training")
+TRAINING_DIR = DATA_DIR / "runs"
+QUEUE_WORKERS = env.integer("QUEUE_WORKERS", 1, "Processes that answer the queue's doorbell")
+Q_CLUSTER = {
+    "name": "aiplatform",
+    "orm": "default",
+    "workers": QUEUE_WORKERS,
+    "timeout": 60,  # a doorbell task starts a process and returns; it never trains
+    "retry": 120,
+    "max_attempts": 1,  # attempts are counted on the run's row, not by the queue
+    "ack_failures": True,
+    "poll": 0.5,
+    "catch_up": False,
+    "label": "Queue",
+}
+
+# --- Inference ------------------------------------------------------------------------------------
+env.section("Inference")
+
+# --- Monitoring -----------------------------------------------------------------------------------
+env.section("Monitoring")
+
+# --- Gateway --------------------------------------------------------------------------------------
+env.section("Gateway")
+
+# --- Console --------------------------------------------------------------------------------------
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "aiplatform",
+    "SITE_HEADER": "aiplatform",
+    "SITE_SYMBOL": "neurology",
+    "SHOW_HISTORY": True,
+    "DASHBOARD_CALLBACK": "aiplatform.console.home.home_context",
+}

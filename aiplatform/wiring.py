@@ -1,0 +1,76 @@
+"""Where apps announce, in `AppConfig.ready()`, what the kernel shall run without importing them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Work that the clock repeats. `run` must bear being run by several clocks at once."""
+
+    name: str
+    interval_s: float
+    run: Callable[[], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lifespan:
+    """What a serving process starts before its first request and stops after its last."""
+
+    name: str
+    start: Callable[[], Awaitable[None]]
+    stop: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """A part of the console's home page: `context` feeds `template`; smaller `order` is higher."""
+
+    name: str
+    order: int
+    template: str
+    context: Callable[[], dict[str, Any]]
+
+
+@dataclass
+class Wiring:
+    """All that was announced in this process.
+
+    `predict_application` answers the predict protocols; it trusts its caller to have checked the
+    identity in `scope["state"]["identity"]`. `predict_door` wraps it with the gateway's policy;
+    given None it forwards to another process.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    lifespans: list[Lifespan] = field(default_factory=list)
+    panels: list[Panel] = field(default_factory=list)
+    predict_application: Callable[[], AsgiApplication] | None = None
+    predict_door: Callable[[AsgiApplication | None], AsgiApplication] | None = None
+    readiness: dict[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)
+
+    def add_job(self, job: Job) -> None:
+        """Have the clock run a job."""
+        self.jobs.append(job)
+
+    def add_lifespan(self, lifespan: Lifespan) -> None:
+        """Start and stop something with each serving process."""
+        self.lifespans.append(lifespan)
+
+    def add_panel(self, panel: Panel) -> None:
+        """Show a panel on the console's home page."""
+        self.panels.append(panel)
+
+    def add_readiness(self, name: str, report: Callable[[], dict[str, Any]]) -> None:
+        """Add to /health/ready: a dict with `is_ready` (bool) and any detail."""
+        self.readiness[name] = report
+
+
+wiring = Wiring()

@@ -1,0 +1,1 @@
+"""HTTP interfaces of this app: the internal contract and the public REST API."""

@@ -1,0 +1,13 @@
+"""Wires the monitoring app into the process."""
+
+from django.apps import AppConfig
+
+
+class MonitoringConfig(AppConfig):
+    """Announce to the kernel what this app runs."""
+
+    name = "monitoring"
+    verbose_name = "Monitoring"
+
+    def ready(self) -> None:
+        """Register checks and wiring."""
