@@ -38,6 +38,7 @@ def logging_config(*, form: str, level: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django.server": {"handlers": ["stderr"], "level": level, "propagate": False},
+            "gunicorn.error": {"handlers": ["stderr"], "level": level, "propagate": False, "qualname": "gunicorn.error"},
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},
         },

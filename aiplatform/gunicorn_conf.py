@@ -1,0 +1,42 @@
+"""How gunicorn runs the platform's workers; `manage.py serve` passes addresses and counts.
+
+No preload: a worker loads its frameworks after the fork, never before.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from prometheus_client import multiprocess
+
+from aiplatform import settings
+
+worker_class = "asgi"
+bind = settings.BIND
+workers = settings.WEB_WORKERS
+preload_app = False
+asgi_lifespan = "on"
+http_parser = "auto"
+timeout = 120  # a worker that says nothing for so long is replaced; loading a model takes seconds
+keepalive = 30
+accesslog = None
+logconfig_dict = settings.LOGGING
+control_socket_disable = True
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  (a heartbeat file; a disk may stall)
+
+# The arbiter kills a worker after `graceful_timeout`. The worker itself waits for open
+# connections for a shorter time, so that it can still hand over what it recorded.
+graceful_timeout = max(1, int(settings.GRACEFUL_STOP_S))
+CONNECTIONS_SHARE = 0.4
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Give idle connections less time at the end than the whole shutdown has."""
+    worker.cfg.set("graceful_timeout", max(1, int(settings.GRACEFUL_STOP_S * CONNECTIONS_SHARE)))
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Take a dead worker's gauges out of /metrics."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        multiprocess.mark_process_dead(worker.pid)

@@ -1,0 +1,24 @@
+"""`manage.py clock`: the periodic work of this process's roles."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from aiplatform.clock import Clock
+from aiplatform.wiring import wiring
+
+
+class Command(BaseCommand):
+    """Run the jobs of this process's roles until SIGTERM."""
+
+    help = "Run the periodic jobs of this process's roles (supervision, alerts, clean-up) until SIGTERM."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run the clock."""
+        clock = Clock(wiring.jobs)
+        signal.signal(signal.SIGTERM, clock.stop)
+        signal.signal(signal.SIGINT, clock.stop)
+        clock.run()
