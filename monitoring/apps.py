@@ -1,5 +1,7 @@
 """Wires the monitoring app into the process."""
 
+from importlib.util import find_spec
+
 from django.apps import AppConfig
 
 
@@ -11,3 +13,7 @@ class MonitoringConfig(AppConfig):
 
     def ready(self) -> None:
         """Register checks and wiring."""
+        if find_spec("monitoring.alerts.wire"):
+            from monitoring.alerts.wire import wire_alerts
+
+            wire_alerts()

@@ -1,0 +1,5 @@
+"""Pages of monitoring in the console."""
+
+from monitoring.admin import alerts, reports
+
+__all__ = ["alerts", "reports"]

@@ -1,0 +1,1 @@
+"""Pages of statistics: performance reports, predictions, feedback."""

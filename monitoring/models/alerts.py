@@ -1,0 +1,1 @@
+"""Tables of alerts: rules, alerts, channels, notifications."""
