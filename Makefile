@@ -1,0 +1,65 @@
+# make demo   sets everything up and shows the whole road, from training to an alert
+# make test   sets everything up and runs all tests (TORCH=0 leaves PyTorch and its tests out)
+# make serve  runs the platform; make help lists the rest
+
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+TORCH ?= 1
+DATA ?= digits
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test lint openapi docs requirements clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup: $(VENV)/.installed .env ## Create the environment and the secrets (.env)
+
+demo: setup ## Train, deploy, predict, drift, alert: DATA=digits, mnist, or a path
+	$(BIN)/python -m deploy.demo --data $(DATA)
+
+serve: setup ## Run the platform in one process tree on http://127.0.0.1:8000
+	$(BIN)/python manage.py serve --migrate
+
+test: $(VENV)/.installed-dev $(if $(filter-out 0,$(TORCH)),$(VENV)/.installed-torch) ## Run all tests
+	@$(if $(filter 0,$(TORCH)),echo "TORCH=0: PyTorch is not installed by this; its tests are left out",:)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not e2e" $(if $(filter 0,$(TORCH)),-m "not e2e and not torch") $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "e2e" $(if $(filter 0,$(TORCH)),-m "e2e and not torch") $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev $(VENV)/.installed-torch ## Style, types, import contracts, missing migrations, documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	AIPLATFORM_DEBUG=1 $(BIN)/python manage.py makemigrations --check --dry-run
+	AIPLATFORM_DEBUG=1 $(BIN)/python manage.py check --fail-level WARNING
+
+docs: $(VENV)/.installed-dev ## Write the generated documents: docs/openapi.yaml and the tables of docs/settings.md
+	AIPLATFORM_DEBUG=1 $(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+	AIPLATFORM_DEBUG=1 $(BIN)/python manage.py document_settings --write docs/settings.md
+
+requirements: $(VENV)/.installed-dev ## Resolve the pinned requirements anew from deploy/requirements/*.in
+	sh deploy/requirements/compile.sh $(BIN)/uv
+
+clean: ## Remove environment, data and caches (not .env)
+	rm -rf $(VENV) var staticfiles test-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(BIN)/python:
+	sh deploy/create_venv.sh $(PYTHON) $(VENV)
+
+$(VENV)/.installed: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-torch: $(VENV)/.installed requirements-torch.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-torch.txt
+	@touch $@
+
+.env: | $(VENV)/.installed
+	$(BIN)/python manage.py init_env
