@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 from aiplatform.console.figure import Frame, colour
 from aiplatform.console.scales import Scale, number_text
-from aiplatform.console.svg import element
+from aiplatform.console.svg import element, words
 
 _VALUES_UP_TO = 16  # bars that carry their value above them
 
@@ -19,7 +19,7 @@ def draw_bars(
     """Return one bar for each known value, beside each other within their category."""
     thickness = min(frame.slot(len(categories)) * 0.8 / len(series), 64)
     has_values = len(categories) * len(series) <= _VALUES_UP_TO
-    drawn = []
+    drawn: list[SafeString] = []
     for place, category in enumerate(categories):
         left = frame.centre(place, len(categories)) - thickness * len(series) / 2
         for index, (name, bars) in enumerate(series.items()):
@@ -27,7 +27,8 @@ def draw_bars(
             if value is not None:
                 spoken = f"{name}, {category}: {number_text(value)}"
                 drawn.append(_bar(left + index * thickness, thickness, y_scale, value, index, spoken))
-                drawn.append(_value(left + (index + 0.5) * thickness, y_scale, value) if has_values else "")
+                if has_values:
+                    drawn.append(_value(left + (index + 0.5) * thickness, y_scale, value))
     return element("g", *drawn)
 
 
@@ -42,4 +43,4 @@ def _bar(x: float, thickness: float, y_scale: Scale, value: float, index: int, s
 
 def _value(x: float, y_scale: Scale, value: float) -> SafeString:
     y = y_scale(value) - 4 if value >= 0 else y_scale(value) + 12
-    return element("text", number_text(value), x=x, y=y, text_anchor="middle", fill="currentColor", font_size=10, class_="chart-halo")
+    return words(number_text(value), x=x, y=y, anchor="middle", font_size=10, class_="chart-halo")

@@ -55,7 +55,7 @@ def line_chart(
         horizontal_grid(frame, y_scale, y_ticks, y_label),
         x_axis(frame, [(x_scale(x), text) for x, text in x_texts], x_label),
         threshold_lines(frame, y_scale, limits),
-        *(_line(points, index, name, x_scale, y_scale, x_is_time) for index, (name, points) in enumerate(lines.items())),
+        *(_line(lines[name], index, name, x_scale, y_scale, x_is_time) for index, name in enumerate(lines)),
     ]
     return figure(title, parts, list(lines), width=width, height=height)
 
@@ -98,7 +98,8 @@ def sparkline(values: Sequence[float | None], *, label: str = "", width: int = 1
     low, high = padded_range(known)
     x_scale = Scale(low=0, high=max(len(values) - 1, 1), start=2, end=width - 2)
     y_scale = Scale(low=low, high=high, start=height - 3, end=3)
-    paths = [_path(run, x_scale, y_scale, colour(0), 1.5) for run in _runs([(float(i), v) for i, v in enumerate(values)])]
+    runs = _runs([(float(index), value) for index, value in enumerate(values)])
+    paths = [_path(run, x_scale, y_scale, colour(0), 1.5) for run in runs]
     return element(
         "svg", element("title", spoken), *paths, class_="chart-sparkline", role="img", aria_label=spoken,
         viewBox=f"0 0 {width} {height}", width=width, height=height,
@@ -122,7 +123,9 @@ def _line(points: _Numbers, index: int, name: str, x_scale: Scale, y_scale: Scal
     return element("g", *paths, *dots, class_="chart-line")
 
 
-def _path(run: list[tuple[float, float]], x_scale: Scale, y_scale: Scale, stroke: str, stroke_width: float) -> SafeString:
+def _path(
+    run: list[tuple[float, float]], x_scale: Scale, y_scale: Scale, stroke: str, stroke_width: float
+) -> SafeString:
     steps = " ".join(f"{'L' if i else 'M'}{x_scale(x):.1f} {y_scale(y):.1f}" for i, (x, y) in enumerate(run))
     attributes: dict[str, Any] = {"fill": "none", "stroke": stroke, "stroke_width": stroke_width}
     return element("path", d=steps, stroke_linejoin="round", stroke_linecap="round", **attributes)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from django.utils.safestring import SafeString
 
 from aiplatform.console.scales import Scale, number_text
-from aiplatform.console.svg import element, join
+from aiplatform.console.svg import element, join, words
 
 # Told apart by people with any colour vision; console.css lightens them in the dark.
 _PALETTE = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#0891b2")
 _ALARM = "var(--chart-threshold, #dc2626)"
+_FAINT = 0.75
 _CHARACTER_PX = 6.2  # of the 11 px font, on average
 
 
@@ -78,10 +79,8 @@ def figure(title: str, parts: Sequence[object], names: Sequence[str], *, width: 
 
 def empty_figure(title: str, *, width: int, height: int) -> SafeString:
     """Return the chart's place with the words 'No data yet'."""
-    words = element(
-        "text", "No data yet", x=width / 2, y=height / 2, text_anchor="middle", fill="currentColor", opacity=0.6, font_size=13
-    )
-    return figure(title, [words], [], width=width, height=height)
+    text = words("No data yet", x=width / 2, y=height / 2, anchor="middle", opacity=0.6, font_size=13)
+    return figure(title, [text], [], width=width, height=height)
 
 
 def shorten(text: str, limit: int = 18) -> str:
@@ -97,13 +96,11 @@ def horizontal_grid(frame: Frame, y_scale: Scale, ticks: Sequence[float], label:
         for tick in ticks
     ]  # fmt: skip
     texts = [
-        element("text", number_text(tick), x=frame.left - 6, y=y_scale(tick) + 4, text_anchor="end", fill="currentColor", opacity=0.75)
-        for tick in ticks
+        words(number_text(tick), x=frame.left - 6, y=y_scale(tick) + 4, anchor="end", opacity=_FAINT) for tick in ticks
     ]
     middle = (frame.top + frame.bottom) / 2
-    name = element(
-        "text", label, x=14, y=middle, transform=f"rotate(-90 14 {middle:.0f})", text_anchor="middle", fill="currentColor", opacity=0.75
-    )
+    turn = f"rotate(-90 14 {middle:.0f})"
+    name = words(label, x=14, y=middle, anchor="middle", opacity=_FAINT, transform=turn)
     return element("g", *lines, *texts, name if label else "")
 
 
@@ -111,36 +108,34 @@ def x_axis(frame: Frame, places: Sequence[tuple[float, str]], label: str) -> Saf
     """Return the texts under the horizontal axis, and its name."""
     every = max(1, -(-len(places) * 20 // max(int(frame.right - frame.left), 1)))  # names need about 20 units each
     texts = [_x_text(frame, x, text) for index, (x, text) in enumerate(places) if index % every == 0]
-    name = element(
-        "text", label, x=(frame.left + frame.right) / 2, y=frame.height - 6, text_anchor="middle", fill="currentColor", opacity=0.75
-    )
+    name = words(label, x=(frame.left + frame.right) / 2, y=frame.height - 6, anchor="middle", opacity=_FAINT)
     return element("g", *texts, name if label else "")
 
 
 def threshold_lines(frame: Frame, y_scale: Scale, thresholds: Mapping[str, float]) -> SafeString:
     """Return a dashed line with its name for each threshold."""
-    parts = []
-    for name, value in thresholds.items():
-        y = y_scale(value)
-        parts.append(element("line", x1=frame.left, x2=frame.right, y1=y, y2=y, stroke=_ALARM, stroke_dasharray="6 4", stroke_width=1.5))
-        above = y - 5 if y - 16 > frame.top else y + 13
-        parts.append(
-            element("text", f"{name} ({number_text(value)})", x=frame.right - 2, y=above, text_anchor="end", fill=_ALARM, class_="chart-halo")
-        )
-    return element("g", *parts)
+    return element("g", *(_threshold(frame, y_scale(value), name, value) for name, value in thresholds.items()))
+
+
+def _threshold(frame: Frame, y: float, name: str, value: float) -> SafeString:
+    line = element(
+        "line", x1=frame.left, x2=frame.right, y1=y, y2=y, stroke=_ALARM, stroke_dasharray="6 4", stroke_width=1.5
+    )
+    text_y = y - 5 if y - 16 > frame.top else y + 13
+    text = f"{name} ({number_text(value)})"
+    return line + words(text, x=frame.right - 2, y=text_y, anchor="end", fill=_ALARM, class_="chart-halo")
 
 
 def _x_text(frame: Frame, x: float, text: str) -> SafeString:
     y = frame.bottom + 16
-    tilt = {"transform": f"rotate(-32 {x:.1f} {y - 4:.1f})", "text_anchor": "end"} if frame.tilt_room else {"text_anchor": "middle"}
-    return element("text", element("title", text), shorten(text), x=x, y=y, fill="currentColor", opacity=0.75, **tilt)
+    turn = f"rotate(-32 {x:.1f} {y - 4:.1f})" if frame.tilt_room else None
+    anchor = "end" if turn else "middle"
+    return words(shorten(text), x=x, y=y, anchor=anchor, opacity=_FAINT, transform=turn)
 
 
 def _legend(names: Sequence[str]) -> SafeString | str:
     if len(names) < 2:
         return ""
-    entries = [
-        element("span", element("span", class_="chart-swatch", style=f"background:{colour(index)}"), name, class_="chart-key")
-        for index, name in enumerate(names)
-    ]
-    return element("div", join(entries), class_="chart-legend")
+    swatches = [element("span", class_="chart-swatch", style=f"background:{colour(i)}") for i in range(len(names))]
+    keys = [element("span", swatch, name, class_="chart-key") for swatch, name in zip(swatches, names, strict=True)]
+    return element("div", join(keys), class_="chart-legend")
