@@ -129,10 +129,20 @@ class Platform:
 
     def run_manage(self, *args: str, check: bool = True, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` as an operator on the training machine would."""
+        return self._manage(self.manage_env, args, check=check, timeout_s=timeout_s)
+
+    def run_manage_gateway(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run `manage.py` as an operator on the gateway's machine would."""
+        server = self.servers.get("gateway") or self.servers["all"]
+        return self._manage(server.env, args, check=True, timeout_s=60)
+
+    def _manage(
+        self, env: dict[str, str], args: tuple[str, ...], *, check: bool, timeout_s: float
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "manage.py", *args],
             cwd=ROOT,
-            env=self.manage_env,
+            env=env,
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -243,7 +253,7 @@ def running_postgres(folder: Path) -> Iterator[str]:
     as_user: list[str] = []
     folder.mkdir(parents=True)
     if os.getuid() == 0:  # the server refuses to run as root
-        as_user = ["runuser", "-u", "postgres", "--"]
+        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         shutil.chown(folder, "postgres", "postgres")
     data = folder / "data"
     subprocess.run(

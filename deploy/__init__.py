@@ -1,0 +1,1 @@
+"""How the platform is shipped: images, manifests, dashboards; and the demo."""

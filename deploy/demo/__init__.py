@@ -1,0 +1,1 @@
+"""The demo: the whole road from training to an alert, told by a client of the platform."""
