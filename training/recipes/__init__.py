@@ -1,0 +1,1 @@
+"""Recipes: how a model is built and learns. Nothing here imports Django."""

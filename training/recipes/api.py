@@ -1,0 +1,102 @@
+"""What a training run and the learning code agree on; neither knows more of the other.
+
+A run hands over a `TrainingOrder` and a `Reporter`; `training.learning.learn` gives back a
+`TrainedModel`, which writes itself into a staged artifact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from aiplatform.artifacts import Arrays, ImageInput, StagedArtifact
+from aiplatform.errors import PlatformError
+from aiplatform.profiles import DataProfile
+from aiplatform.tensors import Signature
+
+CHECKPOINTS_FOLDER = "checkpoints"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOrder:
+    """What to train. `parameters` are raw: text from a command line, or typed values from JSON.
+
+    Checkpoints live in `work_dir/checkpoints` and survive attempts: the same order in the same
+    folder goes on where the last attempt ended.
+    """
+
+    recipe: str
+    parameters: Mapping[str, Any]
+    data_uri: str
+    target: str | None
+    seed: int
+    work_dir: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Return the folder of the checkpoints."""
+        return self.work_dir / CHECKPOINTS_FOLDER
+
+
+class Reporter(Protocol):
+    """Who is told how the training goes, and may ask it to stop."""
+
+    def begin(self, *, epochs: int, steps_per_epoch: int) -> None:
+        """Take note of the size of the whole; called once, also when resuming."""
+
+    def step(self, *, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
+        """Take note of one batch (epoch and step count from 1); must be cheap.
+
+        Raises: StopRequestedError to end the training; a checkpoint is written first.
+        """
+
+    def end_epoch(self, *, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Take note of an epoch: loss, accuracy, val_loss, val_accuracy."""
+
+    def log(self, message: str) -> None:
+        """Take note of a sentence for people."""
+
+
+class StopRequestedError(Exception):
+    """The run was asked to stop; its last complete state is in a checkpoint."""
+
+
+class TrainingFailedError(PlatformError):
+    """The training cannot go on: repeating it would fail in the same way."""
+
+    code: ClassVar[str] = "training_failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A model that has learned, with all that its artifact says of it.
+
+    `metrics` are those of the test rows; `history` holds one mapping per epoch;
+    `evaluation` holds what is not one number (the confusion matrix: rows true, columns predicted).
+    """
+
+    framework: str
+    model_format: str
+    task: str
+    signature: Signature
+    labels: tuple[str, ...]
+    image: ImageInput | None
+    metrics: Mapping[str, float]
+    parameters: Mapping[str, Any]
+    data_fingerprint: str
+    profile: DataProfile
+    warmup_inputs: Arrays
+    warmup_outputs: Arrays
+    save_model: Callable[[Path], None]
+    history: Sequence[Mapping[str, float]] = ()
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+
+    def write_to(self, staged: StagedArtifact) -> None:
+        """Write `model/`, `warmup/` and `profile/`; the caller commits with its manifest."""
+        folder = staged.folder / "model"
+        folder.mkdir(exist_ok=True)
+        self.save_model(folder)
+        staged.write_warmup(self.warmup_inputs, self.warmup_outputs)
+        staged.write_profile(self.profile.to_dict())
