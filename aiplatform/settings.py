@@ -185,6 +185,13 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/[a-z]+",
     "COMPONENT_SPLIT_REQUEST": True,
+    "PREPROCESSING_HOOKS": ["aiplatform.console.openapi.keep_public_paths"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "aiplatform.console.openapi.add_predict_paths",
+    ],
+    # Where the API is, if not where its documentation is.
+    "SERVERS": [{"url": PUBLIC_URL}] if PUBLIC_URL != CONSOLE_URL else [],
 }
 
 # --- Logs and metrics -----------------------------------------------------------------------------
@@ -213,6 +220,13 @@ Q_CLUSTER = {
 
 # --- Inference ------------------------------------------------------------------------------------
 env.section("Inference")
+MAX_BATCH_ROWS = env.integer("MAX_BATCH_ROWS", 64, "Most rows that an engine is given at once")
+MAX_QUEUE_ROWS = env.integer("MAX_QUEUE_ROWS", 4096, "Most rows that wait before one engine; beyond: 503")
+MAX_QUEUE_DELAY_MS = env.number("MAX_QUEUE_DELAY_MS", 0.0, "How long a batch that is not full waits for more rows")
+PREDICT_DEADLINE_S = env.number("PREDICT_DEADLINE_S", 10.0, "Longest wait for a prediction if the caller names none; beyond: 504")
+PREDICT_MAX_DEADLINE_S = env.number("PREDICT_MAX_DEADLINE_S", 120.0, "Longest wait that a caller may ask for")
+ENGINE_THREADS = env.integer("ENGINE_THREADS", 0, "Threads that an engine uses for one batch; 0: the framework decides")
+MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 16_000_000, "Largest uploaded image, in pixels")
 
 # --- Monitoring -----------------------------------------------------------------------------------
 env.section("Monitoring")
@@ -224,7 +238,31 @@ env.section("Gateway")
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "aiplatform",
     "SITE_HEADER": "aiplatform",
-    "SITE_SYMBOL": "neurology",
+    "SITE_SUBHEADER": "train, serve, watch",
+    "SITE_ICON": "aiplatform.console.navigation.icon",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "aiplatform.console.navigation.icon"}],
+    "STYLES": ["aiplatform.console.navigation.stylesheet"],
     "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "aiplatform.console.home.home_context",
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": "aiplatform.console.navigation.sidebar",
+    },
+    "COLORS": {
+        "primary": {
+            "50": "#f0fdfa",
+            "100": "#ccfbf1",
+            "200": "#99f6e4",
+            "300": "#5eead4",
+            "400": "#2dd4bf",
+            "500": "#14b8a6",
+            "600": "#0d9488",
+            "700": "#0f766e",
+            "800": "#115e59",
+            "900": "#134e4a",
+            "950": "#042f2e",
+        }
+    },
 }

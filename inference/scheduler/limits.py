@@ -1,0 +1,18 @@
+"""The bounds of one version's queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchLimits:
+    """How much may wait and how much runs at once; all count rows, not requests.
+
+    `max_queue_delay_ms` is how long a batch that is not full may wait for more rows; 0 runs
+    what there is as soon as the engine is free.
+    """
+
+    max_batch_rows: int = 64
+    max_queue_rows: int = 4096
+    max_queue_delay_ms: float = 0.0

@@ -1,0 +1,258 @@
+"""Predicts: choose a version, read the inputs as its signature wants them, run, record.
+
+Every way in (the wire protocols, calls inside the platform) goes through `PredictService`, so
+that all are queued, counted and recorded alike. `runtime()` holds what one process serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from aiplatform.artifacts import Manifest
+from aiplatform.contracts.inference import Predictions, PredictRows
+from aiplatform.errors import PlatformError
+from inference.engines import Arrays, EngineOptions
+from inference.loaded import LoadedVersion
+from inference.protocols.json_arrays import rows_from_arrays
+from inference.protocols.tensor_rules import check_inputs
+from inference.protocols.tf_rows import arrays_from_instances
+from inference.recording_api import Metrics, NoMetrics, NoRecorder, PredictionEvent, Recorder
+from inference.routing_table import RoutingTable
+from inference.scheduler import BatchLimits
+
+ReadInputs = Callable[[Manifest], Arrays]
+CLIENT_GONE = 499  # the customary status for a request whose client left before the answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingOptions:
+    """What an operator may set."""
+
+    limits: BatchLimits
+    engine: EngineOptions
+    deadline_s: float
+    max_deadline_s: float
+    max_body_bytes: int
+    max_image_pixels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The outputs of one request, all rows, by name in the signature's order."""
+
+    prediction_id: str
+    version: int
+    manifest: Manifest
+    outputs: Arrays
+
+
+class PredictService:
+    """Answers for all endpoints of a routing table, from coroutines and from threads."""
+
+    def __init__(
+        self, *, table: RoutingTable, recorder: Recorder, metrics: Metrics, deadline_s: float = 10.0
+    ) -> None:
+        self.table = table
+        self.recorder = recorder
+        self.metrics = metrics
+        self._deadline_s = deadline_s
+
+    async def predict(
+        self,
+        endpoint: str,
+        *,
+        inputs: Arrays | ReadInputs,
+        version: int | None = None,
+        label: str | None = None,
+        key: str | None = None,
+        deadline_s: float | None = None,
+    ) -> Answer:
+        """Predict. `inputs` may be a function, called once the version is known.
+
+        Raises: NotFoundError, InvalidInputError, QueueFullError, DeadlineExceededError,
+        UnavailableError; PlatformError if the engine fails.
+        """
+        attempt = self._begin(endpoint, version=version, label=label, key=key)
+        try:
+            arrays = attempt.read(inputs)
+            outputs = await attempt.loaded.queue.run(arrays, deadline=self._deadline(attempt, deadline_s))
+            return attempt.succeed(arrays, outputs)
+        except asyncio.CancelledError:
+            attempt.fail(CLIENT_GONE)
+            raise
+        except Exception as error:
+            attempt.fail(getattr(error, "http_status", 500))
+            raise
+        finally:
+            attempt.loaded.release()
+
+    def predict_blocking(
+        self,
+        endpoint: str,
+        *,
+        inputs: Arrays | ReadInputs,
+        version: int | None = None,
+        label: str | None = None,
+        key: str | None = None,
+        deadline_s: float | None = None,
+    ) -> Answer:
+        """Do the same from a thread that may wait, with or without an event loop elsewhere."""
+        attempt = self._begin(endpoint, version=version, label=label, key=key)
+        try:
+            arrays = attempt.read(inputs)
+            outputs = attempt.loaded.queue.run_blocking(arrays, deadline=self._deadline(attempt, deadline_s))
+            return attempt.succeed(arrays, outputs)
+        except Exception as error:
+            attempt.fail(getattr(error, "http_status", 500))
+            raise
+        finally:
+            attempt.loaded.release()
+
+    def predict_rows(self, rows: PredictRows) -> Predictions:
+        """Answer the platform's internal contract; raises as `predict`."""
+
+        def read(manifest: Manifest) -> Arrays:
+            return arrays_from_instances(list(rows.instances), manifest.signature)
+
+        answer = self.predict_blocking(rows.endpoint, inputs=read)
+        return Predictions(
+            prediction_id=answer.prediction_id,
+            endpoint=rows.endpoint,
+            version=answer.version,
+            rows=tuple(rows_from_arrays(answer.outputs)),
+            labels=answer.manifest.labels,
+        )
+
+    def _begin(self, endpoint: str, *, version: int | None, label: str | None, key: str | None) -> _Attempt:
+        time_s, started = time.time(), time.monotonic()
+        try:
+            loaded = self.table.hold(endpoint, version=version, label=label, key=key)
+        except PlatformError as error:
+            if endpoint in self.table.routes:
+                status, latency_s = error.http_status, time.monotonic() - started
+                self.metrics.count_prediction(endpoint=endpoint, version=0, http_status=status, latency_s=latency_s)
+            raise
+        return _Attempt(self, loaded, time_s, started)
+
+    def _deadline(self, attempt: _Attempt, deadline_s: float | None) -> float:
+        return attempt.started + (self._deadline_s if deadline_s is None else deadline_s)
+
+
+class _Attempt:
+    """One request to one held version, until it is recorded."""
+
+    __slots__ = ("_service", "_time_s", "loaded", "started")
+
+    def __init__(self, service: PredictService, loaded: LoadedVersion, time_s: float, started: float) -> None:
+        self._service = service
+        self.loaded = loaded
+        self._time_s = time_s
+        self.started = started
+
+    def read(self, inputs: Arrays | ReadInputs) -> Arrays:
+        arrays = inputs(self.loaded.manifest) if callable(inputs) else inputs
+        check_inputs(self.loaded.manifest.signature, arrays)
+        return arrays
+
+    def succeed(self, inputs: Arrays, outputs: Arrays) -> Answer:
+        prediction_id = self._record(200, inputs, outputs)
+        loaded = self.loaded
+        return Answer(
+            prediction_id=prediction_id, version=loaded.version, manifest=loaded.manifest, outputs=outputs
+        )
+
+    def fail(self, http_status: int) -> None:
+        self._record(http_status, None, None)
+
+    def _record(self, http_status: int, inputs: Arrays | None, outputs: Arrays | None) -> str:
+        latency_s = time.monotonic() - self.started
+        loaded, info = self.loaded, self.loaded.info
+        prediction_id = new_prediction_id(self._time_s)
+        self._service.metrics.count_prediction(
+            endpoint=loaded.endpoint, version=info.version, http_status=http_status, latency_s=latency_s
+        )
+        self._service.recorder.record(
+            PredictionEvent(
+                prediction_id=prediction_id,
+                endpoint=loaded.endpoint,
+                model=info.model,
+                version=info.version,
+                artifact_uri=info.artifact_uri,
+                artifact_digest=info.artifact_digest,
+                time_s=self._time_s,
+                latency_ms=latency_s * 1000,
+                http_status=http_status,
+                inputs=inputs,
+                outputs=outputs,
+                labels=loaded.manifest.labels,
+            )
+        )
+        return prediction_id
+
+
+def new_prediction_id(time_s: float) -> str:
+    """Return 32 hex digits that sort by time: milliseconds, then chance (as a version 7 UUID)."""
+    milliseconds = int(time_s * 1000) & 0xFFFFFFFFFFFF
+    chance = int.from_bytes(os.urandom(10), "big")
+    high, low = chance >> 62 & 0xFFF, chance & (1 << 62) - 1
+    return f"{milliseconds << 80 | 0x7 << 76 | high << 64 | 0x2 << 62 | low:032x}"
+
+
+class ServingRuntime:
+    """What one process serves. The control plane fills the table and gives recorder and metrics."""
+
+    def __init__(self, options: ServingOptions) -> None:
+        self.options = options
+        self.table = RoutingTable()
+        self.service = PredictService(
+            table=self.table, recorder=NoRecorder(), metrics=NoMetrics(), deadline_s=options.deadline_s
+        )
+
+    def connect(self, *, recorder: Recorder, metrics: Metrics) -> None:
+        """Say who keeps and who counts predictions; before the first version is loaded."""
+        self.service.recorder = recorder
+        self.service.metrics = metrics
+
+    async def start(self) -> None:
+        """Nothing waits here: versions are loaded by the control plane's reconcile loop."""
+
+    async def stop(self) -> None:
+        """Take no new requests, let those in the engines finish, and give memory back."""
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Do the same from a thread."""
+        routes = self.table.routes
+        self.table.swap({})
+        loaded = [version for route in routes.values() for version in route.versions.values()]
+        for version in loaded:
+            version.drain(self.options.deadline_s)
+        for version in loaded:
+            version.close()
+
+
+@functools.cache
+def runtime() -> ServingRuntime:
+    """Return this process's runtime, set up from the settings."""
+    limits = BatchLimits(
+        max_batch_rows=settings.MAX_BATCH_ROWS,
+        max_queue_rows=settings.MAX_QUEUE_ROWS,
+        max_queue_delay_ms=settings.MAX_QUEUE_DELAY_MS,
+    )
+    return ServingRuntime(
+        ServingOptions(
+            limits=limits,
+            engine=EngineOptions(threads=settings.ENGINE_THREADS),
+            deadline_s=settings.PREDICT_DEADLINE_S,
+            max_deadline_s=settings.PREDICT_MAX_DEADLINE_S,
+            max_body_bytes=settings.MAX_BODY_BYTES,
+            max_image_pixels=settings.MAX_IMAGE_PIXELS,
+        )
+    )
