@@ -7,17 +7,19 @@ it signs it into the forwarded request. People in the console come with their se
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView, exception_handler
 
 from aiplatform.errors import PermissionDeniedError, PlatformError, error_from_payload
 from aiplatform.http.views import signed_identity
 from aiplatform.identity import Identity, Scope
+
+if TYPE_CHECKING:  # rest_framework.views itself imports this module, through the settings
+    from rest_framework.views import APIView
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,13 @@ class ConsoleAuthentication(SessionAuthentication):
         found = super().authenticate(request)
         if found is None or not found[0].is_staff:
             return None
-        scopes = frozenset({Scope.ADMIN}) if found[0].is_superuser else frozenset({Scope.MONITOR, Scope.PREDICT})
-        return found[0], Identity(username=found[0].get_username(), scopes=scopes)
+        return found[0], console_identity(found[0])
+
+
+def console_identity(user: Any) -> Identity:
+    """Return the identity under which a member of staff acts from the console."""
+    scopes = frozenset({Scope.ADMIN}) if user.is_superuser else frozenset({Scope.MONITOR, Scope.PREDICT})
+    return Identity(username=user.get_username(), scopes=scopes)
 
 
 class HasScope(BasePermission):
@@ -95,6 +102,8 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Any:
         retry_after_s = getattr(error, "retry_after_s", None)
         headers = {"Retry-After": str(max(1, round(retry_after_s)))} if retry_after_s is not None else {}
         return Response(error.payload(), status=error.http_status, headers=headers)
+    from rest_framework.views import exception_handler
+
     response = exception_handler(error, context)
     if response is not None:
         response.data = _plain_error(response.status_code, response.data)
