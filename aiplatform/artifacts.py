@@ -167,7 +167,7 @@ class StagedArtifact:
         target = local_path(self.destination)
         if target.exists():
             raise ArtifactError(f"{self.destination} exists already; a version is immutable")
-        os.rename(self.folder, target)
+        self.folder.rename(target)
         _sync_directory(target.parent)
 
 
@@ -305,7 +305,7 @@ def _sync_directory(folder: Path) -> None:
 
 def _move_unless_there(source: Path, target: Path) -> None:
     try:
-        os.rename(source, target)
+        source.rename(target)
     except OSError:
         if not target.exists():  # another process may have fetched the same digest meanwhile
             raise

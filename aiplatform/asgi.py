@@ -7,6 +7,7 @@ ASGI application; no Django middleware, no database. Lifespan starts what apps a
 from __future__ import annotations
 
 import os
+from typing import cast
 
 import django
 from django.core.asgi import get_asgi_application
@@ -51,7 +52,7 @@ async def _run_lifespan(receive: Receive, send: Send) -> None:
 def build_application() -> Application:
     """Return the application for this process's roles."""
     django.setup(set_prefix=False)
-    return Application(predict=build_predict_chain(), others=get_asgi_application())
+    return Application(predict=build_predict_chain(), others=cast(AsgiApplication, get_asgi_application()))
 
 
 application = build_application()

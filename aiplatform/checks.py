@@ -16,8 +16,13 @@ from aiplatform.storage import REMOTE_SCHEMES
 
 _STORE_PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 # Which services each role calls.
-_CALLS = {"gateway": ("inference", "monitoring", "training"), "training": ("inference",), "inference": ("training", "monitoring"),
-          "monitoring": ("inference", "training"), "console": ("inference", "monitoring", "training")}  # fmt: skip
+_CALLS = {
+    "gateway": ("inference", "monitoring", "training"),
+    "training": ("inference",),
+    "inference": ("monitoring", "training"),
+    "monitoring": ("inference", "training"),
+    "console": ("inference", "monitoring", "training"),
+}
 
 
 @register()
@@ -26,15 +31,25 @@ def check_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     problems: list[CheckMessage] = []
     if not settings.IS_SECRET_KEY_SET:
         problems.append(
-            Error("SECRET_KEY is not set", hint="Set SECRET_KEY, or AIPLATFORM_DEBUG=1 to develop.", id="aiplatform.E001")
+            Error(
+                "SECRET_KEY is not set", hint="Set SECRET_KEY, or AIPLATFORM_DEBUG=1 to develop.", id="aiplatform.E001"
+            )
         )
     if not settings.INTERNAL_SECRETS:
         problems.append(
-            Error("INTERNAL_SECRETS is not set", hint="Set one random secret of 32 characters, the same for all services.", id="aiplatform.E002")
+            Error(
+                "INTERNAL_SECRETS is not set",
+                hint="Set one random secret of 32 characters, the same for all services.",
+                id="aiplatform.E002",
+            )
         )
     elif not settings.DEBUG and any(len(secret) < 32 for secret in settings.INTERNAL_SECRETS):
         problems.append(
-            Error("a secret in INTERNAL_SECRETS is shorter than 32 characters", hint="python -c 'import secrets; print(secrets.token_hex(32))'", id="aiplatform.E003")
+            Error(
+                "a secret in INTERNAL_SECRETS is shorter than 32 characters",
+                hint="python -c 'import secrets; print(secrets.token_hex(32))'",
+                id="aiplatform.E003",
+            )
         )
     return problems
 
@@ -65,7 +80,13 @@ def check_stores(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                       hint=f"pip install {package}", id="aiplatform.E006")]  # fmt: skip
     engine = settings.DATABASES["default"]["ENGINE"]
     if not engine.endswith(("sqlite3", "postgresql")):
-        return [Error(f"DATABASE_URL must be sqlite or postgres, not {engine}", hint="postgres://user@host/name", id="aiplatform.E007")]
+        return [
+            Error(
+                f"DATABASE_URL must be sqlite or postgres, not {engine}",
+                hint="postgres://user@host/name",
+                id="aiplatform.E007",
+            )
+        ]
     return []
 
 
@@ -74,5 +95,11 @@ def check_split(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Warn of a split that shares nothing: SQLite files and local caches are per machine."""
     is_split = len(apps_for(settings.ROLES)) < 4 or any(settings.SERVICE_URLS.values())
     if is_split and settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-        return [Warning("services that are split share a SQLite file", hint="Set DATABASE_URL to PostgreSQL.", id="aiplatform.W001")]
+        return [
+            Warning(
+                "services that are split share a SQLite file",
+                hint="Set DATABASE_URL to PostgreSQL.",
+                id="aiplatform.W001",
+            )
+        ]
     return []

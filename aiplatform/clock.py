@@ -62,7 +62,7 @@ def run_job(job: Job) -> bool:
         try:
             job.run()
             outcome = "ok"
-        except Exception:  # noqa: BLE001  (one job's error must not end the others)
+        except Exception:
             log.exception("job_failed", job=job.name)
     JOB_RUNS.labels(job.name, outcome).inc()
     close_old_connections()

@@ -59,11 +59,7 @@ class Environment:
         """Read a number."""
         return float(self._read(self._env.float, "number", name, default, help, None))
 
-    def _read(
-        self, read: Callable[..., Any], kind: str, name: str, default: Any, help: str, shown: str | None
-    ) -> Any:
+    def _read(self, read: Callable[..., Any], kind: str, name: str, default: Any, help: str, shown: str | None) -> Any:
         text = str(default) if shown is None else shown
-        self.variables.append(
-            Variable(name=name, kind=kind, default=text, help=help, section=self._section)
-        )
+        self.variables.append(Variable(name=name, kind=kind, default=text, help=help, section=self._section))
         return read(name, default)

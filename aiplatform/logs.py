@@ -21,7 +21,7 @@ def logging_config(*, form: str, level: str) -> dict[str, Any]:
         if form == "console"
         else structlog.processors.JSONRenderer(default=str)
     )
-    processors = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    processors: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if form != "console":
         processors.append(structlog.processors.format_exc_info)
     return {
@@ -38,7 +38,12 @@ def logging_config(*, form: str, level: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django.server": {"handlers": ["stderr"], "level": level, "propagate": False},
-            "gunicorn.error": {"handlers": ["stderr"], "level": level, "propagate": False, "qualname": "gunicorn.error"},
+            "gunicorn.error": {
+                "handlers": ["stderr"],
+                "level": level,
+                "propagate": False,
+                "qualname": "gunicorn.error",
+            },
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},
         },

@@ -12,4 +12,5 @@ from django.http import HttpRequest, HttpResponse
 
 def metrics(request: HttpRequest) -> HttpResponse:
     """Return the metrics in Prometheus' text format."""
-    return django_prometheus.exports.ExportToDjangoView(request)
+    answer: HttpResponse = django_prometheus.exports.ExportToDjangoView(request)
+    return answer

@@ -31,9 +31,7 @@ class NumericProfile:
     """The distribution of one number; missing values (NaN) are counted apart."""
 
     missing: int = 0
-    sketch: datasketches.kll_doubles_sketch = field(
-        default_factory=lambda: datasketches.kll_doubles_sketch(KLL_K)
-    )
+    sketch: datasketches.kll_doubles_sketch = field(default_factory=lambda: datasketches.kll_doubles_sketch(KLL_K))
 
     @property
     def count(self) -> int:
@@ -191,12 +189,7 @@ class DataProfile:
 
 
 def _merge_into(group: dict[str, FeatureProfile], name: str, profile: FeatureProfile) -> None:
-    mine = group.get(name)
-    if mine is None:
-        group[name] = feature_profile_from_dict(profile.to_dict())
-    elif isinstance(mine, NumericProfile) and isinstance(profile, NumericProfile):
-        mine.merge(profile)
-    elif isinstance(mine, CategoryProfile) and isinstance(profile, CategoryProfile):
-        mine.merge(profile)
-    else:
+    mine = group.setdefault(name, type(profile)())
+    if type(mine) is not type(profile):
         raise ValueError(f"feature '{name}' is {type(mine).__name__} here and {type(profile).__name__} there")
+    mine.merge(profile)  # type: ignore[arg-type]  # both are of one class, as just checked

@@ -35,9 +35,7 @@ def parse_roles(text: str) -> frozenset[str]:
         return frozenset(ROLES)
     unknown = sorted(names - set(ROLES))
     if unknown or not names:
-        raise InvalidConfigurationError(
-            f"AIPLATFORM_ROLES must be '{ALL}' or some of {', '.join(ROLES)}, not '{text}'"
-        )
+        raise InvalidConfigurationError(f"AIPLATFORM_ROLES must be '{ALL}' or some of {', '.join(ROLES)}, not '{text}'")
     return frozenset(names)
 
 

@@ -30,7 +30,9 @@ DATA_DIR = Path(
 BIND = env.text("BIND", "127.0.0.1:8000", "Address and port that `manage.py serve` listens on")
 WEB_WORKERS = env.integer("WEB_WORKERS", 1, "HTTP worker processes; each loads its own copy of the models")
 GRACEFUL_STOP_S = env.number("GRACEFUL_STOP_S", 8.0, "Seconds that `serve` gives its children after SIGTERM")
-PUBLIC_URL = env.text("PUBLIC_URL", f"http://{BIND}", "Address under which people reach the gateway", shown="http://BIND")
+PUBLIC_URL = env.text(
+    "PUBLIC_URL", f"http://{BIND}", "Address under which people reach the gateway", shown="http://BIND"
+)
 CONSOLE_URL = env.text("CONSOLE_URL", PUBLIC_URL, "Address under which people reach the console", shown="PUBLIC_URL")
 
 # --- Secrets --------------------------------------------------------------------------------------
@@ -61,7 +63,10 @@ DATABASE_URL = env.text(
 )
 REDIS_URL = env.text("REDIS_URL", "", "Redis for the shared cache; empty: memory of each process")
 ARTIFACT_STORE = env.text(
-    "ARTIFACT_STORE", f"file://{DATA_DIR}/artifacts", "Where models are kept: file://, s3:// or gs://", shown="DATA_DIR/artifacts"
+    "ARTIFACT_STORE",
+    f"file://{DATA_DIR}/artifacts",
+    "Where models are kept: file://, s3:// or gs://",
+    shown="DATA_DIR/artifacts",
 )
 ARTIFACT_CACHE_DIR = DATA_DIR / "artifact-cache"
 
@@ -90,7 +95,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- HTTP -----------------------------------------------------------------------------------------
 env.section("HTTP")
-ALLOWED_HOSTS = [*env.items("ALLOWED_HOSTS", ["localhost", "127.0.0.1"], "Host names that this process answers to"), "in-process"]
+ALLOWED_HOSTS = [
+    *env.items("ALLOWED_HOSTS", ["localhost", "127.0.0.1"], "Host names that this process answers to"),
+    "in-process",
+]
 CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS", [], "Origins whose forms are accepted, behind a TLS proxy")
 SECURE_COOKIES = env.flag("SECURE_COOKIES", False, "Send cookies over HTTPS only")
 MAX_BODY_BYTES = env.integer("MAX_BODY_BYTES", 64 * 1024 * 1024, "Largest request body")
@@ -223,13 +231,27 @@ env.section("Inference")
 MAX_BATCH_ROWS = env.integer("MAX_BATCH_ROWS", 64, "Most rows that an engine is given at once")
 MAX_QUEUE_ROWS = env.integer("MAX_QUEUE_ROWS", 4096, "Most rows that wait before one engine; beyond: 503")
 MAX_QUEUE_DELAY_MS = env.number("MAX_QUEUE_DELAY_MS", 0.0, "How long a batch that is not full waits for more rows")
-PREDICT_DEADLINE_S = env.number("PREDICT_DEADLINE_S", 10.0, "Longest wait for a prediction if the caller names none; beyond: 504")
+PREDICT_DEADLINE_S = env.number(
+    "PREDICT_DEADLINE_S", 10.0, "Longest wait for a prediction if the caller names none; beyond: 504"
+)
 PREDICT_MAX_DEADLINE_S = env.number("PREDICT_MAX_DEADLINE_S", 120.0, "Longest wait that a caller may ask for")
 ENGINE_THREADS = env.integer("ENGINE_THREADS", 0, "Threads that an engine uses for one batch; 0: the framework decides")
 MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 16_000_000, "Largest uploaded image, in pixels")
 
 # --- Monitoring -----------------------------------------------------------------------------------
 env.section("Monitoring")
+WINDOW_RETENTION_DAYS = env.number("WINDOW_RETENTION_DAYS", 90.0, "Days that windows of statistics are kept; older predictions are not counted")
+PREDICTION_RETENTION_DAYS = env.number("PREDICTION_RETENTION_DAYS", 14.0, "Days that single predictions and feedback are kept; a later label finds nothing")
+PENDING_FEEDBACK_HOURS = env.number("PENDING_FEEDBACK_HOURS", 24.0, "Hours that feedback waits for a prediction that has not arrived")
+MAX_WATCHED_FEATURES = env.integer("MAX_WATCHED_FEATURES", 256, "Features of a model that are watched; further ones are left out")
+DRIFT_PERIOD_S = env.number("DRIFT_PERIOD_S", 900.0, "Seconds of traffic compared with the baseline on the home page and in /metrics")
+DRIFT_PSI_THRESHOLD = env.number("DRIFT_PSI_THRESHOLD", 0.2, "Population stability index from which a feature has drifted")
+DRIFT_KS_THRESHOLD = env.number("DRIFT_KS_THRESHOLD", 0.2, "Kolmogorov-Smirnov distance from which a feature has drifted")
+DRIFT_SIGNIFICANCE = env.number("DRIFT_SIGNIFICANCE", 0.01, "Chance of a false drift verdict in one comparison, over all its features")
+DRIFT_MIN_SAMPLES = env.integer("DRIFT_MIN_SAMPLES", 100, "Predictions below which drift is 'not enough data'")
+ACCURACY_MIN_LABELS = env.integer("ACCURACY_MIN_LABELS", 30, "Labels below which accuracy is 'not enough data'")
+ACCURACY_MAX_DROP = env.number("ACCURACY_MAX_DROP", 0.05, "How far accuracy may lie below the artifact's own before a report says so")
+REPORT_MAX_ERROR_RATE = env.number("REPORT_MAX_ERROR_RATE", 0.01, "Share of server errors above which a report says so")
 
 # --- Gateway --------------------------------------------------------------------------------------
 env.section("Gateway")

@@ -52,7 +52,7 @@ class Supervisor:
 
     children: list[Child]
     grace_s: float
-    on_child_exit: Callable[[int], object] = lambda pid: None
+    on_child_exit: Callable[[int], object] = lambda _pid: None
     _is_stopping: bool = field(default=False, init=False)
 
     def request_stop(self, *_: object) -> None:
@@ -79,7 +79,8 @@ class Supervisor:
             child.start()
 
     def _note_exit(self, child: Child, now_s: float) -> None:
-        assert child.process is not None
+        if child.process is None:
+            return
         child.failures = 0 if now_s - child.started_s > STABLE_AFTER_S else child.failures + 1
         delay_s = min(LONGEST_BACKOFF_S, 0.5 * 2**child.failures) if child.failures else 0.0
         child.start_again_s = now_s + delay_s
@@ -99,13 +100,14 @@ class Supervisor:
             log.error("child_killed", child=child.name, after_s=self.grace_s)
         for child in running:
             _signal_group(child, signal.SIGKILL)  # also what a child left behind in its session
-            assert child.process is not None
-            child.process.wait()
+            if child.process is not None:
+                child.process.wait()
         return len(late)
 
 
 def _signal_group(child: Child, number: int, *, leader_only: bool = False) -> None:
-    assert child.process is not None
+    if child.process is None:
+        return
     try:
         if leader_only:
             child.process.send_signal(number)

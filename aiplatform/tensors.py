@@ -101,16 +101,13 @@ class TensorSpec:
     def check(self, array: np.ndarray[Any, Any]) -> None:
         """Raise InvalidInputError unless `array` has this type and a shape that fits."""
         if array.dtype != self.dtype.numpy:
-            raise InvalidInputError(
-                f"tensor '{self.name}' must be {self.dtype.value}, not numpy dtype '{array.dtype}'"
-            )
+            raise InvalidInputError(f"tensor '{self.name}' must be {self.dtype.value}, not numpy dtype '{array.dtype}'")
         fits = len(array.shape) == len(self.shape) and all(
             want in (FREE, have) for want, have in zip(self.shape, array.shape, strict=False)
         )
         if not fits:
             raise InvalidInputError(
-                f"tensor '{self.name}' must have shape {list(self.shape)} "
-                f"(-1: any), not {list(array.shape)}"
+                f"tensor '{self.name}' must have shape {list(self.shape)} (-1: any), not {list(array.shape)}"
             )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, include, path
 
@@ -18,9 +16,8 @@ def _urlpatterns() -> list[URLPattern | URLResolver]:
         path("health/ready", ready, name="health-ready"),
         path("metrics", metrics, name="metrics"),
     ]
-    for role in ROLES:
-        if role in settings.ROLES and role != CONSOLE and find_spec(f"{role}.api.urls"):
-            patterns.append(path("", include(f"{role}.api.urls")))
+    apps = [role for role in ROLES if role in settings.ROLES and role != CONSOLE]
+    patterns += [path("", include(f"{app}.api.urls")) for app in apps]
     if CONSOLE in settings.ROLES:
         patterns.append(path("", include("aiplatform.console.urls")))
     return patterns

@@ -21,7 +21,7 @@ class NestedHandler(WSGIHandler):
     of the request that is still running in this thread.
     """
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:  # type: ignore[override]
         set_script_prefix("/")
         response = self.get_response(self.request_class(environ))
         status = f"{response.status_code} {response.reason_phrase}"

@@ -16,6 +16,5 @@ def forbid_open_transaction() -> None:
         blocks = getattr(connection, "atomic_blocks", [])
         if any(not getattr(block, "_from_testcase", False) for block in blocks):
             raise OpenTransactionError(
-                f"a service was called inside a transaction on database '{connection.alias}'; "
-                "call it after the commit"
+                f"a service was called inside a transaction on database '{connection.alias}'; call it after the commit"
             )

@@ -100,7 +100,9 @@ def _predict_and_tell_the_truth(platform: Platform, model: str, version: int, pi
 
     poll(is_known, within_s=30, what="monitoring knows the labels")
     median_ms = sorted(latencies_ms)[len(latencies_ms) // 2]
-    console.print(f"  right: {right} of {CLEAN}; median {median_ms:.1f} ms a request, through token, limits and recording")
+    console.print(
+        f"  right: {right} of {CLEAN}; median {median_ms:.1f} ms a request, through token, limits and recording"
+    )
     return right / CLEAN
 
 
@@ -120,9 +122,7 @@ def _drift(platform: Platform, model: str, pictures: Pictures) -> None:
     )
 
 
-def _where_to_look(
-    platform: Platform, password: str, token: str, model: str, version: int, pictures: Pictures
-) -> None:
+def _where_to_look(platform: Platform, password: str, token: str, model: str, version: int, pictures: Pictures) -> None:
     picture = pictures.save_one(log_path().parent / "demo")
     console.rule("Where to look")
     console.print(f"  admin        {platform.url}/admin/          user {ADMIN}, password {password}")

@@ -111,7 +111,11 @@ class Platform:
 
     def wait_until_live(self) -> None:
         """Return once it answers."""
-        poll(lambda: self._is_running() and self._answers("/health/live"), within_s=READY_WITHIN_S, what="the platform starts")
+        poll(
+            lambda: self._is_running() and self._answers("/health/live"),
+            within_s=READY_WITHIN_S,
+            what="the platform starts",
+        )
 
     def wait_until_serving(self, model: str, version: int) -> None:
         """Return once a version answers predictions."""

@@ -33,7 +33,18 @@ def held_out_digits() -> tuple[list[Any], list[str]]:
 def trained(any_platform: Platform) -> Platform:
     """Give the platform with version 1 of `digits` trained, registered and served."""
     done = any_platform.run_manage(
-        "train", "run", "keras_cnn", "--data", "digits", "--name", MODEL, "--set", "epochs=6", "--deploy", "--wait", "--json"
+        "train",
+        "run",
+        "keras_cnn",
+        "--data",
+        "digits",
+        "--name",
+        MODEL,
+        "--set",
+        "epochs=6",
+        "--deploy",
+        "--wait",
+        "--json",
     )
     last = json.loads(done.stdout.strip().splitlines()[-1])
     assert last["state"] == "succeeded", last
@@ -104,7 +115,9 @@ def test_feedback_becomes_accuracy_and_the_lineage_leads_back_to_the_data(traine
     trained.post_json("/api/monitoring/feedback/", {"items": items})
 
     def report() -> Any:
-        found = trained.request("GET", "/api/monitoring/reports/", params={"endpoint": MODEL, "version": 1, "period_s": 3600})
+        found = trained.request(
+            "GET", "/api/monitoring/reports/", params={"endpoint": MODEL, "version": 1, "period_s": 3600}
+        )
         if found.status_code != 200:
             return None
         accuracy = found.json()["report"]["accuracy"]
@@ -190,12 +203,20 @@ def test_rolling_back_returns_to_the_version_before(trained: Platform) -> None:
 
 def test_a_revoked_token_is_refused_within_five_seconds(trained: Platform) -> None:
     images, _ = held_out_digits()
-    made = trained.run_manage_gateway("tokens", "create", trained.admin_user, "--name", "short", "--scope", "predict", "--json")
+    made = trained.run_manage_gateway(
+        "tokens", "create", trained.admin_user, "--name", "short", "--scope", "predict", "--json"
+    )
     token = json.loads(made.stdout.strip().splitlines()[-1])
-    wait_until(lambda: predict(trained, images[:1], token=token["token"]).status_code == 200, within_s=10, what="the token works")
+    wait_until(
+        lambda: predict(trained, images[:1], token=token["token"]).status_code == 200,
+        within_s=10,
+        what="the token works",
+    )
     trained.run_manage_gateway("tokens", "revoke", str(token["id"]))
     revoked_s = time.monotonic()
-    wait_until(lambda: predict(trained, images[:1], token=token["token"]).status_code == 401, within_s=10, what="it is refused")
+    wait_until(
+        lambda: predict(trained, images[:1], token=token["token"]).status_code == 401, within_s=10, what="it is refused"
+    )
     assert time.monotonic() - revoked_s < 5
 
 

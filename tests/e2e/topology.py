@@ -202,7 +202,12 @@ def prepare(env: dict[str, str]) -> str:
 
     def manage(*args: str, **more: str) -> str:
         done = subprocess.run(
-            [sys.executable, "manage.py", *args], cwd=ROOT, env={**env, **more}, capture_output=True, text=True, timeout=120
+            [sys.executable, "manage.py", *args],
+            cwd=ROOT,
+            env={**env, **more},
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert done.returncode == 0, f"manage.py {' '.join(args)}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -230,7 +235,9 @@ def single(folder: Path) -> Platform:
 def split(folder: Path, *, database_url: str, redis_url: str) -> Platform:
     """Return a platform of one process tree a role, on PostgreSQL and Redis; not started."""
     ports = {name: free_port() for name in SPLIT_ROLES}
-    urls = {f"{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}" for name in ("training", "inference", "monitoring")}
+    urls = {
+        f"{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}" for name in ("training", "inference", "monitoring")
+    }
     shared = {**base_env(folder, folder), "DATABASE_URL": database_url, "REDIS_URL": redis_url}
     token = prepare(shared)
     servers = {}
@@ -281,7 +288,8 @@ def running_redis(folder: Path) -> Iterator[str]:
     folder.mkdir(parents=True)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)],
+            ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+             "--dir", str(folder)],
             stdout=log, stderr=log,
         )  # fmt: skip
     try:

@@ -46,7 +46,9 @@ def variable_tables() -> str:
             f"| `{v.name}` | {v.kind} | {f'`{v.default}`' if v.default else 'empty'} | {v.help} |".replace("\n", " ")
             for v in variables
         ]
-        parts.append("\n".join([f"### {section}", "", "| variable | kind | default | meaning |", "|---|---|---|---|", *rows]))
+        parts.append(
+            "\n".join([f"### {section}", "", "| variable | kind | default | meaning |", "|---|---|---|---|", *rows])
+        )
     return "\n\n".join(parts)
 
 

@@ -25,7 +25,9 @@ class Command(BaseCommand):
             self.stdout.write(f"{path} is there already; nothing changed")
             return
         with os.fdopen(descriptor, "w") as file:
-            file.write("# Secrets of this checkout, made by 'manage.py init_env'. docs/settings.md lists all variables.\n")
+            file.write(
+                "# Secrets of this checkout, made by 'manage.py init_env'. docs/settings.md lists all variables.\n"
+            )
             file.write(f"SECRET_KEY={secrets.token_urlsafe(48)}\n")
             file.write(f"INTERNAL_SECRETS={secrets.token_urlsafe(48)}\n")
             file.write("LOG_FORMAT=console\n")
