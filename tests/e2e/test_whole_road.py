@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,9 @@ def test_no_request_fails_while_a_version_changes_under_load(trained: Platform) 
     versions: set[str] = set()
     is_over = threading.Event()
 
+    def answers_with(version: str) -> bool:
+        return predict(trained, images[:1]).headers.get("X-Model-Version") == version
+
     def load() -> None:
         while not is_over.is_set():
             response = predict(trained, images[:2])
@@ -178,7 +182,7 @@ def test_no_request_fails_while_a_version_changes_under_load(trained: Platform) 
             order = {"model": MODEL, "reference": reference, "reason": "change under load"}
             trained.post_json(f"/api/inference/endpoints/{MODEL}/deploy/", order)
             wait_until(
-                lambda want=reference: predict(trained, images[:1]).headers.get("X-Model-Version") == want,
+                partial(answers_with, reference),
                 within_s=90,
                 what=f"version {reference} answers",
             )
