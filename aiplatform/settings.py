@@ -237,9 +237,18 @@ PREDICT_DEADLINE_S = env.number(
 PREDICT_MAX_DEADLINE_S = env.number("PREDICT_MAX_DEADLINE_S", 120.0, "Longest wait that a caller may ask for")
 ENGINE_THREADS = env.integer("ENGINE_THREADS", 0, "Threads that an engine uses for one batch; 0: the framework decides")
 MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 16_000_000, "Largest uploaded image, in pixels")
+RECONCILE_INTERVAL_S = env.number("RECONCILE_INTERVAL_S", 1.0, "How often a serving process compares what it serves with what is wanted")
+RECORDER_FLUSH_INTERVAL_S = env.number("RECORDER_FLUSH_INTERVAL_S", 1.0, "Predictions reach the disk at least so often; a killed process loses at most these")
+RECORDER_BATCH_ROWS = env.integer("RECORDER_BATCH_ROWS", 2000, "Most rows in one batch of recorded predictions")
+RECORDER_QUEUE_BYTES = env.integer("RECORDER_QUEUE_BYTES", 64 * 1024 * 1024, "Most memory for predictions that wait to be recorded; beyond: dropped and counted")
+SPOOL_MAX_BYTES = env.integer("SPOOL_MAX_BYTES", 512 * 1024 * 1024, "Most disk for recorded predictions while monitoring is away, per process; beyond: the oldest go")
 
 # --- Monitoring -----------------------------------------------------------------------------------
 env.section("Monitoring")
+ALERT_INTERVAL_S = env.number("ALERT_INTERVAL_S", 10.0, "Seconds between two evaluations of the alert rules")
+NOTIFICATION_INTERVAL_S = env.number("NOTIFICATION_INTERVAL_S", 2.0, "Seconds between two looks for messages to send and actions to take")
+NOTIFICATION_ATTEMPTS = env.integer("NOTIFICATION_ATTEMPTS", 12, "Times that a message is tried, over about 50 minutes, before it is given up")
+ALERT_RETENTION_DAYS = env.number("ALERT_RETENTION_DAYS", 90.0, "Days that resolved alerts are kept")
 WINDOW_RETENTION_DAYS = env.number("WINDOW_RETENTION_DAYS", 90.0, "Days that windows of statistics are kept; older predictions are not counted")
 PREDICTION_RETENTION_DAYS = env.number("PREDICTION_RETENTION_DAYS", 14.0, "Days that single predictions and feedback are kept; a later label finds nothing")
 PENDING_FEEDBACK_HOURS = env.number("PENDING_FEEDBACK_HOURS", 24.0, "Hours that feedback waits for a prediction that has not arrived")

@@ -1,6 +1,12 @@
 """Wires the inference app into the process."""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.conf import settings
+
+from aiplatform.roles import INFERENCE
+from aiplatform.wiring import AsgiApplication, Lifespan, Panel, wiring
 
 
 class InferenceConfig(AppConfig):
@@ -10,4 +16,42 @@ class InferenceConfig(AppConfig):
     verbose_name = "Inference"
 
     def ready(self) -> None:
-        """Register checks and wiring."""
+        """Register checks and wiring; a console without the inference role shows, and serves nothing."""
+        from inference import checks  # noqa: F401 - registers itself
+        from inference.panel import endpoints_panel
+
+        wiring.add_panel(
+            Panel(name="endpoints", order=10, template="inference/panel.html", context=endpoints_panel)
+        )
+        if INFERENCE in settings.ROLES and not settings.SERVICE_URLS.get(INFERENCE):
+            _announce_serving()
+
+
+def _announce_serving() -> None:
+    wiring.predict_application = _predict_application
+    wiring.add_lifespan(Lifespan(name="inference", start=_start, stop=_stop))
+    wiring.add_readiness("inference", _readiness)
+
+
+def _readiness() -> dict[str, Any]:
+    from inference.replica import readiness
+
+    return readiness()
+
+
+def _predict_application() -> AsgiApplication:
+    from inference.asgi import build_predict_application
+
+    return build_predict_application()
+
+
+async def _start() -> None:
+    from inference.replica import this_replica
+
+    await this_replica().start()
+
+
+async def _stop() -> None:
+    from inference.replica import this_replica
+
+    await this_replica().stop()

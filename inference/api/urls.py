@@ -1,5 +1,21 @@
 """Internal and public URLs of inference."""
 
-from django.urls import URLPattern, URLResolver
+from __future__ import annotations
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import URLPattern, URLResolver, include, path
+from rest_framework.routers import SimpleRouter
+
+from inference.api import internal
+from inference.api.views import EndpointViewSet
+
+router = SimpleRouter()
+router.register("endpoints", EndpointViewSet, basename="inference-endpoint")
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("internal/inference/deploy", internal.deploy),
+    path("internal/inference/rollback", internal.rollback),
+    path("internal/inference/endpoints", internal.endpoints),
+    path("internal/inference/endpoints/<str:name>", internal.endpoint),
+    path("internal/inference/predict", internal.predict),
+    path("api/inference/", include(router.urls)),
+]

@@ -1,0 +1,93 @@
+"""What Prometheus sees of serving. A child object is looked up once per label set, not per request."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from prometheus_client import Counter, Gauge, Histogram
+
+PREDICTIONS = Counter(
+    "aiplatform_predictions_total", "Prediction requests by HTTP status", ["endpoint", "version", "status"]
+)
+LATENCY = Histogram(
+    "aiplatform_prediction_latency_seconds",
+    "From the arrival of a request to its outputs",
+    ["endpoint", "version"],
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+)
+BATCH_ROWS = Histogram(
+    "aiplatform_batch_rows",
+    "Rows that an engine was given at once",
+    ["endpoint", "version"],
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+)
+QUEUE_ROWS = Gauge(
+    "aiplatform_queue_rows", "Rows that wait before an engine", ["endpoint", "version"], multiprocess_mode="livesum"
+)
+ENDPOINT_READY = Gauge(
+    "aiplatform_endpoint_ready",
+    "1 if every serving process serves the endpoint as desired",
+    ["endpoint"],
+    multiprocess_mode="livemin",
+)
+RECORDER_DROPPED = Counter(
+    "aiplatform_recorder_dropped_total",
+    "Predicted rows that were not recorded: queue_full, spool_full, unwritable, corrupt, refused",
+    ["reason"],
+)
+SPOOL_BYTES = Gauge(
+    "aiplatform_spool_bytes", "Recorded predictions on disk that wait for monitoring", multiprocess_mode="livesum"
+)
+
+
+class PrometheusMetrics:
+    """Counts what the data plane tells, in Prometheus' default registry."""
+
+    def count_prediction(self, *, endpoint: str, version: int, http_status: int, latency_s: float) -> None:
+        """Count one request; failures have no latency worth comparing."""
+        _predictions(endpoint, version, http_status).inc()
+        if http_status < 400:
+            _latency(endpoint, version).observe(latency_s)
+
+    def observe_batch(self, *, endpoint: str, version: int, rows: int) -> None:
+        """Note the size of a batch."""
+        _batch_rows(endpoint, version).observe(rows)
+
+    def set_queue_depth(self, *, endpoint: str, version: int, rows: int) -> None:
+        """Note the length of a queue."""
+        _queue_rows(endpoint, version).set(rows)
+
+
+def count_dropped(rows: int, reason: str) -> None:
+    """Count rows that were not recorded."""
+    RECORDER_DROPPED.labels(reason).inc(rows)
+
+
+def set_endpoint_ready(endpoint: str, is_ready: bool) -> None:
+    """Say whether this process serves an endpoint as desired."""
+    _endpoint_ready(endpoint).set(1 if is_ready else 0)
+
+
+@lru_cache(maxsize=4096)
+def _predictions(endpoint: str, version: int, http_status: int) -> Counter:
+    return PREDICTIONS.labels(endpoint, str(version), str(http_status))
+
+
+@lru_cache(maxsize=1024)
+def _latency(endpoint: str, version: int) -> Histogram:
+    return LATENCY.labels(endpoint, str(version))
+
+
+@lru_cache(maxsize=1024)
+def _batch_rows(endpoint: str, version: int) -> Histogram:
+    return BATCH_ROWS.labels(endpoint, str(version))
+
+
+@lru_cache(maxsize=1024)
+def _queue_rows(endpoint: str, version: int) -> Gauge:
+    return QUEUE_ROWS.labels(endpoint, str(version))
+
+
+@lru_cache(maxsize=1024)
+def _endpoint_ready(endpoint: str) -> Gauge:
+    return ENDPOINT_READY.labels(endpoint)

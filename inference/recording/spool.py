@@ -1,0 +1,212 @@
+"""A bounded folder of batches on disk, which survives the process.
+
+Each process has a folder of its own below the spool's root and holds a lock on it; a lock that is
+free marks a dead process, whose files the living take over. A file is written under another name,
+synced, then renamed, so it is whole or not there; a checksum finds what a disk has damaged.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from aiplatform.contracts.monitoring import RecordPredictions
+
+log = structlog.get_logger(__name__)
+
+LOCK = "lock"
+SUFFIX = ".batch"
+SET_ASIDE = "set-aside"  # beside the processes' folders
+MAX_SET_ASIDE = 20  # files kept for people to look at
+
+OnDrop = Callable[[int, str], None]  # rows, reason
+
+
+class SpoolFileCorruptError(Exception):
+    """A spool file is not what was written."""
+
+
+class Spool:
+    """This process's spool; `open` before use. One thread appends, one takes: both may run at once.
+
+    `max_bytes` bounds the files; when it is met the oldest go, and `on_drop` is told how many rows.
+    """
+
+    def __init__(self, root: Path, *, replica: str, max_bytes: int, on_drop: OnDrop) -> None:
+        self._root = root
+        self._replica = replica
+        self._max_bytes = max_bytes
+        self._on_drop = on_drop
+        self._lock_file: int | None = None
+        self._last_name_ns = 0
+        self.folder = root / replica
+
+    def open(self) -> None:
+        """Make and lock a folder; OSError if the disk refuses."""
+        self.folder, self._lock_file = _claim_new_folder(self._root, self._replica)
+
+    def close(self) -> None:
+        """Give the folder up; remove it if nothing is left in it."""
+        if self._lock_file is None:
+            return
+        if not self.list_files():
+            _remove_folder(self.folder)
+        os.close(self._lock_file)
+        self._lock_file = None
+
+    def append(self, order: RecordPredictions) -> None:
+        """Write batches to disk; they are safe when this returns. OSError if the disk refuses."""
+        body = msgspec.json.encode(order)
+        raw = b"%08x\n" % zlib.crc32(body) + body
+        rows = sum(len(batch.prediction_ids) for batch in order.batches)
+        self._make_room(len(raw))
+        self._last_name_ns = max(time.time_ns(), self._last_name_ns + 1)  # names sort even if the clock goes back
+        path = self.folder / f"{self._last_name_ns:020d}-{secrets.token_hex(4)}-{rows}{SUFFIX}"
+        draft = path.with_suffix(".draft")
+        try:
+            with draft.open("wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(path)
+            _sync_folder(self.folder)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+
+    def list_files(self) -> list[Path]:
+        """Return the files there are, oldest first."""
+        return sorted(self.folder.glob(f"*{SUFFIX}"))
+
+    def size_bytes(self) -> int:
+        """Return what the files take."""
+        return sum(_size(path) for path in self.list_files())
+
+    def remove(self, path: Path) -> None:
+        """Forget a file that has been shipped."""
+        path.unlink(missing_ok=True)
+
+    def set_aside(self, path: Path, reason: str) -> None:
+        """Move a file out of the way that can never be shipped, for people to look at."""
+        target = self._root / SET_ASIDE
+        target.mkdir(parents=True, exist_ok=True)
+        self._on_drop(_rows(path), reason)
+        log.error("spool_file_set_aside", path=str(path), reason=reason, kept_in=str(target))
+        try:
+            path.rename(target / path.name)
+        except OSError:
+            path.unlink(missing_ok=True)
+        for old in sorted(target.glob(f"*{SUFFIX}"))[:-MAX_SET_ASIDE]:
+            old.unlink(missing_ok=True)
+
+    def adopt(self) -> int:
+        """Take over the files of processes that are gone; return how many files."""
+        if self._lock_file is None:
+            return 0
+        folders = [path for path in self._root.iterdir() if path.is_dir() and path.name != SET_ASIDE]
+        return sum(self._adopt_folder(folder) for folder in folders if folder != self.folder)
+
+    def _adopt_folder(self, folder: Path) -> int:
+        lock = _try_lock(folder)
+        if lock is None:
+            return 0
+        try:
+            files = sorted(folder.glob(f"*{SUFFIX}"))
+            for path in files:
+                path.rename(self.folder / path.name)
+            _remove_folder(folder)
+        finally:
+            os.close(lock)
+        if files:
+            _sync_folder(self.folder)
+            self._make_room(0)
+            log.info("spool_adopted", folder=folder.name, files=len(files))
+        return len(files)
+
+    def _make_room(self, needed_bytes: int) -> None:
+        files = self.list_files()
+        total = sum(_size(path) for path in files)
+        while files and total + needed_bytes > self._max_bytes:
+            oldest = files.pop(0)
+            total -= _size(oldest)
+            oldest.unlink(missing_ok=True)
+            self._on_drop(_rows(oldest), "spool_full")
+
+
+def read_spool_file(path: Path) -> RecordPredictions:
+    """Return the batches in a file.
+
+    Raises: SpoolFileCorruptError if it was altered; FileNotFoundError if it has been dropped.
+    """
+    try:
+        checksum, body = path.read_bytes().split(b"\n", 1)
+        if int(checksum, 16) != zlib.crc32(body):
+            raise SpoolFileCorruptError(f"{path}: the checksum differs")
+        return msgspec.json.decode(body, type=RecordPredictions)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise SpoolFileCorruptError(f"{path}: {error}") from error
+
+
+def _claim_new_folder(root: Path, replica: str) -> tuple[Path, int]:
+    folder = root / replica
+    for _ in range(10):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _try_lock(folder)  # another process may take a folder for dead between mkdir and lock
+        if lock is not None:
+            return folder, lock
+        folder = root / f"{replica}-{secrets.token_hex(3)}"
+    raise OSError(f"could not lock a spool folder below {root}")
+
+
+def _try_lock(folder: Path) -> int | None:
+    path = folder / LOCK
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists() and os.fstat(lock).st_ino == path.stat().st_ino:
+            return lock
+    except OSError:
+        pass
+    os.close(lock)
+    return None
+
+
+def _remove_folder(folder: Path) -> None:
+    for path in folder.glob("*.draft"):
+        path.unlink(missing_ok=True)
+    (folder / LOCK).unlink(missing_ok=True)
+    try:
+        folder.rmdir()
+    except OSError as error:
+        log.warning("spool_folder_not_removed", folder=str(folder), error=str(error))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _rows(path: Path) -> int:
+    count = path.stem.rpartition("-")[2]
+    return int(count) if count.isdecimal() else 0
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
