@@ -154,7 +154,6 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # the files come from the installed packages; no collectstatic needed
 WHITENOISE_AUTOREFRESH = False
 LOGIN_URL = "/admin/login/"
@@ -213,6 +212,17 @@ PROMETHEUS_EXPORT_MIGRATIONS = False
 env.section("Training")
 TRAINING_DIR = DATA_DIR / "runs"
 QUEUE_WORKERS = env.integer("QUEUE_WORKERS", 1, "Processes that answer the queue's doorbell")
+TRAINING_LAUNCHER = env.text("TRAINING_LAUNCHER", "local", "Where trainings run: local, or a launcher's dotted path")
+TRAINING_SLOTS = env.integer("TRAINING_SLOTS", 1, "Trainings at the same time; further runs wait in the queue")
+TRAINING_ATTEMPTS = env.integer("TRAINING_ATTEMPTS", 3, "Processes that a run may lose before it fails as lost")
+TRAINING_LEASE_S = env.number("TRAINING_LEASE_S", 30.0, "A training process silent for so long has lost its run")
+TRAINING_WALL_CLOCK_S = env.number("TRAINING_WALL_CLOCK_S", 86400.0, "Longest time of a run, all attempts together")
+TRAINING_STALL_S = env.number("TRAINING_STALL_S", 900.0, "Longest time of a run without a finished step or epoch")
+TRAINING_STOP_GRACE_S = env.number("TRAINING_STOP_GRACE_S", 15.0, "From a stop order to SIGKILL; SIGTERM after a third")
+TRAINING_SUPERVISE_S = env.number("TRAINING_SUPERVISE_S", 2.0, "Seconds between two looks at the runs")
+TRAINING_RING_AGAIN_S = env.number("TRAINING_RING_AGAIN_S", 5.0, "Ring again for a run that waited so long unheard")
+TRAINING_LEARN = "training.learning.learn"  # tests put a quick stand-in for the learning code here
+CODE_COMMIT = env.text("CODE_COMMIT", "", "Commit of the code, where there is no git (in an image)")
 Q_CLUSTER = {
     "name": "aiplatform",
     "orm": "default",

@@ -1,6 +1,14 @@
 """Wires the training app into the process."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from django.apps import AppConfig
+from django.conf import settings
+
+from aiplatform.roles import TRAINING
+from aiplatform.wiring import Job, Panel, wiring
 
 
 class TrainingConfig(AppConfig):
@@ -10,4 +18,21 @@ class TrainingConfig(AppConfig):
     verbose_name = "Training"
 
     def ready(self) -> None:
-        """Register checks and wiring."""
+        """Register checks, the supervision of runs, and the panel of the home page."""
+        from training import checks  # noqa: F401  (registers itself)
+
+        if TRAINING in settings.ROLES:
+            wiring.add_job(Job(name="training.supervise", interval_s=settings.TRAINING_SUPERVISE_S, run=_supervise))
+        wiring.add_panel(Panel(name="training", order=20, template="training/panel.html", context=_panel))
+
+
+def _supervise() -> None:
+    from training.supervision import supervise
+
+    supervise()
+
+
+def _panel() -> dict[str, Any]:
+    from training.panel import panel_context
+
+    return panel_context()

@@ -1,1 +1,198 @@
-"""Models of this app."""
+"""Runs, their metrics, and the registry of models, versions and aliases.
+
+A run's row is the truth about it: queue, processes and commands only act on what it says.
+No row of another app is referred to; a deployment is known by the endpoint's name.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+from training.states import ACTIVE_STATES, ENDED_STATES, DeployState, ExitClass, RunState, VersionState
+
+SHORT_ID_LENGTH = 8
+
+
+class Run(models.Model):
+    """One training: what was ordered, where it stands, who holds it, how it ended."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+
+    # What was ordered
+    recipe = models.CharField(max_length=200)
+    parameters = models.JSONField(default=dict, blank=True)
+    data_uri = models.CharField("data", max_length=1000)
+    target = models.CharField(max_length=200, blank=True, help_text="Column to predict, for tables")
+    model_name = models.CharField("model", max_length=63)
+    seed = models.BigIntegerField(default=0)
+    deploy_endpoint = models.CharField(max_length=63, blank=True, help_text="Deploy there on success")
+    requested_by = models.CharField(max_length=150, blank=True)
+
+    # Where it stands
+    state = models.CharField(max_length=12, choices=RunState.choices, default=RunState.QUEUED)
+    progress = models.JSONField(default=dict, blank=True)
+    attempt = models.PositiveIntegerField(default=0, help_text="Processes started so far")
+    attempts_left = models.PositiveIntegerField(default=0)
+    rung_at = models.DateTimeField(null=True, blank=True, help_text="When the queue's doorbell was last rung")
+
+    # Who holds it
+    fence = models.PositiveBigIntegerField(default=0, help_text="Only the process with this number may write")
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    progress_at = models.DateTimeField(null=True, blank=True)
+    deadline_at = models.DateTimeField(null=True, blank=True)
+    launcher = models.CharField(max_length=100, blank=True)
+    host = models.CharField(max_length=200, blank=True)
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    process_started = models.CharField(max_length=40, blank=True, help_text="Tells a process from a later one of its id")
+    oom_kills_before = models.PositiveBigIntegerField(null=True, blank=True)
+
+    # How it is being stopped, and how it ended
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    stop_reason = models.CharField(max_length=16, choices=ExitClass.choices, blank=True)
+    stop_ordered_at = models.DateTimeField(null=True, blank=True)
+    stop_signalled_at = models.DateTimeField(null=True, blank=True)
+    exit_class = models.CharField(max_length=16, choices=ExitClass.choices, blank=True)
+    exit_message = models.CharField(max_length=1000, blank=True)
+    exit_traceback = models.TextField(blank=True)
+
+    # Where its result comes from
+    code_commit = models.CharField(max_length=64, blank=True)
+    packages = models.JSONField(default=dict, blank=True)
+    data_fingerprint = models.CharField(max_length=100, blank=True)
+
+    # What became of the deployment it asked for
+    deploy_state = models.CharField(max_length=12, choices=DeployState.choices, blank=True)
+    deploy_error = models.CharField(max_length=1000, blank=True)
+    deploy_attempts = models.PositiveIntegerField(default=0)
+    deploy_next_at = models.DateTimeField(null=True, blank=True)
+
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        indexes = [
+            models.Index(fields=("state", "created_at"), name="training_run_state"),
+            models.Index(fields=("model_name", "-created_at"), name="training_run_model"),
+            models.Index(fields=("-created_at",), name="training_run_created"),
+            models.Index(fields=("deploy_state", "deploy_next_at"), name="training_run_deploy"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=RunState.values), name="training_run_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.short_id} {self.recipe} -> {self.model_name}"
+
+    @property
+    def short_id(self) -> str:
+        """Return the first characters of the id, which people type."""
+        return self.id.hex[:SHORT_ID_LENGTH]
+
+    @property
+    def is_active(self) -> bool:
+        """Say whether a process holds the run."""
+        return self.state in ACTIVE_STATES
+
+    @property
+    def is_ended(self) -> bool:
+        """Say whether the run has come to its end."""
+        return self.state in ENDED_STATES
+
+    @property
+    def duration_s(self) -> float | None:
+        """Return seconds from the first start to the end, or to now; None before the start."""
+        if self.started_at is None:
+            return None
+        return ((self.ended_at or timezone.now()) - self.started_at).total_seconds()
+
+
+class EpochMetrics(models.Model):
+    """What a run measured at the end of one epoch; a resumed run overwrites the epochs it repeats."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="epochs")
+    epoch = models.PositiveIntegerField()
+    values = models.JSONField(default=dict)
+    recorded_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("epoch",)
+        verbose_name_plural = "epoch metrics"
+        constraints = [models.UniqueConstraint(fields=("run", "epoch"), name="training_epoch_unique")]
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}"
+
+
+class RegisteredModel(models.Model):
+    """A name under which versions are kept. `last_version` only grows: a number is never reused."""
+
+    name = models.CharField(max_length=63, unique=True)
+    description = models.TextField(blank=True)
+    last_version = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("name",)
+        verbose_name = "model"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ModelVersion(models.Model):
+    """An immutable version; pending until its artifact is in its place, and invisible until then."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="versions")
+    version = models.PositiveIntegerField()
+    state = models.CharField(max_length=8, choices=VersionState.choices, default=VersionState.PENDING)
+    run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="version")
+    artifact_uri = models.CharField(max_length=1000)
+    artifact_digest = models.CharField(max_length=80, blank=True)
+    framework = models.CharField(max_length=40, blank=True)
+    task = models.CharField(max_length=60, blank=True)
+    manifest = models.JSONField(default=dict, blank=True)
+    metrics = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("model", "-version")
+        constraints = [models.UniqueConstraint(fields=("model", "version"), name="training_version_unique")]
+        indexes = [models.Index(fields=("state", "-created_at"), name="training_version_state")]
+
+    def __str__(self) -> str:
+        return f"{self.model.name} {self.version}"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the class labels in the order of the probabilities."""
+        return tuple(self.manifest.get("labels") or ())
+
+    @property
+    def lineage(self) -> dict[str, Any]:
+        """Return the manifest's lineage as plain values."""
+        return dict(self.manifest.get("lineage") or {})
+
+
+class Alias(models.Model):
+    """A movable name for one version of a model."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="aliases")
+    name = models.CharField(max_length=63)
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="aliases")
+    changed_at = models.DateTimeField(auto_now=True)
+    changed_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        ordering = ("name",)
+        verbose_name_plural = "aliases"
+        constraints = [models.UniqueConstraint(fields=("model", "name"), name="training_alias_unique")]
+
+    def __str__(self) -> str:
+        return self.name

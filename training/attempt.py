@@ -1,0 +1,140 @@
+"""One attempt at a run, inside the trainer: learn, publish, and say how it ended.
+
+Every way out leaves the row in a state that someone can act on; a way out that cannot write (a
+kill, a lost lease) is left to supervision.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils.module_loading import import_string
+
+from aiplatform.errors import PlatformError
+from training import deployment, processes, provenance
+from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
+from training.launchers.base import Handle
+from training.leases import Claim, StaleFenceError, confirm_start, end_run, record_process, take_back_run, write_run
+from training.models import Run
+from training.publishing import Origin, adopt_published, publish_model
+from training.recipes.api import StopRequestedError, TrainingOrder
+from training.reporting import RunReporter, persist
+from training.run_files import run_folder, work_folder
+from training.states import ExitClass
+from training.supervision import stop_message
+
+log = structlog.get_logger(__name__)
+
+# Frameworks raise their own classes when memory runs out; they are known by name, without importing them.
+_MEMORY_ERRORS = {"MemoryError", "ResourceExhaustedError", "OutOfMemoryError", "ArrayMemoryError", "_ArrayMemoryError"}
+_MEMORY_WORDS = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory", "CUDA out of memory")
+
+
+class Attempt:
+    """Does the work of one claim."""
+
+    def __init__(self, claim: Claim, flag: StopFlag) -> None:
+        self._claim, self._flag = claim, flag
+        self._folder = run_folder(claim.run_id)
+        self._reporter = RunReporter(claim.run_id, claim.fence, flag)
+
+    def run(self) -> int:
+        """Train and return the process's exit code; 0 if the run succeeded."""
+        heartbeat = Heartbeat(self._claim.run_id, self._claim.fence, self._flag)
+        try:
+            self._come_up()
+            heartbeat.start()
+            run = Run.objects.get(pk=self._claim.run_id)
+            self._train(run)
+        except StopRequestedError:
+            return self._stop()
+        except StaleFenceError as error:
+            log.error("trainer_is_stale", why=str(error))
+            return STALE_EXIT_CODE
+        except Exception as error:  # noqa: BLE001  (whatever a recipe raises is the run's result)
+            return self._fail(error)
+        finally:
+            heartbeat.stop()
+        deploy_quietly(self._claim.run_id)
+        return 0
+
+    def _come_up(self) -> None:
+        record_process(self._claim.run_id, self._claim.fence, _own_handle(), oom_kills=processes.count_oom_kills())
+        confirm_start(self._claim.run_id, self._claim.fence)
+
+    def _train(self, run: Run) -> None:
+        self._reporter.log(f"attempt {run.attempt} at run {run.short_id}: {run.recipe} on {run.data_uri}")
+        if adopt_published(run, self._claim) is not None:
+            self._reporter.log("an earlier attempt had published the model; completed the run with it")
+            return
+        origin = self._record_origin()
+        learn = import_string(settings.TRAINING_LEARN)
+        self._reporter.enter("preparing")
+        trained = learn(self._order(run), self._reporter)
+        if self._flag.is_set() and self._flag.reason:
+            raise StopRequestedError("asked to stop before the model was published")
+        self._reporter.enter("publishing")
+        version = publish_model(run, self._claim, trained, origin, scratch=self._folder)
+        self._reporter.log(f"registered {run.model_name} version {version.version}")
+
+    def _order(self, run: Run) -> TrainingOrder:
+        work_dir: Path = work_folder(self._folder)
+        work_dir.mkdir(parents=True, exist_ok=True)
+        return TrainingOrder(
+            recipe=run.recipe,
+            parameters=run.parameters,
+            data_uri=run.data_uri,
+            target=run.target or None,
+            seed=run.seed,
+            work_dir=work_dir,
+        )
+
+    def _record_origin(self) -> Origin:
+        commit = provenance.code_commit(settings.BASE_DIR, known=settings.CODE_COMMIT)
+        origin = Origin(code_commit=commit, packages=provenance.package_versions())
+        write_run(self._claim.run_id, self._claim.fence, code_commit=origin.code_commit, packages=origin.packages)
+        return origin
+
+    def _stop(self) -> int:
+        reason = self._flag.reason
+        message = stop_message(reason) if reason else "stopped in good order; goes on from its last checkpoint"
+        self._reporter.log(message)
+        persist(lambda: take_back_run(self._claim.run_id, self._claim.fence, reason, message=message))
+        return 0
+
+    def _fail(self, error: Exception) -> int:
+        text = traceback.format_exc()
+        self._reporter.log(text)
+        exit_class, message = classify_error(error)
+        persist(lambda: end_run(self._claim.run_id, self._claim.fence, exit_class, message=message, traceback=text))
+        return 1
+
+
+def classify_error(error: BaseException) -> tuple[ExitClass, str]:
+    """Return the exit class of what a recipe raised, and one line that says what happened."""
+    name, text = type(error).__name__, str(error).strip()
+    first_line = text.splitlines()[0] if text else ""
+    if name in _MEMORY_ERRORS or any(words in text for words in _MEMORY_WORDS):
+        return ExitClass.OUT_OF_MEMORY, f"memory ran out ({name}); a smaller batch_size needs less. {first_line}".strip()
+    if isinstance(error, PlatformError):
+        return ExitClass.FAILED, error.message
+    return ExitClass.FAILED, f"{name}: {first_line}" if first_line else name
+
+
+def deploy_quietly(run_id: UUID) -> None:
+    """Try the deployment that the run asked for; if it fails supervision tries again."""
+    try:
+        deployment.deploy_run(run_id)
+    except DatabaseError as error:
+        log.warning("deployment_left_to_supervision", run=str(run_id), error=str(error))
+
+
+def _own_handle() -> Handle:
+    pid = os.getpid()
+    return Handle(host=processes.this_host(), pid=pid, started=processes.start_time(pid))

@@ -1,0 +1,70 @@
+"""System checks of training's settings: training.E0xx errors, training.W0xx warnings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from aiplatform.errors import InvalidConfigurationError
+from aiplatform.roles import TRAINING
+from aiplatform.storage import is_remote, local_path
+from training.launchers import get_launcher
+
+_POSITIVE = (
+    "TRAINING_LEASE_S", "TRAINING_STALL_S", "TRAINING_WALL_CLOCK_S", "TRAINING_STOP_GRACE_S",
+    "TRAINING_ATTEMPTS", "TRAINING_SLOTS", "TRAINING_RING_AGAIN_S",
+)  # fmt: skip
+_SHORTEST_LEASE_S = 2
+
+
+@register()
+def check_limits(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Limits are above zero, and a lease is long enough to be renewed several times."""
+    problems: list[CheckMessage] = [
+        Error(f"{name} must be above 0, not {getattr(settings, name)}", hint="Unset it for the default.", id="training.E001")
+        for name in _POSITIVE
+        if getattr(settings, name) <= 0
+    ]
+    if 0 < settings.TRAINING_LEASE_S < _SHORTEST_LEASE_S:
+        problems.append(
+            Warning(
+                f"TRAINING_LEASE_S={settings.TRAINING_LEASE_S:g} is short: a busy machine may lose runs that are well",
+                hint=f"Set {_SHORTEST_LEASE_S} or more.",
+                id="training.W001",
+            )
+        )
+    return problems
+
+
+@register()
+def check_launcher(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """TRAINING_LAUNCHER names a launcher."""
+    try:
+        get_launcher()
+    except InvalidConfigurationError as error:
+        return [Error(error.message, hint="Set TRAINING_LAUNCHER=local.", id="training.E002")]
+    return []
+
+
+@register()
+def check_folders(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Where this process trains, runs and artifacts can be written."""
+    if TRAINING not in settings.ROLES:
+        return []
+    wanted = {"DATA_DIR (its folder 'runs')": Path(settings.TRAINING_DIR)}
+    if not is_remote(settings.ARTIFACT_STORE) and settings.ARTIFACT_STORE.startswith(("file://", "/")):
+        wanted["ARTIFACT_STORE"] = local_path(settings.ARTIFACT_STORE)
+    return [
+        Error(f"{name}: {path} cannot be written", hint="Name a folder that this user may write.", id="training.E003")
+        for name, path in wanted.items()
+        if not _can_write(path)
+    ]
+
+
+def _can_write(path: Path) -> bool:
+    nearest = next(place for place in (path, *path.parents) if place.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)

@@ -1,0 +1,69 @@
+"""What a launcher does: start a trainer somewhere, say whether it lives, stop it.
+
+The lease in the database is the final word on a run; what a launcher knows only makes the answer
+come sooner. A launcher that cannot know (the process is on another machine) says UNKNOWN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+
+class Liveness(Enum):
+    """What a launcher knows of a process."""
+
+    ALIVE = auto()
+    DEAD = auto()
+    UNKNOWN = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchOrder:
+    """What to start: one attempt at one run, with the fence that it holds."""
+
+    run_id: UUID
+    fence: int
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handle:
+    """Which process it is; `started` tells it from a later one that got the same id."""
+
+    host: str
+    pid: int
+    started: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessEnd:
+    """How a process ended, as far as is known. A negative exit code is the signal's number."""
+
+    exit_code: int | None
+    is_out_of_memory: bool
+
+
+class Launcher(Protocol):
+    """Starts and stops trainers."""
+
+    def launch(self, order: LaunchOrder) -> Handle:
+        """Start a trainer and return at once.
+
+        Raises: OSError if it cannot be started.
+        """
+
+    def check(self, handle: Handle) -> Liveness:
+        """Say whether a trainer lives."""
+
+    def stop(self, handle: Handle, *, force: bool) -> None:
+        """Ask a trainer to stop, or end it with all its children; one that has ended is no error."""
+
+    def describe_end(self, order: LaunchOrder, *, oom_kills_before: int | None) -> ProcessEnd:
+        """Say how a trainer that is dead came to its end."""
+
+    def count_oom_kills(self) -> int | None:
+        """Return how often the system has killed for memory so far; None if that is not known."""

@@ -1,0 +1,85 @@
+"""Trains in a process of its own on this machine, in a session of its own.
+
+It is a fresh interpreter, never a fork: the parent may hold TensorFlow, or be the queue's worker,
+which would take its children with it. A thread waits for the child, so that no zombie stays and
+its exit code is kept in a file beside the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from django.conf import settings
+
+from training import processes
+from training.launchers.base import Handle, LaunchOrder, Liveness, ProcessEnd
+from training.run_files import exit_file, log_file
+
+# The parent's own: a trainer that counted into the server's metrics folder would outlive it there.
+_NOT_INHERITED = ("PROMETHEUS_MULTIPROC_DIR",)
+
+
+class LocalLauncher:
+    """Starts trainers on this machine."""
+
+    def launch(self, order: LaunchOrder) -> Handle:
+        """Start a trainer; its output goes to the run's log."""
+        order.folder.mkdir(parents=True, exist_ok=True)
+        with log_file(order.folder).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "training.trainer", str(order.run_id), str(order.fence)],
+                cwd=settings.BASE_DIR,
+                env={key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        handle = Handle(
+            host=processes.this_host(), pid=process.pid, started=processes.start_time(process.pid) or "ended"
+        )
+        file = exit_file(order.folder, order.fence)
+        threading.Thread(target=_reap, args=(process, file), name=f"reap-{process.pid}", daemon=True).start()
+        return handle
+
+    def check(self, handle: Handle) -> Liveness:
+        """Say whether a trainer lives; of another machine's nothing is known."""
+        if handle.host != processes.this_host():
+            return Liveness.UNKNOWN
+        return Liveness.ALIVE if processes.is_alive(handle.pid, handle.started) else Liveness.DEAD
+
+    def stop(self, handle: Handle, *, force: bool) -> None:
+        """SIGTERM to the trainer, or SIGKILL to it and its children."""
+        if handle.host == processes.this_host():
+            number = signal.SIGKILL if force else signal.SIGTERM
+            processes.signal_session(handle.pid, handle.started, number, leader_only=not force)
+
+    def describe_end(self, order: LaunchOrder, *, oom_kills_before: int | None) -> ProcessEnd:
+        """Return the exit code if the process that started the trainer lived to see it."""
+        exit_code = _read_exit_code(exit_file(order.folder, order.fence))
+        kills = self.count_oom_kills()
+        has_more_kills = oom_kills_before is not None and kills is not None and kills > oom_kills_before
+        return ProcessEnd(exit_code=exit_code, is_out_of_memory=has_more_kills and exit_code in (None, -signal.SIGKILL))
+
+    def count_oom_kills(self) -> int | None:
+        """Return how often the kernel has killed for memory."""
+        return processes.count_oom_kills()
+
+
+def _reap(process: subprocess.Popen[bytes], file: Path) -> None:
+    code = process.wait()
+    with contextlib.suppress(OSError):
+        file.write_text(str(code))
+
+
+def _read_exit_code(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None

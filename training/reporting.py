@@ -1,0 +1,119 @@
+"""What the learning code reports, on its way into the run's row: often enough to watch, not more.
+
+A step must be cheap, so progress is written at most twice a second; an epoch is always written.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
+
+from training.heartbeat import StopFlag
+from training.leases import StaleFenceError, write_epoch, write_run
+from training.recipes.api import StopRequestedError
+
+log = structlog.get_logger(__name__)
+
+WRITE_EVERY_S = 0.5
+PERSIST_FOR_S = 60.0  # how long a write that must not be lost is tried
+_RETRY_S = 0.5
+
+
+def persist(write: Callable[[], object]) -> None:
+    """Do a write that must not be lost: try again while the database is away.
+
+    Raises: DatabaseError when the time is up; StaleFenceError at once.
+    """
+    deadline_s = time.monotonic() + PERSIST_FOR_S
+    while True:
+        try:
+            close_old_connections()
+            write()
+        except DatabaseError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
+
+
+class RunReporter:
+    """A `Reporter` that writes to a run under its fence, and passes a stop on to the learning code."""
+
+    def __init__(self, run_id: UUID, fence: int, flag: StopFlag) -> None:
+        self._run_id, self._fence, self._flag = run_id, fence, flag
+        self._progress: dict[str, Any] = {"phase": "preparing"}
+        self._written_s = 0.0
+        self._began_s = time.monotonic()
+        self._steps_done = 0
+        self._steps_total = 0
+
+    def begin(self, *, epochs: int, steps_per_epoch: int) -> None:
+        """Take note of the size of the whole."""
+        self._began_s = time.monotonic()
+        self._steps_total = epochs * steps_per_epoch
+        self._progress = {"phase": "learning", "epochs": epochs, "steps": steps_per_epoch, "epoch": 1, "step": 0}
+        self._write()
+
+    def step(self, *, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
+        """Take note of one batch; raise StopRequestedError if the run shall stop."""
+        self._steps_done += 1
+        if self._flag.is_set():
+            raise StopRequestedError("the run was asked to stop")
+        if time.monotonic() - self._written_s < WRITE_EVERY_S:
+            return
+        self._progress |= {"epoch": epoch, "step": step, "metrics": finite_values(metrics)}
+        self._progress |= self._pace(epoch, step)
+        self._write()
+
+    def end_epoch(self, *, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Keep an epoch's metrics."""
+        values = finite_values(metrics)
+        self._progress |= {"epoch": epoch, "step": self._progress.get("steps", 0), "metrics": values}
+        self._progress |= self._pace(epoch, int(self._progress.get("steps", 0)))
+        now = timezone.now()
+        persist(
+            lambda: write_epoch(
+                self._run_id, self._fence, epoch, values, progress=self._progress, progress_at=now
+            )
+        )
+        shown = "  ".join(f"{name}={value:.4g}" for name, value in values.items() if value is not None)
+        self.log(f"epoch {epoch}/{self._progress.get('epochs', '?')}  {shown}")
+
+    def log(self, message: str) -> None:
+        """Write a sentence for people into the run's log."""
+        print(f"{timezone.now():%Y-%m-%d %H:%M:%S} {message}", flush=True)  # noqa: T201 (stdout is the run's log)
+
+    def enter(self, phase: str) -> None:
+        """Say what the run does now."""
+        self._progress |= {"phase": phase}
+        self._write()
+
+    def _pace(self, epoch: int, step: int) -> dict[str, float]:
+        elapsed_s = time.monotonic() - self._began_s
+        if elapsed_s <= 0 or not self._steps_done:
+            return {}
+        rate = self._steps_done / elapsed_s
+        done = (epoch - 1) * int(self._progress.get("steps", 0)) + step
+        return {"steps_per_s": round(rate, 2), "left_s": round(max(0, self._steps_total - done) / rate, 1)}
+
+    def _write(self) -> None:
+        self._written_s = time.monotonic()
+        try:
+            write_run(self._run_id, self._fence, progress=self._progress, progress_at=timezone.now())
+        except StaleFenceError:
+            raise
+        except DatabaseError as error:  # progress is only for watching; the heartbeat decides when to give up
+            log.warning("progress_not_written", error=str(error))
+
+
+def finite_values(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Return metrics as JSON takes them: NaN and infinities become None."""
+    return {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}

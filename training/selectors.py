@@ -1,0 +1,147 @@
+"""Reads of runs and of the registry, for commands, APIs, pages and supervision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from django.db.models import Count, QuerySet
+from django.utils import timezone
+
+from aiplatform.errors import InvalidInputError, NotFoundError
+from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run
+from training.names import LATEST
+from training.states import ACTIVE_STATES, DeployState, RunState, VersionState
+
+_ID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
+
+
+def find_run(run_id: UUID) -> Run | None:
+    """Return a run, or None."""
+    return Run.objects.filter(pk=run_id).first()
+
+
+def get_run(reference: str | UUID) -> Run:
+    """Return a run by its id or by the first four or more characters of it.
+
+    Raises: NotFoundError if there is none; InvalidInputError if several begin so.
+    """
+    text = str(reference).replace("-", "").lower()
+    if not _ID_PREFIX.fullmatch(text):
+        raise InvalidInputError(f"a run's id is 4 or more of 0-9 a-f, not '{reference}'")
+    low, high = UUID(text.ljust(32, "0")), UUID(text.ljust(32, "f"))
+    found = list(Run.objects.filter(pk__gte=low, pk__lte=high)[:2])
+    if not found:
+        raise NotFoundError(f"there is no run '{reference}'")
+    if len(found) > 1:
+        raise InvalidInputError(f"several runs begin with '{reference}'; give more characters")
+    return found[0]
+
+
+def list_runs(*, state: str = "", model_name: str = "", limit: int | None = None) -> QuerySet[Run]:
+    """Return runs, newest first, with their versions."""
+    runs = Run.objects.select_related("version", "version__model")
+    if state:
+        runs = runs.filter(state=state)
+    if model_name:
+        runs = runs.filter(model_name=model_name)
+    return runs[:limit] if limit is not None else runs
+
+
+def list_active_runs() -> list[Run]:
+    """Return the runs that a process holds."""
+    return list(Run.objects.filter(state__in=ACTIVE_STATES))
+
+
+def count_active_runs() -> int:
+    """Return how many runs hold a training slot."""
+    return Run.objects.filter(state__in=ACTIVE_STATES).count()
+
+
+def list_runs_to_ring(*, silent_s: float, limit: int) -> list[Run]:
+    """Return queued runs for which nobody rang during the last `silent_s` seconds, oldest first."""
+    since = timezone.now() - timedelta(seconds=silent_s)
+    queued = Run.objects.filter(state=RunState.QUEUED).order_by("created_at")
+    return list((queued.filter(rung_at=None) | queued.filter(rung_at__lte=since))[:limit])
+
+
+def list_due_deployments() -> list[Run]:
+    """Return runs whose deployment is to be tried now."""
+    return list(Run.objects.filter(deploy_state=DeployState.PENDING, deploy_next_at__lte=timezone.now()))
+
+
+def list_epochs(run: Run) -> list[EpochMetrics]:
+    """Return a run's epochs in order."""
+    return list(run.epochs.all())
+
+
+def training_curves(run: Run) -> dict[str, list[tuple[float, float | None]]]:
+    """Return for each metric its points (epoch, value)."""
+    curves: dict[str, list[tuple[float, float | None]]] = {}
+    for point in list_epochs(run):
+        for name, value in point.values.items():
+            curves.setdefault(name, []).append((point.epoch, value))
+    return curves
+
+
+def count_runs_by_state() -> dict[str, int]:
+    """Return how many runs are in each state."""
+    counted = Run.objects.order_by().values_list("state").annotate(count=Count("id"))
+    return {state: 0 for state in RunState.values} | dict(counted)
+
+
+def list_models() -> QuerySet[RegisteredModel]:
+    """Return models that have at least one ready version, by name."""
+    ready = ModelVersion.objects.filter(state=VersionState.READY)
+    return RegisteredModel.objects.filter(pk__in=ready.values("model")).prefetch_related("aliases__version")
+
+
+def get_model(name: str) -> RegisteredModel:
+    """Return a model.
+
+    Raises: NotFoundError if there is none.
+    """
+    model = list_models().filter(name=name).first()
+    if model is None:
+        raise NotFoundError(f"there is no model '{name}'")
+    return model
+
+
+def list_versions(model_name: str = "") -> QuerySet[ModelVersion]:
+    """Return ready versions, newest first, of one model or of all."""
+    versions = ModelVersion.objects.filter(state=VersionState.READY).select_related("model", "run")
+    versions = versions.prefetch_related("aliases").order_by("model__name", "-version")
+    return versions.filter(model__name=model_name) if model_name else versions
+
+
+def get_version(model_name: str, reference: str) -> ModelVersion:
+    """Return a version by number, by alias, or the newest for 'latest'.
+
+    Raises: NotFoundError naming what is not there.
+    """
+    versions = list_versions(model_name)
+    if reference == LATEST:
+        found = versions.first()
+    elif reference.isdigit():
+        found = versions.filter(version=int(reference[:9])).first()
+    else:
+        found = versions.filter(aliases__name=reference).first()
+    if found is None:
+        get_model(model_name)
+        what = "version" if reference.isdigit() else "alias"
+        raise NotFoundError(f"model '{model_name}' has no {what} '{reference}'")
+    return found
+
+
+def list_aliases(model_name: str) -> QuerySet[Alias]:
+    """Return a model's aliases by name."""
+    return Alias.objects.filter(model__name=model_name).select_related("version", "model")
+
+
+def list_recent_runs(limit: int) -> Sequence[Run]:
+    """Return active and waiting runs first, then the newest of the others."""
+    live = list(Run.objects.filter(state__in=(*ACTIVE_STATES, RunState.QUEUED))[:limit])
+    ended = Run.objects.exclude(state__in=(*ACTIVE_STATES, RunState.QUEUED))[: limit - len(live)]
+    return [*live, *ended]

@@ -1,0 +1,120 @@
+"""What people and programs order: a run, its cancellation, its resumption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from aiplatform.errors import ConflictError, InvalidInputError
+from training import doorbell
+from training.leases import order_stop
+from training.models import Run
+from training.names import check_name
+from training.recipes.registry import get_recipe, resolve_parameters
+from training.states import RESUMABLE_STATES, ExitClass, RunState
+
+log = structlog.get_logger(__name__)
+
+_LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOrder:
+    """What to train. `parameters` are raw (text or typed values); `deploy_endpoint` empty: do not deploy."""
+
+    recipe: str
+    data_uri: str
+    model_name: str
+    target: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    deploy_endpoint: str = ""
+    actor: str = ""
+
+
+def create_run(order: RunOrder) -> Run:
+    """Queue a run and ring for it.
+
+    Raises: InvalidInputError naming the recipe, parameter, name or seed that cannot be; nothing is queued.
+    """
+    parameters = check_order(order)
+    with transaction.atomic():
+        run = Run.objects.create(
+            recipe=order.recipe,
+            parameters=parameters,
+            data_uri=order.data_uri,
+            target=order.target,
+            model_name=order.model_name,
+            seed=order.seed,
+            deploy_endpoint=order.deploy_endpoint,
+            requested_by=order.actor,
+            attempts_left=settings.TRAINING_ATTEMPTS,
+        )
+        transaction.on_commit(lambda: doorbell.ring(run.pk))
+    log.info("run_created", run=str(run.pk), recipe=run.recipe, model=run.model_name, actor=order.actor)
+    run.refresh_from_db()
+    return run
+
+
+def check_order(order: RunOrder) -> dict[str, Any]:
+    """Return the parameters with types and defaults.
+
+    Raises: InvalidInputError (or a class of it) naming the rule and the value received.
+    """
+    check_name("model", order.model_name)
+    if order.deploy_endpoint:
+        check_name("endpoint", order.deploy_endpoint)
+    if not 0 <= order.seed <= _LARGEST_SEED:
+        raise InvalidInputError(f"seed must be from 0 to {_LARGEST_SEED}, not {order.seed}")
+    if not order.data_uri.strip():
+        raise InvalidInputError("data must name a source, for example 'digits' or a path")
+    recipe = get_recipe(order.recipe)
+    return dict(resolve_parameters(recipe, order.parameters))
+
+
+def cancel_run(run: Run, *, actor: str = "") -> Run:
+    """Cancel a waiting run at once, an active one at its next step.
+
+    Raises: ConflictError if it has ended.
+    """
+    now = timezone.now()
+    waiting = Run.objects.filter(pk=run.pk, state=RunState.QUEUED)
+    is_done = waiting.update(
+        state=RunState.CANCELLED, exit_class=ExitClass.CANCELLED, exit_message="cancelled before it started",
+        cancel_requested_at=now, ended_at=now,
+    )  # fmt: skip
+    run.refresh_from_db()
+    if not is_done and not order_stop(run, ExitClass.CANCELLED) and not run.stop_reason:
+        run.refresh_from_db()
+        if run.is_ended:
+            raise ConflictError(f"run {run.short_id} has ended already: {run.get_state_display().lower()}")
+        return cancel_run(run, actor=actor)  # it moved between queue and process just now
+    log.info("run_cancelled", run=str(run.pk), actor=actor)
+    run.refresh_from_db()
+    return run
+
+
+def resume_run(run: Run, *, actor: str = "") -> Run:
+    """Queue a failed or cancelled run again; it goes on from its last checkpoint with fresh attempts.
+
+    Raises: ConflictError if it is in another state.
+    """
+    resumed = Run.objects.filter(pk=run.pk, state__in=RESUMABLE_STATES).update(
+        state=RunState.QUEUED, attempts_left=settings.TRAINING_ATTEMPTS, deadline_at=None, ended_at=None,
+        stop_reason="", stop_ordered_at=None, stop_signalled_at=None, cancel_requested_at=None,
+        exit_class="", exit_message="", exit_traceback="", progress={},
+    )  # fmt: skip
+    run.refresh_from_db()
+    if not resumed:
+        raise ConflictError(
+            f"run {run.short_id} is {run.get_state_display().lower()}; only a failed or cancelled run can be resumed"
+        )
+    log.info("run_resumed", run=str(run.pk), actor=actor)
+    transaction.on_commit(lambda: doorbell.ring(run.pk))
+    return run

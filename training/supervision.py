@@ -1,0 +1,147 @@
+"""Sees what no trainer can say of itself: that it died, hangs, takes too long, was never started.
+
+It runs every second or two, in the clock and in each waiting command, in any number at once; every
+decision is a conditional UPDATE under the run's fence, so that only one of them counts.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+
+from training import deployment, doorbell, metrics, selectors
+from training.launchers import get_launcher
+from training.launchers.base import Handle, LaunchOrder, Liveness, ProcessEnd
+from training.leases import held_by, order_stop, take_back_run
+from training.models import Run
+from training.run_files import run_folder
+from training.states import ExitClass, RunState
+
+log = structlog.get_logger(__name__)
+
+
+def supervise() -> None:
+    """Look after every active run, ring for those that wait, deploy what is due."""
+    for run in selectors.list_active_runs():
+        try:
+            supervise_run(run)
+        except DatabaseError:
+            raise
+        except Exception:  # noqa: BLE001  (one run's trouble must not leave the others alone)
+            log.exception("supervision_failed", run=str(run.pk))
+    ring_waiting()
+    deployment.deploy_due()
+    metrics.observe_runs(selectors.count_runs_by_state())
+
+
+def supervise_run(run: Run) -> None:
+    """Take back a run whose process is gone; stop one that is over a limit."""
+    now = timezone.now()
+    liveness = _liveness(run)
+    is_expired = run.lease_expires_at is not None and run.lease_expires_at <= now
+    if liveness is Liveness.DEAD or (is_expired and liveness is Liveness.UNKNOWN):
+        conclude_dead(run)
+        return
+    reason = _limit_reached(run, now, is_expired=is_expired)
+    if reason and order_stop(run, reason):
+        run.stop_reason, run.stop_ordered_at = reason, now
+        log.warning("run_stopped_by_limit", run=str(run.pk), reason=reason.value)
+    if run.stop_reason and liveness is Liveness.ALIVE:
+        _press(run, now)
+
+
+def conclude_dead(run: Run) -> None:
+    """Decide what becomes of a run whose process is gone."""
+    launcher = get_launcher(run.launcher or None)
+    order = LaunchOrder(run_id=run.pk, fence=run.fence, folder=run_folder(run.pk))
+    end = launcher.describe_end(order, oom_kills_before=run.oom_kills_before)
+    reason, message = _why(run, end)
+    take_back_run(run.pk, run.fence, reason, message=message)
+
+
+def ring_waiting() -> None:
+    """Ring again for runs that still wait, if their doorbells are lost or were declined."""
+    room = settings.TRAINING_SLOTS - selectors.count_active_runs()
+    waiting = selectors.list_runs_to_ring(silent_s=settings.TRAINING_RING_AGAIN_S, limit=max(room, 0))
+    if waiting and not doorbell.count_unanswered():
+        for run in waiting:
+            log.info("doorbell_rung_again", run=str(run.pk))
+            doorbell.ring(run.pk)
+
+
+def release_local_trainers() -> None:
+    """Ask this machine's trainers to stop after the present step and to leave their runs in the queue."""
+    for run in selectors.list_active_runs():
+        handle = _handle(run)
+        if handle is not None:
+            get_launcher(run.launcher or None).stop(handle, force=False)
+
+
+def _why(run: Run, end: ProcessEnd) -> tuple[ExitClass, str]:
+    if run.stop_reason:
+        return ExitClass(run.stop_reason), stop_message(ExitClass(run.stop_reason))
+    if end.is_out_of_memory:
+        return ExitClass.OUT_OF_MEMORY, "the system killed the training process because memory ran out"
+    how = _describe_exit_code(end.exit_code)
+    if run.state == RunState.STARTING and end.exit_code is not None and end.exit_code > 0:
+        return ExitClass.FAILED, f"the training process did not come up ({how}); its log says why"
+    return ExitClass.LOST, f"the training process is gone ({how})"
+
+
+def stop_message(reason: ExitClass) -> str:
+    """Return why a run was stopped, with the limit's setting and value."""
+    return {
+        ExitClass.CANCELLED: "cancelled",
+        ExitClass.TIMED_OUT: f"took longer than TRAINING_WALL_CLOCK_S={settings.TRAINING_WALL_CLOCK_S:g} s",
+        ExitClass.STALLED: f"made no progress for TRAINING_STALL_S={settings.TRAINING_STALL_S:g} s",
+        ExitClass.LOST: f"gave no sign of life for TRAINING_LEASE_S={settings.TRAINING_LEASE_S:g} s",
+    }.get(reason, reason.label)
+
+
+def _describe_exit_code(code: int | None) -> str:
+    if code is None:
+        return "nobody saw it end"
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _limit_reached(run: Run, now: datetime, *, is_expired: bool) -> ExitClass | None:
+    if run.stop_reason:
+        return None
+    if is_expired:
+        return ExitClass.LOST  # it lives and does not answer: suspended, or cut off from the database
+    if run.deadline_at is not None and run.deadline_at <= now:
+        return ExitClass.TIMED_OUT
+    if run.progress_at is not None and run.progress_at + timedelta(seconds=settings.TRAINING_STALL_S) <= now:
+        return ExitClass.STALLED
+    return None
+
+
+def _press(run: Run, now: datetime) -> None:
+    """First the flag, which the trainer reads each second; then SIGTERM; then SIGKILL."""
+    handle = _handle(run)
+    assert handle is not None
+    assert run.stop_ordered_at is not None
+    launcher = get_launcher(run.launcher or None)
+    waited_s = (now - run.stop_ordered_at).total_seconds()
+    if run.stop_signalled_at is None and waited_s >= settings.TRAINING_STOP_GRACE_S / 3:
+        held_by(run.pk, run.fence).update(stop_signalled_at=now)
+        launcher.stop(handle, force=False)
+    elif waited_s >= settings.TRAINING_STOP_GRACE_S:
+        log.warning("trainer_killed", run=str(run.pk), pid=run.pid, reason=run.stop_reason)
+        launcher.stop(handle, force=True)
+
+
+def _liveness(run: Run) -> Liveness:
+    handle = _handle(run)
+    return Liveness.UNKNOWN if handle is None else get_launcher(run.launcher or None).check(handle)
+
+
+def _handle(run: Run) -> Handle | None:
+    if run.pid is None:
+        return None
+    return Handle(host=run.host, pid=run.pid, started=run.process_started)
+

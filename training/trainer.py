@@ -1,0 +1,42 @@
+"""The process that trains: `python -m training.trainer RUN FENCE`, started by a launcher.
+
+Django is loaded first, so that the lease beats before the learning framework, which may take many
+seconds, is imported. SIGTERM asks for a stop at the next step; the run then goes back to the queue.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from uuid import UUID
+
+import django
+
+
+def main(arguments: list[str]) -> int:
+    """Do one attempt; return the exit code."""
+    run_id, fence = UUID(arguments[0]), int(arguments[1])
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiplatform.settings")
+    django.setup()
+
+    import structlog
+
+    from training.attempt import Attempt
+    from training.heartbeat import StopFlag
+    from training.leases import Claim
+    from training.processes import prefer_for_oom_kill
+
+    flag = StopFlag()
+    signal.signal(signal.SIGTERM, lambda *_: flag.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever wants it ended cancels the run
+    prefer_for_oom_kill()
+    structlog.contextvars.bind_contextvars(run=str(run_id), fence=fence)
+    return Attempt(Claim(run_id=run_id, fence=fence, attempt=0), flag).run()
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a framework's threads must not hold up a process whose work is done
