@@ -122,6 +122,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_prometheus",
+    *(["knox"] if {GATEWAY, CONSOLE} & ROLES else []),
     *(["django_q"] if {TRAINING, CONSOLE} & ROLES else []),
     *apps_for(ROLES),
 ]
@@ -274,6 +275,17 @@ REPORT_MAX_ERROR_RATE = env.number("REPORT_MAX_ERROR_RATE", 0.01, "Share of serv
 
 # --- Gateway --------------------------------------------------------------------------------------
 env.section("Gateway")
+KNOX_TOKEN_MODEL = "gateway.Token"
+REST_KNOX = {"TOKEN_PREFIX": "aip_", "TOKEN_TTL": None}
+IDENTITY_REFRESH_S = env.number("IDENTITY_REFRESH_S", 2.0, "Seconds between looks at tokens, limits and addresses")
+RATE_LIMIT_PREDICT = env.text("RATE_LIMIT_PREDICT", "6000/min", "Predict requests of one token (N/s, /min, /h, /day)")
+RATE_LIMIT_API = env.text("RATE_LIMIT_API", "600/min", "Requests of one token to one service's REST API")
+GATEWAY_PREDICT_TIMEOUT_S = env.number("GATEWAY_PREDICT_TIMEOUT_S", 30.0, "Longest wait for a forwarded prediction")
+GATEWAY_API_TIMEOUT_S = env.number("GATEWAY_API_TIMEOUT_S", 30.0, "Longest wait for a forwarded REST request")
+BREAKER_FAILURES = env.integer("BREAKER_FAILURES", 5, "Failures in a row after which an address is left alone")
+BREAKER_OPEN_S = env.number("BREAKER_OPEN_S", 5.0, "Seconds that it is left alone before one trial")
+HEALTH_CHECK_TIMEOUT_S = env.number("HEALTH_CHECK_TIMEOUT_S", 2.0, "Deadline of a look at an address's readiness")
+AUDIT_RETENTION_DAYS = env.integer("AUDIT_RETENTION_DAYS", 365, "Days that the audit log is kept; 0: for ever")
 
 # --- Console --------------------------------------------------------------------------------------
 UNFOLD: dict[str, Any] = {

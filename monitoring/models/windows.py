@@ -42,7 +42,7 @@ class Window(models.Model):
     """What one served version did in one minute; cost does not grow with traffic.
 
     `profile` is a `DataProfile` of features and outputs; `latency` a serialized KLL sketch of
-    milliseconds of answered requests. `statuses` counts requests by class ('2xx', '4xx', '5xx').
+    milliseconds of answered requests. Labels are counted in the window of their prediction.
     """
 
     served = models.ForeignKey(ServedVersion, on_delete=models.CASCADE, related_name="windows")
@@ -51,7 +51,6 @@ class Window(models.Model):
     requests = models.PositiveBigIntegerField(default=0)  # answered or failed
     errors = models.PositiveBigIntegerField(default=0)  # requests with a 5xx
     rejected = models.PositiveBigIntegerField(default=0)  # requests with a 4xx
-    statuses = models.JSONField(default=dict)
     latency = models.BinaryField(default=bytes)
     profile = models.JSONField(default=dict)
     confidence_sum = models.FloatField(default=0.0)
@@ -98,6 +97,7 @@ class Baseline(models.Model):
     state = models.CharField(max_length=10, choices=State.choices)
     reason = models.TextField(default="", blank=True)
     profile = models.JSONField(default=dict)
+    accuracy = models.FloatField(null=True)  # on the trainer's held-out data, from the manifest
     checked_at = models.DateTimeField()
 
     def __str__(self) -> str:
