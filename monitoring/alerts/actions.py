@@ -1,0 +1,168 @@
+"""What a rule does by itself, once a firing. Freeze and retrain will join `Performers`.
+
+An action is ordered in the transaction that makes the alert fire, and carried out by a job. The
+order's key makes a repeat after a crash change nothing. What was known is kept as evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.db.models import F, Q
+
+from aiplatform.contracts.inference import EndpointInfo, RollBackEndpoint
+from aiplatform.errors import ConflictError, InvalidInputError, NotFoundError, PlatformError
+from monitoring.alerts.metrics import ACTIONS
+from monitoring.alerts.notifications import Backoff, enqueue_notifications
+from monitoring.alerts.timeline import add_event
+from monitoring.alerts.vocabulary import ActionKind, ActionState, AlertState, EventKind, NotificationKind
+from monitoring.models.alerts import ActionRun, Alert, AlertRule
+
+log = structlog.get_logger(__name__)
+
+CLAIM_S = 60.0
+_COUNTED_BY_COOLDOWN = (ActionState.PENDING, ActionState.RUNNING, ActionState.SUCCEEDED)
+_FINAL_ERRORS = (ConflictError, NotFoundError, InvalidInputError)
+
+Performer = Callable[[ActionRun], Mapping[str, Any]]  # raises a PlatformError
+Performers = Mapping[str, Performer]
+
+
+def order_action_if_due(alert: Alert, rule: AlertRule, *, now: datetime) -> ActionRun | None:
+    """Write the order for a firing alert's action, unless it has one; inside the step's transaction."""
+    if rule.action == ActionKind.NONE or ActionRun.objects.filter(alert=alert).exists():
+        return None
+    run = ActionRun(
+        alert=alert, kind=rule.action, endpoint=alert.endpoint, version=alert.version,
+        idempotency_key=f"alert-{alert.pk}-{int((alert.fired_at or now).timestamp())}",
+        next_attempt_at=now, created_at=now, evidence=_evidence(alert),
+    )  # fmt: skip
+    recent = _find_recent(run, rule.action_cooldown_s, now)
+    if recent:
+        run.state, run.finished_at = ActionState.SKIPPED, now
+        run.error = (
+            f"cooldown: {recent.kind} of {recent.endpoint} was ordered at {recent.created_at:%H:%M:%S} UTC, "
+            f"less than {rule.action_cooldown_s} s ago"
+        )
+    run.save()
+    if recent:
+        add_event(alert, EventKind.ACTION, at=now, text=f"{run.kind} skipped: {run.error}")
+        ACTIONS.labels(run.kind, ActionState.SKIPPED.value).inc()
+    return run
+
+
+def run_due_actions(*, performers: Performers, clock: Callable[[], datetime], backoff: Backoff) -> int:
+    """Carry out what is due, and return how many were tried."""
+    tried = 0
+    for run in _list_due(clock(), backoff):
+        if _claim(run, clock()):
+            tried += 1
+            _attempt(run, performers, clock, backoff)
+    return tried
+
+
+def roll_back_performer(roll_back: Callable[[RollBackEndpoint], EndpointInfo]) -> Performer:
+    """Return the performer of 'rollback' over a given call to inference."""
+
+    def perform(run: ActionRun) -> Mapping[str, Any]:
+        order = RollBackEndpoint(
+            endpoint=run.endpoint,
+            actor="alert rule",
+            reason=f"alert {run.alert_id} ({run.alert.rule_name}): {run.alert.message}",
+            idempotency_key=run.idempotency_key,
+            from_version=run.version,
+        )
+        info = roll_back(order)
+        return {
+            "generation": info.generation,
+            "traffic": [{"version": share.version, "weight": share.weight} for share in info.traffic],
+        }
+
+    return perform
+
+
+def _list_due(now: datetime, backoff: Backoff) -> list[ActionRun]:
+    far = now + timedelta(seconds=max(backoff.longest_s, CLAIM_S) + 1)
+    due: Q = Q(state=ActionState.PENDING) & (Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=far))
+    lost: Q = Q(state=ActionState.RUNNING) & (Q(claimed_until__lte=now) | Q(claimed_until__gt=far))
+    return list(ActionRun.objects.filter(due | lost).select_related("alert", "alert__rule").order_by("pk"))
+
+
+def _claim(run: ActionRun, now: datetime) -> bool:
+    claimed = ActionRun.objects.filter(pk=run.pk, state=run.state, attempts=run.attempts).update(
+        state=ActionState.RUNNING, attempts=F("attempts") + 1, claimed_until=now + timedelta(seconds=CLAIM_S)
+    )
+    run.attempts += 1
+    return bool(claimed)
+
+
+def _attempt(run: ActionRun, performers: Performers, clock: Callable[[], datetime], backoff: Backoff) -> None:
+    # An order that was not carried out is too late once its alert is over. One whose process was
+    # lost may have been carried out: only repeating it can tell.
+    if run.state == ActionState.PENDING and run.alert.state != AlertState.FIRING:
+        _finish(run, ActionState.SKIPPED, clock(), error=f"the alert was over first. {run.error}".strip())
+        return
+    try:
+        result = performers[run.kind](run)
+    except _FINAL_ERRORS as error:
+        state = ActionState.REFUSED if isinstance(error, ConflictError) else ActionState.FAILED
+        _finish(run, state, clock(), error=error.message)
+    except PlatformError as error:
+        _note_failure(run, error.message, clock(), backoff)
+    else:
+        _finish(run, ActionState.SUCCEEDED, clock(), result=result)
+
+
+def _note_failure(run: ActionRun, error: str, now: datetime, backoff: Backoff) -> None:
+    log.warning("alert_action_failed", action=run.kind, endpoint=run.endpoint, version=run.version, error=error)
+    if run.attempts >= backoff.attempts:
+        _finish(run, ActionState.FAILED, now, error=error)
+        return
+    ActionRun.objects.filter(pk=run.pk, attempts=run.attempts).update(
+        state=ActionState.PENDING,
+        error=error,
+        next_attempt_at=now + timedelta(seconds=backoff.delay_s(run.attempts)),
+    )
+
+
+def _finish(
+    run: ActionRun, state: ActionState, now: datetime, *, error: str = "", result: Mapping[str, Any] | None = None
+) -> None:
+    with transaction.atomic():
+        is_ours = ActionRun.objects.filter(pk=run.pk, attempts=run.attempts).update(
+            state=state, error=error, result=dict(result or {}), finished_at=now
+        )
+        if not is_ours:
+            return
+        text = f"{run.kind} of {run.endpoint} from version {run.version} {state.value}" + (f": {error}" if error else "")
+        add_event(run.alert, EventKind.ACTION, at=now, text=text)
+        if state is not ActionState.SKIPPED:
+            enqueue_notifications(run.alert, run.alert.rule, NotificationKind.ACTION, now=now, note=text)
+    ACTIONS.labels(run.kind, state.value).inc()
+    log.info("alert_action", action=run.kind, endpoint=run.endpoint, version=run.version, outcome=state.value)
+
+
+def _find_recent(run: ActionRun, cooldown_s: float, now: datetime) -> ActionRun | None:
+    since = now - timedelta(seconds=cooldown_s)
+    recent = ActionRun.objects.filter(
+        endpoint=run.endpoint, kind=run.kind, state__in=_COUNTED_BY_COOLDOWN, created_at__gt=since
+    )
+    return recent.order_by("-created_at").first()
+
+
+def _evidence(alert: Alert) -> dict[str, Any]:
+    return {
+        "rule": alert.rule_name,
+        "metric": alert.metric,
+        "value": alert.value,
+        "threshold": alert.threshold,
+        "samples": alert.samples,
+        "window_s": alert.window_s,
+        "message": alert.message,
+        "detail": alert.detail,
+        "history": alert.history[-20:],
+    }

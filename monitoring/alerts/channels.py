@@ -1,0 +1,95 @@
+"""Where messages go: Apprise speaks e-mail, webhooks, chat and a hundred more, each by one URL.
+
+A URL holds passwords and tokens. What leaves this module (errors, masked addresses) does not.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from datetime import datetime
+from types import ModuleType
+from typing import Any
+
+from aiplatform.errors import InvalidInputError, PlatformError, UnavailableError
+from monitoring.alerts.notifications import Delivery
+from monitoring.models.alerts import Channel
+
+
+def deliver(delivery: Delivery) -> None:
+    """Send one message.
+
+    Raises: UnavailableError with the reason; InvalidInputError if the URL cannot be used.
+    """
+    apprise = _apprise()
+    service = _service(delivery.url)
+    sender = apprise.Apprise(asset=_asset())
+    sender.add(service)
+    with apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s") as captured:
+        is_sent = bool(sender.notify(title=delivery.title, body=delivery.body, notify_type=delivery.tone))
+        reason = " ".join(captured.getvalue().split())
+    if not is_sent:
+        raise UnavailableError(_without_secrets(reason, service) or "the channel took no message and gave no reason")
+
+
+def check_channel_url(url: str) -> None:
+    """Raise InvalidInputError unless the URL is one that Apprise can use."""
+    _service(url)
+
+
+def mask_url(url: str) -> str:
+    """Return the address with its secrets replaced; an unusable one shows its scheme only."""
+    try:
+        return str(_service(url).url(privacy=True)).split("?", 1)[0]
+    except InvalidInputError:
+        return f"{url.split(':', 1)[0]}://****" if "://" in url else "****"
+
+
+def send_test_message(channel: Channel, *, by: str, now: datetime) -> None:
+    """Send a test to a channel at once, and keep on it what became of it.
+
+    Raises: UnavailableError with the reason; InvalidInputError if the URL cannot be used.
+    """
+    body = f"This is a test of the channel '{channel.name}', asked for by {by} at {now:%Y-%m-%d %H:%M:%S} UTC."
+    try:
+        deliver(Delivery(url=channel.url, title="[TEST] aiplatform", body=body, tone="info"))
+    except PlatformError as error:
+        Channel.objects.filter(pk=channel.pk).update(last_error=error.message)
+        raise
+    Channel.objects.filter(pk=channel.pk).update(last_error="", last_sent_at=now)
+
+
+def _service(url: str) -> Any:
+    apprise = _apprise()
+    with apprise.LogCapture(level=apprise.logging.CRITICAL):  # its own log line would hold the URL
+        service = apprise.Apprise.instantiate(url, asset=_asset(), suppress_exceptions=True)
+    if not service:
+        scheme = url.split(":", 1)[0] if "://" in url else "none"
+        raise InvalidInputError(
+            f"the address is not one that Apprise can use (its scheme is '{scheme[:20]}'); "
+            "for a webhook: json://host:port/path"
+        )
+    return service
+
+
+def _without_secrets(text: str, service: Any) -> str:
+    secrets = [getattr(service, name, None) for name in ("password", "token", "access_token", "webhook_token", "apikey")]
+    for secret in secrets:
+        if isinstance(secret, str) and secret:
+            text = text.replace(secret, "****")
+    return text[:1000]
+
+
+@functools.cache
+def _apprise() -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # loading its plugins looks for modules on their way out
+        import apprise
+
+        apprise.Apprise.instantiate("json://localhost")
+    return apprise  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _asset() -> Any:
+    return _apprise().AppriseAsset(app_id="aiplatform", app_desc="aiplatform alerts", async_mode=False)

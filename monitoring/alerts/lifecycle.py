@@ -1,0 +1,79 @@
+"""The life of an alert as a pure function of time and evidence.
+
+              breach                 breach for `for`
+    inactive ────────▶ pending ─────────────────────────▶ firing
+        ▲                 │ ok                               │ ok for `keep firing for`
+        ├─────────────────┘ (dropped: it never was an alert) │
+        └────────────────────────────────────────────────────┘ (resolved)
+
+No data and errors are no evidence: they move nothing, unless the rule's policy says that missing
+data is itself wrong, or well. After a gap (the clock jumped, nobody evaluated for long) the waiting
+times start again, so that an outage neither fires nor resolves anything by its mere length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from monitoring.alerts.vocabulary import NoDataPolicy, Phase, Transition, Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """What a rule says about time. `stale_after_s`: a longer pause between evaluations is a gap."""
+
+    for_s: float
+    keep_firing_for_s: float
+    no_data: NoDataPolicy
+    stale_after_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where one (rule, endpoint, version) stands. `breached_at` is the last evaluation in breach."""
+
+    phase: Phase = Phase.INACTIVE
+    breach_since: datetime | None = None
+    breached_at: datetime | None = None
+    evaluated_at: datetime | None = None
+
+
+def advance(position: Position, verdict: Verdict, timing: Timing, now: datetime) -> tuple[Position, Transition]:
+    """Return the next position and the step that led there."""
+    before = replace(_restart_after_gap(position, timing, now), evaluated_at=now)
+    if verdict is Verdict.BREACH or (verdict is Verdict.NO_DATA and timing.no_data is NoDataPolicy.ALERT):
+        return _breached(before, timing, now)
+    if verdict is Verdict.OK or (verdict is Verdict.NO_DATA and timing.no_data is NoDataPolicy.OK):
+        return _cleared(before, timing, now)
+    return before, Transition.NONE
+
+
+def _breached(before: Position, timing: Timing, now: datetime) -> tuple[Position, Transition]:
+    if before.phase is Phase.FIRING:
+        return replace(before, breached_at=now), Transition.NONE
+    since = (before.breach_since or now) if before.phase is Phase.PENDING else now
+    if (now - since).total_seconds() >= timing.for_s:
+        return replace(before, phase=Phase.FIRING, breach_since=since, breached_at=now), Transition.FIRED
+    step = Transition.NONE if before.phase is Phase.PENDING else Transition.STARTED
+    return replace(before, phase=Phase.PENDING, breach_since=since, breached_at=now), step
+
+
+def _cleared(before: Position, timing: Timing, now: datetime) -> tuple[Position, Transition]:
+    idle = Position(evaluated_at=now)
+    if before.phase is Phase.INACTIVE:
+        return idle, Transition.NONE
+    if before.phase is Phase.PENDING:
+        return idle, Transition.DROPPED
+    if before.breached_at and (now - before.breached_at).total_seconds() < timing.keep_firing_for_s:
+        return before, Transition.NONE
+    return idle, Transition.RESOLVED
+
+
+def _restart_after_gap(position: Position, timing: Timing, now: datetime) -> Position:
+    if position.evaluated_at is None or position.phase is Phase.INACTIVE:
+        return position
+    pause_s = (now - position.evaluated_at).total_seconds()
+    if 0 <= pause_s <= timing.stale_after_s:
+        return position
+    return replace(position, breach_since=now, breached_at=now)

@@ -1,0 +1,102 @@
+"""Reads of alerts for pages, APIs and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
+
+from aiplatform.errors import NotFoundError
+from monitoring.alerts.vocabulary import AlertState, Severity
+from monitoring.models.alerts import Alert, AlertRule, Channel, Notification, RuleTarget, Silence
+
+
+def list_alerts() -> QuerySet[Alert]:
+    """Return all alerts: firing first, then pending, the worst and the newest first."""
+    return (
+        Alert.objects.annotate(
+            state_rank=_rank("state", [AlertState.FIRING, AlertState.PENDING, AlertState.RESOLVED]),
+            severity_rank=_rank("severity", list(Severity)),
+        )
+        .select_related("rule", "silence")
+        .order_by("state_rank", "severity_rank", "-started_at", "-pk")
+    )
+
+
+def list_firing_alerts() -> QuerySet[Alert]:
+    """Return the alerts that are firing, the worst first."""
+    return list_alerts().filter(state=AlertState.FIRING)
+
+
+def get_alert(alert_id: int) -> Alert:
+    """Return one alert.
+
+    Raises: NotFoundError.
+    """
+    alert = Alert.objects.select_related("rule", "silence").filter(pk=alert_id).first()
+    if alert is None:
+        raise NotFoundError(f"there is no alert {alert_id}")
+    return alert
+
+
+def list_rules() -> QuerySet[AlertRule]:
+    """Return all rules with their channels and `firing_count`."""
+    firing = Count("alerts", filter=Q(alerts__state=AlertState.FIRING), distinct=True)
+    return AlertRule.objects.prefetch_related("channels").annotate(firing_count=firing).order_by("name")
+
+
+def list_rule_targets(rule: AlertRule) -> QuerySet[RuleTarget]:
+    """Return what a rule watches, with what was found there last."""
+    return rule.targets.select_related("alert").order_by("endpoint", "version")
+
+
+def list_channels() -> QuerySet[Channel]:
+    """Return all channels."""
+    return Channel.objects.order_by("name")
+
+
+def get_channel(name: str) -> Channel:
+    """Return a channel by name.
+
+    Raises: NotFoundError naming the channels there are.
+    """
+    channel = Channel.objects.filter(name=name).first()
+    if channel is None:
+        raise NotFoundError(f"there is no channel '{name}'; there are: {_names(list_channels())}")
+    return channel
+
+
+def get_rule(name: str) -> AlertRule:
+    """Return a rule by name.
+
+    Raises: NotFoundError naming the rules there are.
+    """
+    rule = AlertRule.objects.filter(name=name).first()
+    if rule is None:
+        raise NotFoundError(f"there is no rule '{name}'; there are: {_names(AlertRule.objects.order_by('name'))}")
+    return rule
+
+
+def list_silences() -> QuerySet[Silence]:
+    """Return all silences, those that end last first."""
+    return Silence.objects.select_related("rule").order_by("-ends_at", "-pk")
+
+
+def list_active_silences(now: datetime) -> QuerySet[Silence]:
+    """Return the silences that hold now."""
+    return list_silences().filter(starts_at__lte=now, ends_at__gt=now)
+
+
+def list_notifications() -> QuerySet[Notification]:
+    """Return all notifications, the newest first."""
+    return Notification.objects.select_related("alert", "channel").order_by("-created_at", "-pk")
+
+
+def _rank(field: str, order: Iterable[str]) -> Case:
+    whens = [When(**{field: value}, then=Value(place)) for place, value in enumerate(order)]
+    return Case(*whens, default=Value(99), output_field=IntegerField())
+
+
+def _names(rows: QuerySet[Channel] | QuerySet[AlertRule]) -> str:
+    return ", ".join(rows.values_list("name", flat=True)) or "none"

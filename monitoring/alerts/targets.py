@@ -1,0 +1,56 @@
+"""Which endpoint versions a rule watches, and when it stops watching one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from monitoring.alerts.vocabulary import EVERY_ENDPOINT, NoDataPolicy, VersionScope
+from monitoring.models.alerts import AlertRule
+
+EndpointVersion = tuple[str, int]
+# The versions of an endpoint that have traffic by its desired state; None: nobody can tell now.
+ServingVersions = Callable[[str], frozenset[int] | None]
+
+
+def list_targets(
+    rule: AlertRule, active: Iterable[EndpointVersion], serving: ServingVersions
+) -> list[EndpointVersion]:
+    """Return what a rule watches now. `active` are the versions with recent predictions."""
+    if rule.version_scope == VersionScope.ONE:
+        return [(rule.endpoint, rule.version or 0)]
+    found = {target for target in active if is_in_scope(rule, target)}
+    if rule.version_scope == VersionScope.SERVING:
+        found = {(endpoint, version) for endpoint, version in found if _is_serving(endpoint, version, serving)}
+    if rule.endpoint != EVERY_ENDPOINT and _minds_silence(rule):
+        found |= {(rule.endpoint, version) for version in serving(rule.endpoint) or ()}
+    return sorted(found)
+
+
+def is_in_scope(rule: AlertRule, target: EndpointVersion) -> bool:
+    """Say whether the rule's own words cover an endpoint version, whatever its traffic."""
+    endpoint, version = target
+    if rule.endpoint not in (EVERY_ENDPOINT, endpoint):
+        return False
+    return rule.version_scope != VersionScope.ONE or rule.version == version
+
+
+def reason_to_retire(rule: AlertRule, target: EndpointVersion, serving: ServingVersions) -> str:
+    """Return why a version that shows no predictions is no longer watched; '' if it still is."""
+    endpoint, version = target
+    if not is_in_scope(rule, target):
+        return "the rule no longer watches this version"
+    if rule.version_scope == VersionScope.ONE or _is_serving(endpoint, version, serving):
+        return ""
+    return f"version {version} of {endpoint} has no traffic any more"
+
+
+def _is_serving(endpoint: str, version: int, serving: ServingVersions) -> bool:
+    versions: frozenset[int] | Sequence[int] | None = serving(endpoint)
+    return versions is None or version in versions
+
+
+def _minds_silence(rule: AlertRule) -> bool:
+    from monitoring.statistics import METRICS
+
+    info = METRICS.get(rule.metric)
+    return rule.no_data == NoDataPolicy.ALERT or (info is not None and info.zero_is_data)

@@ -1,0 +1,238 @@
+"""What one step of a rule's target writes: all of it in one transaction, or nothing.
+
+The target's revision decides between evaluators: the first to write wins, the others write nothing,
+so a step happens once, and so do its message and its action.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from django.db import transaction
+from django.db.models import F
+
+from monitoring.alerts.actions import order_action_if_due
+from monitoring.alerts.history import append_recent, append_thinned
+from monitoring.alerts.judgement import Observation, format_number
+from monitoring.alerts.lifecycle import Position
+from monitoring.alerts.messages import render_text
+from monitoring.alerts.notifications import enqueue_notifications
+from monitoring.alerts.silences import find_silence, mark_alert
+from monitoring.alerts.timeline import TEXT_LENGTH, add_event
+from monitoring.alerts.vocabulary import AlertState, EventKind, NotificationKind, Phase, TargetState, Transition, Verdict
+from monitoring.models.alerts import Alert, AlertRule, RuleTarget
+
+log = structlog.get_logger(__name__)
+
+_VERDICT_EVENTS = {
+    Verdict.NO_DATA: EventKind.NO_DATA,
+    Verdict.ERROR: EventKind.ERROR,
+    Verdict.OK: EventKind.DATA_BACK,
+    Verdict.BREACH: EventKind.DATA_BACK,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One evaluation of a target: what was found, where that leads, and when."""
+
+    observation: Observation
+    position: Position
+    transition: Transition
+    now: datetime
+
+
+def position_of(target: RuleTarget) -> Position:
+    """Return where a target stands, as its row says."""
+    return Position(
+        phase=Phase(target.phase),
+        breach_since=target.breach_since,
+        breached_at=target.breached_at,
+        evaluated_at=target.evaluated_at,
+    )
+
+
+def record_step(rule: AlertRule, target: RuleTarget, step: Step) -> bool:
+    """Write a step and what follows from it; False if another evaluator was first."""
+    with transaction.atomic():
+        if not _advance_target(target, step):
+            return False
+        alert = _alert_after(rule, target, step)
+        if alert is not None and alert.is_active:
+            silence = find_silence(alert, step.now)
+            mark_alert(alert, silence, now=step.now)
+            if alert.state == AlertState.FIRING:
+                _respond(rule, alert, step.now)
+    if step.transition is not Transition.NONE:
+        log.info(
+            "alert_step", step=step.transition.value, rule=rule.name, endpoint=target.endpoint,
+            version=target.version, found=step.observation.message,
+        )  # fmt: skip
+    return True
+
+
+def close_alert(alert: Alert, *, now: datetime, text: str, by: str = "") -> bool:
+    """Resolve an active alert and tell those who were told; False if it was over already."""
+    with transaction.atomic():
+        RuleTarget.objects.filter(alert=alert).update(
+            phase=Phase.INACTIVE, state=TargetState.INACTIVE, state_since=now,
+            breach_since=None, breached_at=None, alert=None, revision=F("revision") + 1,
+        )  # fmt: skip
+        if alert.state == AlertState.PENDING and not by:
+            return bool(Alert.objects.filter(pk=alert.pk, state=AlertState.PENDING).delete()[0])
+        return _resolve(alert, now=now, text=text, by=by)
+
+
+def state_of(position: Position, verdict: Verdict) -> TargetState:
+    """Return phase and verdict in one word."""
+    if position.phase is Phase.INACTIVE and verdict in (Verdict.NO_DATA, Verdict.ERROR):
+        return TargetState(verdict.value)
+    return TargetState(position.phase.value)
+
+
+def _advance_target(target: RuleTarget, step: Step) -> bool:
+    found, position = step.observation, step.position
+    state = state_of(position, found.verdict)
+    changes = {
+        "phase": position.phase,
+        "verdict": found.verdict,
+        "state": state,
+        "state_since": target.state_since if state == target.state and target.state_since else step.now,
+        "breach_since": position.breach_since,
+        "breached_at": position.breached_at,
+        "evaluated_at": step.now,
+        "value": found.value,
+        "samples": found.samples,
+        "message": found.message[:TEXT_LENGTH],
+        "recent": append_recent(target.recent, step.now, found.value),
+    }
+    is_first = RuleTarget.objects.filter(pk=target.pk, revision=target.revision).update(
+        **changes, revision=F("revision") + 1
+    )
+    return bool(is_first)
+
+
+def _alert_after(rule: AlertRule, target: RuleTarget, step: Step) -> Alert | None:
+    alert = target.alert
+    match step.transition:
+        case Transition.DROPPED:
+            if alert:
+                alert.delete()
+            return None
+        case Transition.RESOLVED:
+            if alert:
+                _resolve(alert, now=step.now, text=step.observation.message)
+            RuleTarget.objects.filter(pk=target.pk).update(alert=None)
+            return alert
+        case Transition.STARTED | Transition.FIRED:
+            alert = _refresh(alert, step) if alert else _create_alert(rule, target, step)
+            if step.transition is Transition.FIRED:
+                _fire(alert, step)
+            return alert
+        case _:
+            return _refresh(alert, step) if alert else None
+
+
+def _create_alert(rule: AlertRule, target: RuleTarget, step: Step) -> Alert:
+    found = step.observation
+    labels = _labels(rule, target)
+    alert = Alert.objects.create(
+        fingerprint=_fingerprint(labels), rule=rule, rule_name=rule.name, endpoint=target.endpoint,
+        version=target.version, metric=rule.metric, feature=rule.feature, comparison=rule.comparison,
+        threshold=rule.threshold, window_s=rule.window_s, severity=rule.severity, labels=labels,
+        state=AlertState.PENDING, reason=found.verdict, last_verdict=found.verdict, value=found.value,
+        samples=found.samples, message=found.message[:TEXT_LENGTH], detail=dict(found.detail),
+        history=append_recent(target.recent, step.now, found.value), started_at=step.now, last_evaluated_at=step.now,
+        **_texts(rule, target, found),
+    )  # fmt: skip
+    RuleTarget.objects.filter(pk=target.pk).update(alert=alert)
+    add_event(alert, EventKind.STARTED, at=step.now, text=found.message)
+    return alert
+
+
+def _refresh(alert: Alert, step: Step) -> Alert:
+    found = step.observation
+    had_data = alert.last_verdict in (Verdict.OK, Verdict.BREACH)
+    has_data = found.verdict in (Verdict.OK, Verdict.BREACH)
+    if had_data != has_data or (not has_data and found.verdict != alert.last_verdict):
+        add_event(alert, _VERDICT_EVENTS[found.verdict], at=step.now, text=found.message)
+    if found.verdict is Verdict.BREACH:
+        alert.value, alert.samples, alert.detail = found.value, found.samples, dict(found.detail)
+        alert.message, alert.reason = found.message[:TEXT_LENGTH], Verdict.BREACH
+    alert.last_verdict, alert.last_evaluated_at = found.verdict, step.now
+    alert.history = append_thinned(alert.history, step.now, found.value)
+    alert.save(update_fields=["value", "samples", "detail", "message", "reason", "last_verdict", "last_evaluated_at", "history"])
+    return alert
+
+
+def _fire(alert: Alert, step: Step) -> None:
+    alert.state, alert.fired_at = AlertState.FIRING, step.now
+    alert.save(update_fields=["state", "fired_at"])
+    add_event(alert, EventKind.FIRED, at=step.now, text=step.observation.message)
+
+
+def _resolve(alert: Alert, *, now: datetime, text: str, by: str = "") -> bool:
+    is_ours = Alert.objects.filter(pk=alert.pk, state=alert.state).update(
+        state=AlertState.RESOLVED, resolved_at=now, resolved_by=by
+    )
+    if not is_ours:
+        return False
+    alert.state, alert.resolved_at, alert.resolved_by = AlertState.RESOLVED, now, by
+    add_event(alert, EventKind.RESOLVED, at=now, text=text, actor=by)
+    if alert.notified_at and find_silence(alert, now) is None:
+        note = f"Resolved{f' by {by}' if by else ''}: {text}"
+        enqueue_notifications(alert, alert.rule, NotificationKind.RESOLVED, now=now, note=note)
+    return True
+
+
+def _respond(rule: AlertRule, alert: Alert, now: datetime) -> None:
+    silence = alert.silence
+    if silence is None and not alert.is_acknowledged:
+        _notify_if_due(rule, alert, now)
+    if silence is None or not silence.holds_actions:
+        order_action_if_due(alert, rule, now=now)
+
+
+def _notify_if_due(rule: AlertRule, alert: Alert, now: datetime) -> None:
+    if alert.notified_at is None:
+        kind = NotificationKind.FIRING
+    elif rule.repeat_s and (now - alert.notified_at).total_seconds() >= rule.repeat_s:
+        kind = NotificationKind.REPEAT
+    else:
+        return
+    if enqueue_notifications(alert, rule, kind, now=now):
+        alert.notified_at = now
+        alert.save(update_fields=["notified_at"])
+
+
+def _labels(rule: AlertRule, target: RuleTarget) -> dict[str, str]:
+    labels = {
+        **rule.labels,
+        "alertname": rule.name,
+        "endpoint": target.endpoint,
+        "version": str(target.version),
+        "severity": rule.severity,
+        "feature": rule.feature,
+    }
+    return {name: text for name, text in labels.items() if text}
+
+
+def _fingerprint(labels: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _texts(rule: AlertRule, target: RuleTarget, found: Observation) -> dict[str, object]:
+    values = {
+        "endpoint": target.endpoint,
+        "version": str(target.version),
+        "metric": rule.metric,
+        "value": format_number(found.value),
+        "threshold": format_number(rule.threshold),
+        "samples": str(found.samples),
+    }
+    annotations = {name: render_text(text, values) for name, text in rule.annotations.items()}
+    return {"summary": render_text(rule.summary, values)[:TEXT_LENGTH], "annotations": annotations}

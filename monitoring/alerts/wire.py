@@ -1,0 +1,95 @@
+"""What alerting tells the kernel: its jobs, its panel, its checks; and where its parts come together."""
+
+from __future__ import annotations
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import register
+from django.db.models.signals import post_migrate
+from django.utils import timezone
+
+from aiplatform.contracts.inference import EndpointInfo, RollBackEndpoint
+from aiplatform.errors import NotFoundError, PlatformError
+from aiplatform.roles import MONITORING
+from aiplatform.services import inference_client
+from aiplatform.wiring import Job, Panel, wiring
+from monitoring.alerts.checks import check_alert_settings
+
+HOUR_S = 3600.0
+
+
+def wire_alerts() -> None:
+    """Announce alerting to the kernel; called once, when the app is ready."""
+    from monitoring.alerts.defaults import make_default_rules_after_migrate
+    from monitoring.alerts.panel import firing_panel
+
+    register(check_alert_settings)
+    post_migrate.connect(
+        make_default_rules_after_migrate, sender=apps.get_app_config("monitoring"), dispatch_uid="default_alert_rules"
+    )
+    wiring.add_panel(
+        Panel(name="alerts", order=10, template="monitoring/alerts/firing_panel.html", context=firing_panel)
+    )
+    if MONITORING in settings.ROLES:
+        wiring.add_job(Job(name="alerts-evaluate", interval_s=settings.ALERT_INTERVAL_S, run=evaluate_rules))
+        wiring.add_job(Job(name="alerts-notify", interval_s=settings.NOTIFICATION_INTERVAL_S, run=send_notifications))
+        wiring.add_job(Job(name="alerts-act", interval_s=settings.NOTIFICATION_INTERVAL_S, run=run_actions))
+        wiring.add_job(Job(name="alerts-tidy", interval_s=HOUR_S, run=tidy_alerts))
+
+
+def evaluate_rules() -> None:
+    """Evaluate all rules once."""
+    from monitoring.alerts.evaluation import Evaluator
+    from monitoring.selectors import list_active_versions
+    from monitoring.statistics import measure
+
+    interval_s = settings.ALERT_INTERVAL_S
+    Evaluator(
+        measure=measure,
+        list_active_versions=list_active_versions,
+        serving_versions=serving_versions,
+        clock=timezone.now,
+        stale_after_s=max(60.0, 6 * interval_s),
+        minimum_pause_s=interval_s / 2,
+    ).run()
+
+
+def send_notifications() -> None:
+    """Send the notifications that are due."""
+    from monitoring.alerts.channels import deliver
+    from monitoring.alerts.notifications import Backoff, send_due_notifications
+
+    backoff = Backoff(attempts=settings.NOTIFICATION_ATTEMPTS)
+    send_due_notifications(deliver=deliver, clock=timezone.now, backoff=backoff)
+
+
+def run_actions() -> None:
+    """Carry out the actions that are due."""
+    from monitoring.alerts.actions import roll_back_performer, run_due_actions
+    from monitoring.alerts.notifications import Backoff
+    from monitoring.alerts.vocabulary import ActionKind
+
+    performers = {ActionKind.ROLLBACK.value: roll_back_performer(_roll_back)}
+    run_due_actions(performers=performers, clock=timezone.now, backoff=Backoff(attempts=6, first_s=2.0, longest_s=60.0))
+
+
+def tidy_alerts() -> None:
+    """Delete alerts that were resolved long ago."""
+    from monitoring.alerts.retention import delete_old_alerts
+
+    delete_old_alerts(now=timezone.now(), keep_days=settings.ALERT_RETENTION_DAYS)
+
+
+def serving_versions(endpoint: str) -> frozenset[int] | None:
+    """Return the versions of an endpoint that have traffic; None if inference cannot be asked."""
+    try:
+        info = inference_client().get_endpoint(endpoint)
+    except NotFoundError:
+        return frozenset()
+    except PlatformError:
+        return None
+    return frozenset(share.version for share in info.traffic if share.weight > 0)
+
+
+def _roll_back(order: RollBackEndpoint) -> EndpointInfo:
+    return inference_client().roll_back_endpoint(order)

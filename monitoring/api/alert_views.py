@@ -1,0 +1,213 @@
+"""The public REST API of alerts. Reading and handling alerts needs `monitor`; rules and channels `admin`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import mixins, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from aiplatform.errors import PlatformError
+from aiplatform.identity import Scope
+from monitoring.alerts import marks, selectors, silences
+from monitoring.alerts.channels import send_test_message
+from monitoring.alerts.notifications import retry_notification
+from monitoring.api import alert_filters as filters
+from monitoring.api import alert_serializers as shapes
+from monitoring.models.alerts import Alert, AlertRule, Channel, Notification, Silence
+
+
+def _username(request: Request) -> str:
+    return str(request.auth.username) if request.auth else ""
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List alerts", description="Firing first, then pending, the worst and the newest first."),
+    retrieve=extend_schema(summary="Show an alert with its timeline", responses=shapes.AlertDetailSerializer),
+)
+@extend_schema(tags=["alerts"])
+class AlertViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Alert]):
+    """Alerts, and what people do to them."""
+
+    queryset = Alert.objects.none()
+    required_scope = Scope.MONITOR
+    serializer_class = shapes.AlertSerializer
+    filterset_class = filters.AlertFilter
+    ordering_fields = ("started_at", "fired_at", "resolved_at", "severity", "endpoint", "version")
+
+    def get_queryset(self) -> Any:
+        """Return all alerts in the order of their urgency."""
+        return selectors.list_alerts()
+
+    def get_serializer_class(self) -> type[BaseSerializer[Alert]]:
+        """Return the longer form for a single alert."""
+        return shapes.AlertSerializer if self.action == "list" else shapes.AlertDetailSerializer
+
+    @extend_schema(summary="Acknowledge an alert", request=shapes.NoteSerializer, responses=shapes.AlertDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def acknowledge(self, request: Request, pk: str | None = None) -> Response:
+        """Take an alert on: it is not repeated."""
+        form = shapes.NoteSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        note = form.validated_data["note"]
+        alert = marks.acknowledge_alert(self.get_object(), by=_username(request), note=note, now=timezone.now())
+        return Response(shapes.AlertDetailSerializer(alert).data)
+
+    @extend_schema(summary="Resolve an alert", request=shapes.NoteSerializer, responses=shapes.AlertDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def resolve(self, request: Request, pk: str | None = None) -> Response:
+        """End an alert by hand; it comes back if its condition still holds."""
+        form = shapes.NoteSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        note = form.validated_data["note"]
+        alert = marks.resolve_alert(self.get_object(), by=_username(request), note=note, now=timezone.now())
+        return Response(shapes.AlertDetailSerializer(alert).data)
+
+    @extend_schema(
+        summary="Silence an alert's rule on its endpoint",
+        request=shapes.SilenceAlertSerializer,
+        responses={201: shapes.SilenceSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def silence(self, request: Request, pk: str | None = None) -> Response:
+        """Silence the alert's rule on its endpoint for a time."""
+        form = shapes.SilenceAlertSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        now = timezone.now()
+        silence = silences.silence_alert(self.get_object(), by=_username(request), now=now, **form.validated_data)
+        return Response(shapes.SilenceSerializer(silence, context={"now": now}).data, status=status.HTTP_201_CREATED)
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List alert rules"),
+    retrieve=extend_schema(summary="Show an alert rule"),
+    create=extend_schema(summary="Make an alert rule"),
+    update=extend_schema(summary="Replace an alert rule"),
+    partial_update=extend_schema(summary="Change an alert rule"),
+    destroy=extend_schema(summary="Delete an alert rule", description="Its active alerts resolve; old ones are kept."),
+)
+@extend_schema(tags=["alerts"])
+class RuleViewSet(viewsets.ModelViewSet[AlertRule]):
+    """Rules: what must not happen, and what follows if it does."""
+
+    queryset = AlertRule.objects.none()
+    required_scope = Scope.ADMIN
+    serializer_class = shapes.RuleSerializer
+    filterset_class = filters.RuleFilter
+    ordering_fields = ("name", "severity", "created_at")
+
+    def get_queryset(self) -> Any:
+        """Return all rules."""
+        return selectors.list_rules()
+
+    @extend_schema(summary="Show what a rule watches", responses=shapes.RuleTargetSerializer(many=True), filters=False)
+    @action(detail=True, methods=["get"], filter_backends=[])
+    def targets(self, request: Request, pk: str | None = None) -> Response:
+        """List each endpoint version that the rule watches, with what was found last."""
+        page = self.paginate_queryset(selectors.list_rule_targets(self.get_object()))
+        return self.get_paginated_response(shapes.RuleTargetSerializer(page, many=True).data)
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List channels"),
+    retrieve=extend_schema(summary="Show a channel"),
+    create=extend_schema(summary="Make a channel"),
+    update=extend_schema(summary="Replace a channel"),
+    partial_update=extend_schema(summary="Change a channel"),
+    destroy=extend_schema(summary="Delete a channel"),
+)
+@extend_schema(tags=["alerts"])
+class ChannelViewSet(viewsets.ModelViewSet[Channel]):
+    """Channels: where notifications go."""
+
+    queryset = Channel.objects.none()
+    required_scope = Scope.ADMIN
+    serializer_class = shapes.ChannelSerializer
+    filterset_fields = ("name", "is_enabled", "is_default")
+    ordering_fields = ("name", "created_at")
+
+    def get_queryset(self) -> Any:
+        """Return all channels."""
+        return selectors.list_channels()
+
+    @extend_schema(summary="Send a test message", request=None, responses=shapes.ChannelTestSerializer)
+    @action(detail=True, methods=["post"])
+    def test(self, request: Request, pk: str | None = None) -> Response:
+        """Send a test message now, and say what became of it."""
+        try:
+            send_test_message(self.get_object(), by=_username(request), now=timezone.now())
+        except PlatformError as error:
+            return Response({"delivered": False, "error": error.message})
+        return Response({"delivered": True, "error": ""})
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List silences"),
+    retrieve=extend_schema(summary="Show a silence"),
+    create=extend_schema(summary="Make a silence"),
+)
+@extend_schema(tags=["alerts"])
+class SilenceViewSet(
+    mixins.CreateModelMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Silence]
+):
+    """Silences: when nobody is to be disturbed by what."""
+
+    queryset = Silence.objects.none()
+    required_scope = Scope.MONITOR
+    serializer_class = shapes.SilenceSerializer
+    filterset_class = filters.SilenceFilter
+    ordering_fields = ("starts_at", "ends_at")
+
+    def get_queryset(self) -> Any:
+        """Return all silences."""
+        return selectors.list_silences()
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Add the time that 'active' refers to."""
+        return {**super().get_serializer_context(), "now": timezone.now()}
+
+    def perform_create(self, serializer: BaseSerializer[Silence]) -> None:
+        """Make the silence, in the caller's name."""
+        now = timezone.now()
+        fields = {"starts_at": now, **serializer.validated_data}
+        serializer.instance = silences.create_silence(created_by=_username(self.request), now=now, **fields)
+
+    @extend_schema(summary="End a silence now", request=None, responses=shapes.SilenceSerializer)
+    @action(detail=True, methods=["post"])
+    def end(self, request: Request, pk: str | None = None) -> Response:
+        """End a silence before its time."""
+        silence = silences.end_silence(self.get_object(), by=_username(request), now=timezone.now())
+        return Response(self.get_serializer(silence).data)
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List notifications"),
+    retrieve=extend_schema(summary="Show a notification"),
+)
+@extend_schema(tags=["alerts"])
+class NotificationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Notification]):
+    """Notifications: what was sent where, what failed, and why."""
+
+    queryset = Notification.objects.none()
+    required_scope = Scope.MONITOR
+    serializer_class = shapes.NotificationSerializer
+    filterset_class = filters.NotificationFilter
+    ordering_fields = ("created_at", "sent_at")
+
+    def get_queryset(self) -> Any:
+        """Return all notifications."""
+        return selectors.list_notifications()
+
+    @extend_schema(summary="Try a failed notification again", request=None, responses=shapes.NotificationSerializer)
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, pk: str | None = None) -> Response:
+        """Give a failed or cancelled notification all its attempts again."""
+        notification = self.get_object()
+        retry_notification(notification, now=timezone.now())
+        notification.refresh_from_db()
+        return Response(self.get_serializer(notification).data)
