@@ -8,7 +8,10 @@ os.environ.setdefault("INTERNAL_SECRETS", "test-secret-of-at-least-32-characters
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="aiplatform-test-")
 os.environ.setdefault("LOG_LEVEL", "WARNING")
 
-from aiplatform.settings import *  # noqa: E402, F403
+from aiplatform.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["*"]
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+    # A file, as in production: an in-memory database refuses a second writer instead of letting it wait.
+    DATABASES["default"]["TEST"] = {"NAME": f"{DATA_DIR}/test.sqlite3"}  # noqa: F405
