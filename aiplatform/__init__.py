@@ -2,3 +2,5 @@
 
 Every app imports from here; nothing here imports an app.
 """
+
+__version__ = "0.1.0"

@@ -6,6 +6,7 @@
     ├── UnauthenticatedError            unauthenticated         401
     ├── PermissionDeniedError           permission_denied       403
     ├── NotFoundError                   not_found               404
+    ├── MethodNotAllowedError           method_not_allowed      405
     ├── ConflictError                   conflict                409
     ├── LimitError                      (names limit, value, setting)
     │   ├── PayloadTooLargeError        payload_too_large       413
@@ -77,6 +78,13 @@ class NotFoundError(PlatformError):
 
     code = "not_found"
     http_status = 404
+
+
+class MethodNotAllowedError(PlatformError):
+    """The path exists and does not take this HTTP method; `allow` in the details names what it takes."""
+
+    code = "method_not_allowed"
+    http_status = 405
 
 
 class ConflictError(PlatformError):
@@ -170,6 +178,7 @@ _CODE_BY_STATUS: dict[int, type[PlatformError]] = {
     401: UnauthenticatedError,
     403: PermissionDeniedError,
     404: NotFoundError,
+    405: MethodNotAllowedError,
     409: ConflictError,
     413: PayloadTooLargeError,
     429: RateLimitedError,

@@ -120,8 +120,7 @@ def warm_up(engine: Engine, folder: Path, manifest: Manifest) -> None:
         outputs = engine.run(inputs)
     except Exception as error:  # an engine may raise anything; it must not serve
         raise ArtifactError(
-            f"{manifest.name} version {manifest.version} failed on its warm-up samples: "
-            f"{type(error).__name__}: {error}"
+            f"{manifest.name} version {manifest.version} failed on its warm-up samples: {type(error).__name__}: {error}"
         ) from error
     for name, array in expected.items():
         _check_same(manifest, name, array, outputs.get(name))

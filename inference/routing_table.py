@@ -112,6 +112,12 @@ class RoutingTable:
 
     def __init__(self) -> None:
         self._routes: Mapping[str, Route] = MappingProxyType({})
+        self._is_filled = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Say whether it was filled at least once and every endpoint that has traffic can answer."""
+        return self._is_filled and all(r.is_ready for r in self._routes.values() if r.has_traffic)
 
     @property
     def routes(self) -> Mapping[str, Route]:
@@ -119,8 +125,13 @@ class RoutingTable:
         return self._routes
 
     def swap(self, routes: Mapping[str, Route]) -> None:
-        """Replace the snapshot in one step. Drain what is no longer in it afterwards."""
+        """Replace the snapshot in one step. Drain what is no longer in it afterwards.
+
+        An endpoint whose first version still loads belongs in it, with `pending`; a process with
+        no endpoints is ready after its first, empty swap.
+        """
         self._routes = MappingProxyType(dict(routes))
+        self._is_filled = True
 
     def route(self, endpoint: str) -> Route:
         """Return an endpoint's route; NotFoundError if there is none."""

@@ -56,9 +56,7 @@ class Answer:
 class PredictService:
     """Answers for all endpoints of a routing table, from coroutines and from threads."""
 
-    def __init__(
-        self, *, table: RoutingTable, recorder: Recorder, metrics: Metrics, deadline_s: float = 10.0
-    ) -> None:
+    def __init__(self, *, table: RoutingTable, recorder: Recorder, metrics: Metrics, deadline_s: float = 10.0) -> None:
         self.table = table
         self.recorder = recorder
         self.metrics = metrics
@@ -164,9 +162,7 @@ class _Attempt:
     def succeed(self, inputs: Arrays, outputs: Arrays) -> Answer:
         prediction_id = self._record(200, inputs, outputs)
         loaded = self.loaded
-        return Answer(
-            prediction_id=prediction_id, version=loaded.version, manifest=loaded.manifest, outputs=outputs
-        )
+        return Answer(prediction_id=prediction_id, version=loaded.version, manifest=loaded.manifest, outputs=outputs)
 
     def fail(self, http_status: int) -> None:
         self._record(http_status, None, None)

@@ -209,4 +209,3 @@ class BatchQueue:
         seconds = (time.monotonic() - started) / rows
         self._seconds_per_row += 0.1 * (seconds - self._seconds_per_row)
         return results
-

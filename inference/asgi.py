@@ -1,0 +1,217 @@
+"""The predict routes as a raw ASGI application: no middleware, no database, one hop to the engine.
+
+The caller (the gateway's door, or the signature check) has put the identity into the scope.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from aiplatform.artifacts import Manifest
+from aiplatform.context import REQUEST_ID_HEADER, choose_request_id
+from aiplatform.contracts.predict import (
+    DEADLINE_HEADER,
+    IDENTITY_STATE,
+    MODEL_VERSION_HEADER,
+    PREDICTION_ID_HEADER,
+    REQUEST_ID_STATE,
+)
+from aiplatform.errors import InvalidInputError, PlatformError
+from aiplatform.http.asgi_body import ClientDisconnectedError, header, read_body, send_error
+from aiplatform.wiring import Receive, Scope, Send
+from inference.engines import Arrays
+from inference.model_questions import answer_question
+from inference.protocols import open_inference, tf_serving
+from inference.protocols.image_upload import MULTIPART, decode_upload
+from inference.protocols.messages import Encoded, InferRequest, InferResponse
+from inference.protocols.paths import Operation, Target, parse_target
+from inference.serving import Answer, ServingRuntime, runtime
+
+WATCH_AFTER_S = 0.1  # a client that waits longer than this is watched, in case it goes away
+RETRY_AFTER_S = 1
+
+log = structlog.get_logger(__name__)
+
+_PREDICTION_ID = PREDICTION_ID_HEADER.lower().encode()
+_MODEL_VERSION = MODEL_VERSION_HEADER.lower().encode()
+_REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
+
+
+class PredictApplication:
+    """Answers the predict protocols for what a runtime serves."""
+
+    def __init__(self, serving: ServingRuntime) -> None:
+        self._serving = serving
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope.get("state", {})
+        request_id = state.get(REQUEST_ID_STATE) or choose_request_id(header(scope, REQUEST_ID_HEADER))
+        try:
+            target = parse_target(scope["method"], scope["path"])
+            status, encoded = await self._answer(target, scope, receive)
+        except ClientDisconnectedError:
+            return
+        except PlatformError as error:
+            await _refuse(send, scope, request_id, error)
+            return
+        except Exception as error:  # the last line of defence: a client always gets an answer
+            log.exception("predict_crashed", path=scope["path"], request_id=request_id)
+            failure = PlatformError(f"the server failed: {type(error).__name__}")
+            await _refuse(send, scope, request_id, failure)
+            return
+        await _send(send, status, encoded, request_id)
+
+    async def _answer(self, target: Target, scope: Scope, receive: Receive) -> tuple[int, Encoded]:
+        if target.operation.method == "GET":
+            return answer_question(target, self._serving.table)
+        self._serving.table.route(target.model)  # an unknown model is refused before its body is read
+        deadline_s = self._deadline_s(header(scope, DEADLINE_HEADER))
+        content_type = header(scope, "content-type")
+        body = await read_body(receive, limit_bytes=self._serving.options.max_body_bytes)
+        if content_type.startswith(MULTIPART) and target.operation is Operation.V1_PREDICT:
+            return 200, await self._predict_upload(target, body, content_type, deadline_s)
+        decoding = _Decoding(target.operation, body)
+        with _Watch(receive):
+            answer = await self._serving.service.predict(
+                target.model, inputs=decoding, version=target.version, label=target.label, deadline_s=deadline_s
+            )
+        return 200, _encode(target, decoding.request, answer)
+
+    async def _predict_upload(
+        self, target: Target, body: bytes, content_type: str, deadline_s: float | None
+    ) -> Encoded:
+        decoding = _UploadDecoding(body, content_type, self._serving.options.max_image_pixels)
+        answer = await asyncio.to_thread(  # decoding a picture takes too long for the event loop
+            self._serving.service.predict_blocking,
+            target.model,
+            inputs=decoding,
+            version=target.version,
+            label=target.label,
+            deadline_s=deadline_s,
+        )
+        return _encode(target, decoding.request, answer)
+
+    def _deadline_s(self, text: str) -> float | None:
+        if not text:
+            return None
+        if not (text.isascii() and text.isdigit() and int(text[:12]) > 0):
+            raise InvalidInputError(f"{DEADLINE_HEADER} is a whole number of milliseconds from 1, not '{text:.40}'")
+        return min(int(text[:12]) / 1000, self._serving.options.max_deadline_s)
+
+
+class _Decoding:
+    """Reads the inputs once the version, and so the signature, is known; keeps the request for the answer."""
+
+    request: InferRequest
+
+    def __init__(self, operation: Operation, body: bytes) -> None:
+        self._operation = operation
+        self._body = body
+
+    def __call__(self, manifest: Manifest) -> Arrays:
+        decode = open_inference.decode_infer if self._operation is Operation.V2_INFER else tf_serving.decode_predict
+        self.request = decode(self._body, manifest.signature)
+        return self.request.inputs
+
+
+class _UploadDecoding:
+    """The same for an uploaded picture."""
+
+    request: InferRequest
+
+    def __init__(self, body: bytes, content_type: str, max_pixels: int) -> None:
+        self._body = body
+        self._content_type = content_type
+        self._max_pixels = max_pixels
+
+    def __call__(self, manifest: Manifest) -> Arrays:
+        self.request = decode_upload(
+            self._body,
+            self._content_type,
+            signature=manifest.signature,
+            image=manifest.image,
+            max_pixels=self._max_pixels,
+        )
+        return self.request.inputs
+
+
+class _Watch:
+    """Ends the request when its client goes away, so that its rows leave the queue."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._request = asyncio.current_task()
+        self._watcher: asyncio.Task[None] | None = None
+        self._is_gone = False
+
+    def __enter__(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start)
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._is_gone and isinstance(error, asyncio.CancelledError) and self._request is not None:
+            self._request.uncancel()
+            raise ClientDisconnectedError from error
+
+    def _start(self) -> None:
+        self._watcher = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        event = await self._receive()
+        if event["type"] == "http.disconnect" and self._request is not None:
+            self._is_gone = True
+            self._request.cancel()
+
+
+def build_application() -> PredictApplication:
+    """Return the application for what this process serves."""
+    return PredictApplication(runtime())
+
+
+def _encode(target: Target, request: InferRequest, answer: Answer) -> Encoded:
+    response = InferResponse(
+        model=target.model, version=answer.version, prediction_id=answer.prediction_id, outputs=answer.outputs
+    )
+    codec = open_inference.encode_infer if target.operation is Operation.V2_INFER else tf_serving.encode_predict
+    encoded = codec(request, response)
+    headers = (
+        (_PREDICTION_ID, answer.prediction_id.encode()),
+        (_MODEL_VERSION, str(answer.version).encode()),
+        *encoded.headers,
+    )
+    return Encoded(encoded.body, encoded.content_type, headers)
+
+
+async def _send(send: Send, status: int, encoded: Encoded, request_id: str) -> None:
+    headers = [
+        (b"content-type", encoded.content_type),
+        (b"content-length", str(len(encoded.body)).encode()),
+        (_REQUEST_ID, request_id.encode()),
+        *encoded.headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": encoded.body})
+
+
+async def _refuse(send: Send, scope: Scope, request_id: str, error: PlatformError) -> None:
+    identity = scope.get("state", {}).get(IDENTITY_STATE)
+    log.info(
+        "predict_failed",
+        path=scope["path"],
+        http_status=error.http_status,
+        code=error.code,
+        error=error.message,
+        request_id=request_id,
+        username=getattr(identity, "username", ""),
+    )
+    headers = [(_REQUEST_ID, request_id.encode())]
+    if "allow" in error.details:
+        headers.append((b"allow", str(error.details["allow"]).encode()))
+    if error.http_status == 503 and getattr(error, "retry_after_s", None) is None:
+        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    await send_error(send, error, headers=headers)

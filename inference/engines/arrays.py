@@ -1,0 +1,31 @@
+"""What engines share: naming what a model returned, and refusing a model that is not as described."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from aiplatform.artifacts import Manifest
+from aiplatform.errors import ArtifactError
+from inference.engines.base import Arrays
+
+
+def named_outputs(manifest: Manifest, values: Sequence[Any]) -> Arrays:
+    """Return arrays by name for outputs that come in the signature's order.
+
+    Raises: ArtifactError if their number differs.
+    """
+    names = [spec.name for spec in manifest.signature.outputs]
+    if len(values) != len(names):
+        raise ArtifactError(f"{manifest.name} returned {len(values)} outputs; its signature has {len(names)}")
+    return dict(zip(names, values, strict=True))
+
+
+def check_same_names(manifest: Manifest, kind: str, described: Iterable[str], found: Iterable[str]) -> None:
+    """Raise ArtifactError unless the model has every tensor that the manifest describes, and no other input."""
+    wanted, have = set(described), set(found)
+    if wanted - have or (kind == "inputs" and have - wanted):
+        raise ArtifactError(
+            f"{manifest.name} version {manifest.version}: the manifest's {kind} are {sorted(wanted)}, "
+            f"the model's are {sorted(have)}"
+        )

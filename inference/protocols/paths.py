@@ -1,0 +1,92 @@
+"""What a URL path asks of which model: the paths of all REST protocols, in one place."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aiplatform.errors import InvalidInputError, MethodNotAllowedError, NotFoundError
+
+
+class Operation(StrEnum):
+    """What is asked."""
+
+    V1_PREDICT = "v1 predict"
+    V1_STATUS = "v1 status"
+    V1_METADATA = "v1 metadata"
+    V2_SERVER = "v2 server"
+    V2_LIVE = "v2 live"
+    V2_READY = "v2 ready"
+    V2_MODEL = "v2 model"
+    V2_MODEL_READY = "v2 model ready"
+    V2_INFER = "v2 infer"
+
+    @property
+    def method(self) -> str:
+        """Return the one HTTP method that it takes."""
+        return "POST" if self in (Operation.V1_PREDICT, Operation.V2_INFER) else "GET"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A parsed path."""
+
+    operation: Operation
+    model: str = ""
+    version: int | None = None
+    label: str | None = None
+
+
+_V1 = re.compile(r"/v1/models/([^/:]+)(?:/versions/([^/:]+)|/labels/([^/:]+))?(:[a-z]+|/metadata)?")
+_V2 = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer))?")
+_V1_OPERATIONS = {
+    None: Operation.V1_STATUS,
+    "/metadata": Operation.V1_METADATA,
+    ":predict": Operation.V1_PREDICT,
+}
+_V2_OPERATIONS = {None: Operation.V2_MODEL, "ready": Operation.V2_MODEL_READY, "infer": Operation.V2_INFER}
+_V2_SERVER = {
+    "/v2": Operation.V2_SERVER,
+    "/v2/": Operation.V2_SERVER,
+    "/v2/health/live": Operation.V2_LIVE,
+    "/v2/health/ready": Operation.V2_READY,
+}
+
+
+def parse_target(method: str, path: str) -> Target:
+    """Return what a request asks.
+
+    Raises: NotFoundError for an unknown path; InvalidInputError for a version that is no number;
+    MethodNotAllowedError.
+    """
+    target = _parse_path(path)
+    allowed = target.operation.method
+    if method != allowed:
+        raise MethodNotAllowedError(f"{path:.200} takes {allowed}, not {method:.20}", allow=allowed)
+    return target
+
+
+@functools.lru_cache(maxsize=4096)
+def _parse_path(path: str) -> Target:
+    operation = _V2_SERVER.get(path)
+    if operation is not None:
+        return Target(operation=operation)
+    if match := _V1.fullmatch(path):
+        model, version, label, verb = match.groups()
+        if verb in _V1_OPERATIONS:
+            return Target(operation=_V1_OPERATIONS[verb], model=model, version=_version(version), label=label)
+        raise NotFoundError(f"'{verb}' is not served; ':predict' is")
+    if match := _V2.fullmatch(path):
+        model, version, verb = match.groups()
+        return Target(operation=_V2_OPERATIONS[verb], model=model, version=_version(version))
+    raise NotFoundError(f"there is nothing at {path:.200}")
+
+
+def _version(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise InvalidInputError(f"a version is a whole number, not '{text:.80}'")
+    return int(text)
