@@ -1,0 +1,93 @@
+"""Puts a baseline and a window into the same bins, which the baseline alone decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aiplatform.profiles import MAX_EXACT_CATEGORIES, CategoryProfile, NumericProfile
+
+BINS = 10
+MAX_CATEGORY_BINS = 20
+OTHER, NEW, MISSING = "(other)", "(new)", "(missing)"
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinnedPair:
+    """Counts of baseline and window by bin, shape (k,) each; `names` has k entries."""
+
+    names: tuple[str, ...]
+    baseline: Array
+    window: Array
+
+
+def bin_edges(baseline: NumericProfile) -> list[float]:
+    """Return the baseline's deciles, ascending and unique.
+
+    A value that fills more than one decile gets a bin of its own: an edge just below it is added.
+    """
+    quantiles = baseline.quantiles([i / BINS for i in range(1, BINS)])
+    edges = set(quantiles)
+    edges |= {float(np.nextafter(q, -np.inf)) for q in edges if quantiles.count(q) > 1}
+    return sorted(edges)
+
+
+def bin_numbers(baseline: NumericProfile, window: NumericProfile) -> BinnedPair:
+    """Return counts between the baseline's deciles; missing values are a bin if there are any.
+
+    Error: each share is within the sketch's normalized rank error (1.7% at k=200), exact below some 200 values.
+    """
+    edges = bin_edges(baseline)
+    names = [f"≤ {edge:.4g}" for edge in edges] + [f"> {edges[-1]:.4g}"] if edges else []
+    sides = [_numeric_counts(profile, edges) for profile in (baseline, window)]
+    return _with_missing(names, sides[0], sides[1], baseline.missing, window.missing)
+
+
+def bin_categories(baseline: CategoryProfile, window: CategoryProfile) -> BinnedPair:
+    """Return counts of the baseline's most frequent categories, of all its others, and of new ones.
+
+    Above MAX_EXACT_CATEGORIES distinct values the baseline does not know all its own, so new
+    ones cannot be told from rare ones and count as others.
+    """
+    known, seen = baseline.counts(), window.counts()
+    names = sorted(list(known)[:MAX_CATEGORY_BINS])
+    is_complete = len(known) <= MAX_EXACT_CATEGORIES
+    left = [_rest(counts, names, total) for counts, total in ((known, baseline.count), (seen, window.count))]
+    new = sum(count for name, count in seen.items() if name not in known) if is_complete else 0
+    counts = [[float(c.get(name, 0)) for name in names] for c in (known, seen)]
+    has_other = left[0] > 0
+    if has_other:
+        names, counts = [*names, OTHER], [[*counts[0], left[0]], [*counts[1], max(0.0, left[1] - new)]]
+    if left[1] > 0 and (new or not has_other):
+        names, counts = [*names, NEW], [[*counts[0], 0.0], [*counts[1], float(new) if has_other else left[1]]]
+    return _with_missing(names, np.array(counts[0]), np.array(counts[1]), baseline.missing, window.missing)
+
+
+def smoothed_shares(counts: Array) -> Array:
+    """Return shares with half a count added to each bin, so that an empty bin has a logarithm."""
+    shares: Array = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
+    return shares
+
+
+def _numeric_counts(profile: NumericProfile, edges: list[float]) -> Array:
+    if not profile.count or not edges:
+        return np.zeros(len(edges) + 1 if edges else 0)
+    shares = np.diff(np.array([0.0, *profile.cdf(edges), 1.0]))
+    counts: Array = np.clip(shares, 0.0, 1.0) * profile.count
+    return counts
+
+
+def _rest(counts: dict[str, int], names: list[str], total: int) -> float:
+    return max(0.0, float(total - sum(counts.get(name, 0) for name in names)))
+
+
+def _with_missing(names: list[str], baseline: Array, window: Array, missing: int, window_missing: int) -> BinnedPair:
+    if not (missing or window_missing):
+        return BinnedPair(names=tuple(names), baseline=baseline, window=window)
+    return BinnedPair(
+        names=(*names, MISSING), baseline=np.append(baseline, missing), window=np.append(window, window_missing)
+    )
