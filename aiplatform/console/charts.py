@@ -37,7 +37,8 @@ def line_chart(
     """Return lines over x; None as y is a gap.
 
     With `x_is_time`, x is a datetime or seconds since the epoch, shown in UTC. `thresholds` are
-    dashed horizontal lines by name. `width` is the largest width in CSS pixels; it shrinks with its column.
+    dashed horizontal lines by name. `width` is the largest width in CSS pixels: give what the place has
+    (720 fits a page, 440 a panel), for in a narrower place the texts shrink along.
     """
     lines = {name: [(_number(x), y) for x, y in points] for name, points in series.items()}
     xs = [x for points in lines.values() for x, y in points if y is not None]

@@ -74,7 +74,7 @@ def figure(title: str, parts: Sequence[object], names: Sequence[str], *, width: 
         style="width:100%;height:auto;display:block;overflow:visible", font_size=11, font_family="inherit",
     )  # fmt: skip
     caption = element("figcaption", title, class_="chart-title")
-    return element("figure", caption, drawing, _legend(names), class_="chart", style=f"max-width:{width}px")
+    return element("figure", caption, drawing, _legend(names), class_="console-chart", style=f"max-width:{width}px")
 
 
 def empty_figure(title: str, *, width: int, height: int) -> SafeString:

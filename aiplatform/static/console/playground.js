@@ -86,6 +86,7 @@ function showAnswer(answer) {
   byId("verdict").hidden = answer.label === null;
   byId("thanks").hidden = true;
   byId("right").textContent = `Right, it is ${answer.label}`;
+  for (const button of byId("labels").children) button.hidden = button.dataset.label === answer.label;
   setVerdictEnabled(true);
 }
 
@@ -174,14 +175,19 @@ function startBoard() {
   board.addEventListener("pointerup", end);
   board.addEventListener("pointercancel", end);
   byId("clear").addEventListener("click", () => { clear(); showNothing(); });
-  byId("file").addEventListener("change", (event) => loadFile(event.target, board, clear));
+  byId("upload").addEventListener("click", () => chooseFile(board, clear));
   for (const id of ["centre", "invert"]) byId(id).addEventListener("change", askSoon);
   clear();
 }
 
-async function loadFile(input, board, clear) {
-  const [file] = input.files;
-  if (!file) return;
+// The input is never part of the page: the admin's script expects a text field beside every file input.
+function chooseFile(board, clear) {
+  const input = Object.assign(document.createElement("input"), { type: "file", accept: "image/png,image/jpeg" });
+  input.addEventListener("change", () => { if (input.files.length) loadFile(input.files[0], board, clear); });
+  input.click();
+}
+
+async function loadFile(file, board, clear) {
   try {
     const bitmap = await createImageBitmap(file);
     clear();
@@ -192,7 +198,6 @@ async function loadFile(input, board, clear) {
     byId("problem").textContent = `${file.name} is no image that this browser can read`;
     byId("problem").hidden = false;
   }
-  input.value = "";
 }
 
 if (description) {

@@ -1,0 +1,64 @@
+"""The API documents: complete, valid, local, and the same as the file in docs/."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.validation import validate_schema
+
+from tests.aiplatform.console.fake_world import World
+
+
+@pytest.fixture(scope="module")
+def document() -> Any:
+    """Give the document of all apps."""
+    return SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+
+
+def test_the_document_is_valid_openapi(document: Any) -> None:
+    validate_schema(document)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models/{model}:predict",
+        "/v1/models/{model}/labels/{label}:predict",
+        "/v2/models/{model}/infer",
+        "/v2/health/ready",
+    ],
+)
+def test_the_predict_protocols_are_documented(document: Any, path: str) -> None:
+    [operation] = document["paths"][path].values()
+    assert operation["security"] == [{"token": []}]
+
+
+def test_every_path_parameter_is_declared(document: Any) -> None:
+    for path, operations in document["paths"].items():
+        wanted = {part.split("}")[0] for part in path.split("{")[1:]}
+        for operation in operations.values():
+            found = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
+            assert found == wanted, path
+
+
+def test_what_the_apps_ask_of_each_other_is_not_public(document: Any) -> None:
+    assert not [path for path in document["paths"] if "internal" in path]
+
+
+def test_every_operation_says_how_it_fails(document: Any) -> None:
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert operation["responses"]["default"]["content"]["application/json"]["schema"] == {
+                "$ref": "#/components/schemas/Error"
+            }
+
+
+def test_the_documentation_pages_need_no_login_and_no_other_server(client: Client, db: Any, fake_world: World) -> None:
+    for address in ("/api/docs/", "/api/redoc/"):
+        response = client.get(address)
+        assert response.status_code == 200
+        assert "/static/drf_spectacular_sidecar/" in response.content.decode()
+    assert client.get("/api/schema/").status_code == 200
