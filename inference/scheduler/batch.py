@@ -25,7 +25,7 @@ def run_batch(engine: Engine, parts: Sequence[Part]) -> Results:
     try:
         outputs = engine.run(_joined([part.inputs() for part in parts]))
         return _complete(parts, _split(outputs, parts))
-    except Exception as error:  # an engine may raise anything
+    except Exception as error:  # noqa: BLE001 an engine may raise anything
         if len(parts) == 1:
             return [(parts[0].job, _as_platform_error(error))]
     return [result for part in parts for result in run_batch(engine, [part])]
