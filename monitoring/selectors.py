@@ -1,0 +1,176 @@
+"""Reads windows: which versions serve, what they did in a period, minute by minute or merged.
+
+A period covers whole minutes: the one in which it begins counts in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import datasketches
+from django.conf import settings
+from django.db.models import Count, QuerySet, Sum
+from django.db.models.functions import Coalesce
+
+from aiplatform.errors import NotFoundError
+from aiplatform.profiles import KLL_K, DataProfile
+from monitoring.baselines import load_baseline
+from monitoring.drift.results import DriftLimits, DriftTable
+from monitoring.drift.table import compare_profiles, missing_baseline
+from monitoring.models import Feedback, Prediction, ServedVersion, Window
+from monitoring.windows import merge_profile, minute_of, read_latency, read_window_profile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Period:
+    """The time from `start` (a whole minute) to `end`."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def seconds(self) -> float:
+        """Return its length."""
+        return (self.end - self.start).total_seconds()
+
+    @classmethod
+    def last(cls, seconds: float, *, now: datetime) -> Period:
+        """Return the last so many seconds, from the minute in which they begin."""
+        return cls(start=minute_of(now - timedelta(seconds=seconds)), end=now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """Counts of a period. Field names are the window's columns."""
+
+    rows: int = 0
+    requests: int = 0
+    errors: int = 0
+    rejected: int = 0
+    confidence_sum: float = 0.0
+    confidence_count: int = 0
+    labelled: int = 0
+    correct: int = 0
+    valued: int = 0
+    absolute_error_sum: float = 0.0
+    squared_error_sum: float = 0.0
+
+
+def list_served_versions(endpoint: str | None = None, version: int | None = None) -> QuerySet[ServedVersion]:
+    """Return the versions that have windows, newest use first, of one endpoint and version if given."""
+    found = ServedVersion.objects.order_by("-last_seen_at")
+    if endpoint is not None:
+        found = found.filter(endpoint=endpoint)
+    return found if version is None else found.filter(version=version)
+
+
+def list_active_versions(*, since: datetime) -> list[ServedVersion]:
+    """Return the versions with predictions since a time, by endpoint and version, one row a pair."""
+    found = ServedVersion.objects.filter(last_seen_at__gte=since).order_by("endpoint", "version", "last_seen_at")
+    return list({(served.endpoint, served.version): served for served in found}.values())
+
+
+def get_served_version(endpoint: str, version: int) -> ServedVersion:
+    """Return the served version last seen under this name and number.
+
+    Raises: NotFoundError if no prediction of it has arrived.
+    """
+    served = list_served_versions(endpoint, version).first()
+    if served is None:
+        raise NotFoundError(f"no prediction of endpoint '{endpoint}' version {version} has been recorded")
+    return served
+
+
+def list_windows(endpoint: str, version: int | None, period: Period) -> QuerySet[Window]:
+    """Return the windows of a period, in time order."""
+    found = Window.objects.filter(served__endpoint=endpoint, start__gte=period.start, start__lte=period.end)
+    return (found if version is None else found.filter(served__version=version)).order_by("start")
+
+
+def get_totals(windows: QuerySet[Window]) -> Totals:
+    """Return the windows' counts added up."""
+    sums = {name: Coalesce(Sum(name), 0 if isinstance(default, int) else 0.0) for name, default in vars(Totals()).items()}
+    return Totals(**windows.order_by().aggregate(**sums))
+
+
+def merge_latency(windows: QuerySet[Window]) -> datasketches.kll_doubles_sketch:
+    """Return one sketch of all latencies, milliseconds."""
+    merged = datasketches.kll_doubles_sketch(KLL_K)
+    for raw in windows.values_list("latency", flat=True):
+        merged.merge(read_latency(raw))
+    return merged
+
+
+def merge_profiles(windows: QuerySet[Window]) -> DataProfile:
+    """Return one profile of all features and outputs."""
+    merged = DataProfile()
+    for raw in windows.values_list("profile", flat=True).iterator():
+        merge_profile(merged, read_window_profile(raw))
+    return merged
+
+
+def drift_limits() -> DriftLimits:
+    """Return the limits that the settings name."""
+    return DriftLimits(
+        psi_threshold=settings.DRIFT_PSI_THRESHOLD,
+        ks_threshold=settings.DRIFT_KS_THRESHOLD,
+        significance=settings.DRIFT_SIGNIFICANCE,
+        min_samples=settings.DRIFT_MIN_SAMPLES,
+    )
+
+
+def get_drift(served: ServedVersion, profile: DataProfile) -> DriftTable:
+    """Compare a period's profile with the baseline of the version's artifact."""
+    baseline = load_baseline(served)
+    if baseline.profile is None:
+        return missing_baseline(baseline.reason)
+    return compare_profiles(baseline.profile, profile, drift_limits())
+
+
+def count_confusions(endpoint: str, version: int, period: Period) -> list[tuple[str, str, int]]:
+    """Return (true label, predicted label, count) of a period's labelled predictions."""
+    found = Feedback.objects.filter(
+        prediction__window__served__endpoint=endpoint,
+        prediction__window__served__version=version,
+        prediction__window__start__gte=period.start,
+        prediction__window__start__lte=period.end,
+        label__isnull=False,
+        prediction__label__isnull=False,
+    )
+    rows = found.order_by().values_list("label", "prediction__label").annotate(count=Count("pk"))
+    return sorted((true, predicted, count) for true, predicted, count in rows)
+
+
+def list_prediction_rows(prediction_id: str) -> list[Prediction]:
+    """Return the rows of one answer, with window, version and feedback.
+
+    Raises: NotFoundError if it has not arrived, or is older than the retention.
+    """
+    found = Prediction.objects.filter(prediction_id=prediction_id).select_related("window__served", "feedback")
+    rows = list(found.order_by("row"))
+    if not rows:
+        raise NotFoundError(
+            f"no prediction '{prediction_id}': it has not arrived, or is older than "
+            f"PREDICTION_RETENTION_DAYS ({settings.PREDICTION_RETENTION_DAYS:g})"
+        )
+    return rows
+
+
+def latency_quantiles(sketch: datasketches.kll_doubles_sketch, ranks: Sequence[float]) -> list[float | None]:
+    """Return latencies in milliseconds at the given ranks; None where nothing was measured."""
+    if sketch.is_empty():
+        return [None for _ in ranks]
+    return [float(value) for value in sketch.get_quantiles(list(ranks))]
+
+
+def group_by_bucket(windows: Iterable[Window], period: Period, *, buckets: int) -> dict[datetime, list[Window]]:
+    """Return the windows by the start of their bucket: whole minutes, no more than `buckets` of them."""
+    minutes = max(1, -(-int(period.seconds // 60 + 1) // buckets))
+    size = timedelta(minutes=minutes)
+    grouped: dict[datetime, list[Window]] = {}
+    for window in windows:
+        start = period.start + ((window.start - period.start) // size) * size
+        grouped.setdefault(start, []).append(window)
+    return grouped

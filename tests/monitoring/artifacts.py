@@ -1,0 +1,42 @@
+"""A small artifact on disk whose profile can serve as a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from aiplatform.artifacts import Lineage, Manifest, stage_artifact
+from aiplatform.profiles import DataProfile
+from aiplatform.tensors import DType, Signature, TensorSpec
+
+SIGNATURE = Signature(
+    inputs=(TensorSpec(name="image", dtype=DType.FP32, shape=(-1, 8, 8, 1)),),
+    outputs=(TensorSpec(name="probabilities", dtype=DType.FP32, shape=(-1, 10)),),
+)
+LINEAGE = Lineage(
+    run_id="run-1", recipe="keras_cnn", parameters={"epochs": 3}, data_uri="digits", data_fingerprint="sha256:d",
+    code_commit="abc", packages={}, seed=1,
+)  # fmt: skip
+
+
+def write_artifact(
+    folder: Path,
+    features: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray] | None = None,
+    *,
+    metrics: Mapping[str, float] | None = None,
+) -> tuple[str, str]:
+    """Return (uri, digest) of a committed artifact with this training data's profile."""
+    profile = DataProfile()
+    profile.update(features, outputs)
+    uri = f"file://{folder / 'artifact'}"
+    with stage_artifact(uri) as staged:
+        staged.write_profile(profile.to_dict())
+        manifest = Manifest(
+            name="digits-model", version=1, framework="tensorflow", model_format="saved_model",
+            task="image_classification", signature=SIGNATURE, lineage=LINEAGE, metrics=metrics or {},
+        )  # fmt: skip
+        digest = staged.commit(manifest)
+    return uri, digest
