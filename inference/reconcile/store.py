@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import Error, close_old_connections, connections
+from django.db import Error, connections
 from django.utils import timezone
 
 from aiplatform.contracts.inference import ReplicaState
@@ -47,7 +47,7 @@ class DatabaseStore:
         except Error as error:
             raise _away(error) from error
         finally:
-            close_old_connections()
+            _release_connections()
 
     def write_status(self, replica: str, rows: Sequence[StatusRow]) -> None:
         """Replace what this replica says; forget replicas that have long been silent."""
@@ -72,7 +72,7 @@ class DatabaseStore:
         except Error as error:
             raise _away(error) from error
         finally:
-            close_old_connections()
+            _release_connections()
 
     def remove_status(self, replica: str) -> None:
         """Say no more of this replica, which stops."""
@@ -81,7 +81,14 @@ class DatabaseStore:
         except Error as error:
             raise _away(error) from error
         finally:
-            close_old_connections()
+            _release_connections()
+
+
+def _release_connections() -> None:
+    # What Django does after a request; this thread has none. A surrounding transaction is left alone.
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
 
 
 def _away(error: Error) -> UnavailableError:

@@ -1,0 +1,74 @@
+"""A monitoring that can be away, and predictions to record."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from aiplatform.contracts.monitoring import IngestReceipt, PredictionBatch, RecordPredictions
+from aiplatform.errors import PlatformError
+from inference.recording_api import PredictionEvent
+
+
+class FakeMonitoring:
+    """Takes batches as monitoring does: by id, once; `failure` is raised instead while it is set."""
+
+    def __init__(self) -> None:
+        self.failure: PlatformError | None = None
+        self.loses_answers = False  # takes the batches, but the caller never hears of it
+        self.batches: dict[str, PredictionBatch] = {}
+        self.duplicates = 0
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def record(self, order: RecordPredictions) -> IngestReceipt:
+        assert self.gate.wait(20)
+        if self.failure is not None and not self.loses_answers:
+            raise self.failure
+        for batch in order.batches:
+            self.duplicates += batch.batch_id in self.batches
+            self.batches.setdefault(batch.batch_id, batch)
+        if self.failure is not None:
+            raise self.failure
+        return IngestReceipt(accepted=len(order.batches), duplicates=0)
+
+    @property
+    def ids(self) -> list[str]:
+        """Return the prediction ids in the order in which they came."""
+        return [name for batch in self.batches.values() for name in batch.prediction_ids]
+
+
+class Drops:
+    """Counts dropped rows by reason."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, int] = {}
+
+    def __call__(self, rows: int, reason: str) -> None:
+        self.rows[reason] = self.rows.get(reason, 0) + rows
+
+
+def event(number: int, *, rows: int = 1, **more: Any) -> PredictionEvent:
+    """Return a prediction with a recognisable id."""
+    values = {
+        "prediction_id": f"p{number:05d}",
+        "endpoint": "digits",
+        "model": "digits",
+        "version": 1,
+        "artifact_uri": "file:///a",
+        "artifact_digest": "sha256:1",
+        "time_s": 1000.0 + number,
+        "latency_ms": 2.5,
+        "http_status": 200,
+        "inputs": {"age": np.full((rows, 1), float(number), dtype=np.float32)},
+        "outputs": {"probabilities": np.tile(np.array([[0.25, 0.75]], dtype=np.float32), (rows, 1))},
+        "labels": ("no", "yes"),
+    }
+    return PredictionEvent(**{**values, **more})
+
+
+def failed(number: int, status: int = 503, **more: Any) -> PredictionEvent:
+    """Return a prediction that failed."""
+    return event(number, http_status=status, inputs=None, outputs=None, **more)

@@ -1,0 +1,85 @@
+"""Events become columns of equal length, whatever they hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aiplatform.contracts.monitoring import PredictionBatch
+from inference.recording import columns
+from inference.recording.columns import build_batches
+from inference.recording_api import PredictionEvent
+from tests.inference.recording.fakes import event, failed
+
+
+def build(events: list[PredictionEvent], max_rows: int = 1000) -> list[PredictionBatch]:
+    batches = build_batches(events, replica="r", max_rows=max_rows)
+    for batch in batches:
+        lengths = {len(batch.prediction_ids), len(batch.rows), len(batch.times_s), len(batch.latencies_ms)}
+        lengths |= {len(column) for column in batch.numeric_features.values()}
+        lengths |= {len(column) for column in batch.category_features.values()}
+        lengths |= {len(column) for column in (batch.predicted_labels, batch.confidences) if column}
+        assert lengths == {len(batch.http_statuses)}
+    return batches
+
+
+def test_rows_of_one_request_share_an_id_and_count_upwards() -> None:
+    (batch,) = build([event(1), event(2, rows=3)])
+    assert batch.prediction_ids == ("p00001", "p00002", "p00002", "p00002")
+    assert batch.rows == (0, 0, 1, 2)
+    assert batch.numeric_features == {"age": (1.0, 2.0, 2.0, 2.0)}
+    assert batch.predicted_labels == ("yes",) * 4
+    assert batch.confidences == pytest.approx([0.75] * 4)
+
+
+def test_a_failed_request_is_one_row_with_nothing_in_it() -> None:
+    (batch,) = build([event(1), failed(2, 504)])
+    assert batch.http_statuses == (200, 504)
+    assert batch.numeric_features == {"age": (1.0, None)}
+    assert batch.predicted_labels == ("yes", None)
+
+
+def test_only_failed_requests_make_a_batch_without_features() -> None:
+    (batch,) = build([failed(1), failed(2)])
+    assert batch.numeric_features == {} and batch.predicted_labels == ()
+    assert batch.http_statuses == (503, 503)
+
+
+def test_versions_endpoints_and_artifacts_do_not_mix() -> None:
+    batches = build([event(1), event(2, version=2), event(3, endpoint="other"), event(4)])
+    assert [(b.endpoint, b.version, b.prediction_ids) for b in batches] == [
+        ("digits", 1, ("p00001", "p00004")), ("digits", 2, ("p00002",)), ("other", 1, ("p00003",))
+    ]  # fmt: skip
+
+
+def test_a_batch_is_cut_at_its_largest_number_of_rows() -> None:
+    batches = build([event(n, rows=3) for n in range(5)], max_rows=6)
+    assert [len(batch.rows) for batch in batches] == [6, 6, 3]
+    assert len({batch.batch_id for batch in batches}) == 3
+
+
+def test_categories_numbers_and_regression_values_go_to_their_columns() -> None:
+    inputs = {"job": np.array([["clerk"], [None]], dtype=object), "age": np.array([[30.0], [np.nan]])}
+    outputs = {"y": np.array([[1.5], [2.5]], dtype=np.float32)}
+    (batch,) = build([event(1, inputs=inputs, outputs=outputs, labels=())])
+    assert batch.category_features == {"job": ("clerk", None)}
+    assert batch.numeric_features["age"][0] == 30.0
+    assert batch.predicted_values == (1.5, 2.5)
+    assert batch.predicted_labels == ()
+
+
+def test_images_of_different_sizes_each_give_their_four_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "CHUNK_BYTES", 3000)  # so that equal ones are computed in several steps
+    small = {"image": np.full((1, 8, 8, 1), 10, dtype=np.float32)}
+    large = {"image": np.full((1, 16, 16, 3), 20, dtype=np.float32)}
+    (batch,) = build([event(n, inputs=small if n % 2 else large) for n in range(8)])
+    assert sorted(batch.numeric_features) == ["brightness", "contrast", "fill", "sharpness"]
+    assert sorted(batch.numeric_features["brightness"]) == [10.0] * 4 + [20.0] * 4
+    by_id = dict(zip(batch.prediction_ids, batch.numeric_features["brightness"], strict=True))
+    assert by_id["p00001"] == 10.0 and by_id["p00002"] == 20.0
+
+
+def test_features_that_cannot_be_computed_lose_no_count() -> None:
+    (batch,) = build([event(1, inputs={"x": np.array([[object()]])}, outputs={"y": np.array([["text"]])})])
+    assert batch.prediction_ids == ("p00001",)
+    assert batch.http_statuses == (200,)

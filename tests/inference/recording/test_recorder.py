@@ -1,0 +1,208 @@
+"""Predictions reach monitoring at least once, whatever is away; what is lost is counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aiplatform.errors import InvalidInputError, NotFoundError, UnavailableError
+from inference.recording import shipping
+from inference.recording.recorder import PredictionRecorder, RecorderLimits
+from inference.recording.spool import SET_ASIDE, Spool
+from tests.inference.endpoints.fakes import poll
+from tests.inference.recording.fakes import Drops, FakeMonitoring, event, failed
+
+AWAY = UnavailableError("monitoring cannot be reached")
+
+
+class Bench:
+    """Recorders on one disk before one monitoring."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.monitoring = FakeMonitoring()
+        self.drops = Drops()
+        self.spool_bytes = -1
+        self.recorders: list[PredictionRecorder] = []
+
+    def start(self, name: str = "r", *, max_bytes: int = 10**7, **limits: float) -> PredictionRecorder:
+        spool = Spool(self.root, replica=name, max_bytes=max_bytes, on_drop=self.drops)
+        recorder = PredictionRecorder(
+            replica=name,
+            spool=spool,
+            ship=self.monitoring.record,
+            on_drop=self.drops,
+            on_spool_bytes=self._note,
+            limits=RecorderLimits(**{"flush_interval_s": 0.02, **limits}),  # type: ignore[arg-type]
+        )
+        recorder.start()
+        self.recorders.append(recorder)
+        return recorder
+
+    def files(self) -> list[Path]:
+        return sorted(self.root.glob("*/*.batch"))
+
+    def _note(self, size: int) -> None:
+        self.spool_bytes = size
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(shipping, "FIRST_PAUSE_S", 0.02)
+    bench = Bench(tmp_path / "spool")
+    yield bench
+    bench.monitoring.gate.set()
+    for recorder in bench.recorders:
+        recorder.stop(5)
+
+
+def names(numbers: range) -> list[str]:
+    return [f"p{number:05d}" for number in numbers]
+
+
+def record(recorder: PredictionRecorder, numbers: range, until: Callable[[], bool] | None = None) -> None:
+    for number in numbers:
+        recorder.record(event(number))
+    if until is not None:
+        poll(until)
+
+
+def test_predictions_arrive_within_moments_and_leave_no_files(bench: Bench) -> None:
+    recorder = bench.start()
+    record(recorder, range(50), lambda: bench.monitoring.ids == names(range(50)))
+    poll(lambda: not bench.files() and bench.spool_bytes == 0)
+    assert bench.drops.rows == {}
+
+
+def test_while_monitoring_is_away_predictions_wait_on_disk_and_then_arrive_once_in_order(bench: Bench) -> None:
+    bench.monitoring.failure = AWAY
+    recorder = bench.start()
+    for start in range(0, 50, 10):
+        count = len(bench.files())
+        record(recorder, range(start, start + 10), lambda c=count: len(bench.files()) > c)  # type: ignore[misc]
+    assert bench.monitoring.ids == []
+    bench.monitoring.failure = None
+    poll(lambda: bench.monitoring.ids == names(range(50)))
+    poll(lambda: not bench.files())
+    assert bench.monitoring.duplicates == 0 and bench.drops.rows == {}
+
+
+def test_a_lost_answer_makes_the_same_batch_come_again_under_the_same_id(bench: Bench) -> None:
+    bench.monitoring.failure, bench.monitoring.loses_answers = AWAY, True
+    recorder = bench.start()
+    record(recorder, range(5), lambda: bench.monitoring.duplicates > 0)
+    bench.monitoring.failure = None
+    poll(lambda: not bench.files())
+    assert bench.monitoring.ids == names(range(5))
+
+
+def test_a_stopped_recorder_has_flushed_everything(bench: Bench) -> None:
+    recorder = bench.start(flush_interval_s=60.0)
+    record(recorder, range(20))
+    recorder.stop(5)
+    assert bench.monitoring.ids == names(range(20))
+
+
+def test_what_a_process_left_behind_is_shipped_by_the_next_one(bench: Bench) -> None:
+    bench.monitoring.failure = AWAY
+    first = bench.start("first")
+    record(first, range(10))
+    first.stop(5)
+    assert bench.monitoring.ids == [] and bench.files()
+    bench.monitoring.failure = None
+    bench.start("second")
+    poll(lambda: bench.monitoring.ids == names(range(10)))
+    poll(lambda: not bench.files())
+
+
+def test_a_slow_monitoring_delays_neither_record_nor_the_flush_to_disk(bench: Bench) -> None:
+    bench.monitoring.gate.clear()
+    recorder = bench.start()
+    record(recorder, range(10), lambda: len(bench.files()) >= 1)
+    count = len(bench.files())
+    started = time.monotonic()
+    record(recorder, range(10, 2000))
+    assert time.monotonic() - started < 2
+    poll(lambda: len(bench.files()) > count)
+    bench.monitoring.gate.set()
+    poll(lambda: len(bench.monitoring.ids) == 2000)
+
+
+def test_a_full_queue_drops_and_counts_instead_of_growing(bench: Bench) -> None:
+    recorder = bench.start(flush_interval_s=60.0, queue_events=100, batch_rows=10**6)
+    record(recorder, range(250))
+    assert bench.drops.rows == {"queue_full": 150}
+    recorder.stop(5)
+    assert bench.monitoring.ids == names(range(100))
+
+
+def test_the_queue_is_bounded_in_bytes_too(bench: Bench) -> None:
+    recorder = bench.start(flush_interval_s=60.0, queue_bytes=10_000)
+    for number in range(100):
+        recorder.record(event(number, rows=500))
+    assert bench.drops.rows["queue_full"] > 0
+
+
+def test_a_full_spool_keeps_the_newest_and_counts_the_rest(bench: Bench) -> None:
+    bench.monitoring.failure = AWAY
+    recorder = bench.start(max_bytes=3000)
+    for number in range(20):
+        count = bench.drops.rows.get("spool_full", 0) + len(bench.files())
+        recorder.record(event(number))
+        poll(lambda c=count: bench.drops.rows.get("spool_full", 0) + len(bench.files()) > c)  # type: ignore[misc]
+    bench.monitoring.failure = None
+    poll(lambda: not bench.files())
+    kept = len(bench.monitoring.ids)
+    assert 0 < kept < 20
+    assert bench.monitoring.ids == names(range(20 - kept, 20))
+    assert bench.drops.rows == {"spool_full": 20 - kept}
+
+
+def test_a_corrupt_file_is_set_aside_and_the_rest_is_shipped(bench: Bench) -> None:
+    bench.monitoring.failure = AWAY
+    first = bench.start("first")
+    record(first, range(5), lambda: len(bench.files()) >= 1)
+    first.stop(5)
+    damaged = bench.files()[0]
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    bench.monitoring.failure = None
+    second = bench.start("second")
+    record(second, range(5, 10))
+    poll(lambda: set(names(range(5, 10))) <= set(bench.monitoring.ids))
+    assert [path.name for path in (bench.root / SET_ASIDE).iterdir()] == [damaged.name]
+    assert bench.drops.rows["corrupt"] >= 1
+
+
+def test_a_batch_that_monitoring_will_never_take_does_not_block_the_others(bench: Bench) -> None:
+    bench.monitoring.failure = InvalidInputError("RecordPredictions: wrong")
+    recorder = bench.start()
+    record(recorder, range(3), lambda: bench.drops.rows.get("refused", 0) == 3)
+    bench.monitoring.failure = None
+    record(recorder, range(3, 6), lambda: bench.monitoring.ids == names(range(3, 6)))
+
+
+def test_a_monitoring_that_is_not_deployed_yet_is_waited_for(bench: Bench) -> None:
+    bench.monitoring.failure = NotFoundError("no such path")
+    recorder = bench.start()
+    record(recorder, range(3), lambda: len(bench.files()) >= 1)
+    bench.monitoring.failure = None
+    poll(lambda: bench.monitoring.ids == names(range(3)))
+
+
+def test_without_a_usable_disk_predictions_go_straight_to_monitoring_or_are_counted(bench: Bench) -> None:
+    bench.root.write_text("a file where the folder should be")
+    recorder = bench.start()
+    record(recorder, range(3), lambda: bench.monitoring.ids == names(range(3)))
+    bench.monitoring.failure = AWAY
+    record(recorder, range(3, 6), lambda: bench.drops.rows.get("unwritable", 0) == 3)
+
+
+def test_a_prediction_that_failed_is_recorded_too(bench: Bench) -> None:
+    recorder = bench.start()
+    recorder.record(failed(1, 504))
+    poll(lambda: bench.monitoring.ids == ["p00001"])
+    (batch,) = bench.monitoring.batches.values()
+    assert batch.http_statuses == (504,)
