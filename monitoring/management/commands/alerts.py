@@ -1,0 +1,138 @@
+"""`manage.py alerts`: see and handle alerts from a terminal."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from rich.console import Console
+from rich.table import Table
+
+from aiplatform.errors import PlatformError
+from monitoring.alerts import marks, selectors, silences
+from monitoring.alerts.channels import send_test_message
+from monitoring.alerts.defaults import ensure_default_rules
+from monitoring.alerts.judgement import format_number
+from monitoring.alerts.vocabulary import AlertState, Comparison, Severity
+from monitoring.models.alerts import Alert
+
+
+class Command(BaseCommand):
+    """List, acknowledge, silence and resolve alerts; test a channel; make the default rules."""
+
+    help = "List alerts and handle them: list, ack, silence, resolve, test-channel, defaults."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the sub-commands."""
+        commands = parser.add_subparsers(dest="command", required=True)
+        listing = commands.add_parser("list", help="firing first")
+        listing.add_argument("--state", action="append", choices=AlertState.values, help="may be repeated")
+        listing.add_argument("--endpoint")
+        listing.add_argument("--limit", type=int, default=50)
+        listing.add_argument("--json", action="store_true", help="one JSON array")
+        acknowledge = commands.add_parser("ack", help="take an alert on")
+        acknowledge.add_argument("alert", type=int)
+        acknowledge.add_argument("--note", default="")
+        silence = commands.add_parser("silence", help="disturb nobody for a time")
+        silence.add_argument("--endpoint", default="*", help="a name; * (the default) is every endpoint")
+        silence.add_argument("--rule", help="a rule's name; every rule if left out")
+        silence.add_argument("--severity", default="", choices=["", *Severity.values])
+        silence.add_argument("--minutes", type=float, default=60)
+        silence.add_argument("--reason", required=True)
+        resolve = commands.add_parser("resolve", help="end an alert by hand")
+        resolve.add_argument("alert", type=int)
+        resolve.add_argument("--note", default="")
+        commands.add_parser("test-channel", help="send a test message").add_argument("name")
+        commands.add_parser("defaults", help="make the default rules that were never made here")
+        for name, command in commands.choices.items():
+            if name in ("ack", "silence", "resolve", "test-channel"):
+                command.add_argument("--by", default=getpass.getuser(), help="who does it; your login name by default")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run one sub-command."""
+        handlers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "list": self._list, "ack": self._acknowledge, "silence": self._silence, "resolve": self._resolve,
+            "test-channel": self._test_channel, "defaults": self._make_defaults,
+        }  # fmt: skip
+        try:
+            handlers[options["command"]](options)
+        except PlatformError as error:
+            raise CommandError(error.message) from error
+
+    def _list(self, options: dict[str, Any]) -> None:
+        alerts = selectors.list_alerts()
+        if options["state"]:
+            alerts = alerts.filter(state__in=options["state"])
+        if options["endpoint"]:
+            alerts = alerts.filter(endpoint=options["endpoint"])
+        shown = list(alerts[: options["limit"]])
+        if options["json"]:
+            self.stdout.write(json.dumps([_as_json(alert) for alert in shown]))
+        elif shown:
+            Console(file=self.stdout).print(_as_table(shown))
+        else:
+            self.stdout.write("no alerts")
+
+    def _acknowledge(self, options: dict[str, Any]) -> None:
+        alert = selectors.get_alert(options["alert"])
+        marks.acknowledge_alert(alert, by=options["by"], note=options["note"], now=timezone.now())
+        self.stdout.write(f"acknowledged: {alert}")
+
+    def _silence(self, options: dict[str, Any]) -> None:
+        now = timezone.now()
+        rule = selectors.get_rule(options["rule"]) if options["rule"] else None
+        silence = silences.create_silence(
+            created_by=options["by"], reason=options["reason"], starts_at=now, now=now,
+            ends_at=now + timedelta(minutes=options["minutes"]), endpoint=options["endpoint"], rule=rule,
+            severity=options["severity"],
+        )  # fmt: skip
+        self.stdout.write(f"silence {silence.pk}: {silence}")
+
+    def _resolve(self, options: dict[str, Any]) -> None:
+        alert = selectors.get_alert(options["alert"])
+        marks.resolve_alert(alert, by=options["by"], note=options["note"], now=timezone.now())
+        self.stdout.write(f"resolved: {alert}")
+
+    def _test_channel(self, options: dict[str, Any]) -> None:
+        send_test_message(selectors.get_channel(options["name"]), by=options["by"], now=timezone.now())
+        self.stdout.write(f"delivered to {options['name']}")
+
+    def _make_defaults(self, options: dict[str, Any]) -> None:
+        made = ensure_default_rules()
+        self.stdout.write(f"made: {', '.join(made)}" if made else "every default rule was made here before")
+
+
+def _as_json(alert: Alert) -> dict[str, Any]:
+    return {
+        "id": alert.pk,
+        "state": alert.state,
+        "severity": alert.severity,
+        "rule": alert.rule_name,
+        "endpoint": alert.endpoint,
+        "version": alert.version,
+        "metric": alert.metric,
+        "value": alert.value,
+        "threshold": alert.threshold,
+        "started_at": alert.started_at.isoformat(),
+        "acknowledged_by": alert.acknowledged_by,
+        "is_silenced": alert.is_silenced,
+    }
+
+
+def _as_table(alerts: list[Alert]) -> Table:
+    table = Table("id", "state", "severity", "rule", "endpoint", "measured", "since (UTC)", "marks", box=None)
+    for alert in alerts:
+        marked = [f"ack: {alert.acknowledged_by}" if alert.is_acknowledged else "", "silenced" if alert.is_silenced else ""]
+        limit = f"{Comparison(alert.comparison).label} {format_number(alert.threshold)}"
+        since = alert.fired_at or alert.started_at
+        table.add_row(
+            str(alert.pk), alert.state, alert.severity, alert.rule_name, f"{alert.endpoint} v{alert.version}",
+            f"{alert.metric} {format_number(alert.value)} ({limit})", f"{since:%m-%d %H:%M:%S}",
+            ", ".join(filter(None, marked)),
+        )  # fmt: skip
+    return table
