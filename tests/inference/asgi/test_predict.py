@@ -1,0 +1,170 @@
+"""Predicting over both protocols, through the application, queue and a fake engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from inference.recording_api import PredictionEvent
+from inference.routing_table import PendingVersion, Route, RoutingTable
+from inference.serving import new_prediction_id
+from aiplatform.contracts.inference import PredictRows, ReplicaState
+from tests.inference.serving_fakes import (
+    POISON,
+    AsgiClient,
+    CountingMetrics,
+    FakeEngine,
+    ListRecorder,
+    make_loaded,
+    make_runtime,
+    route_of,
+)
+
+PREDICT = "/v1/models/double:predict"
+INFER = "/v2/models/double/infer"
+TENSOR = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
+
+
+def test_rows_are_answered_with_predictions(client: AsgiClient) -> None:
+    reply = client.request("POST", PREDICT, {"instances": [[1, 2], [3, 4.5]]})
+    assert (reply.status, reply.json) == (200, {"predictions": [[2, 4], [6, 9]]})
+
+
+def test_columns_are_answered_with_outputs(client: AsgiClient) -> None:
+    reply = client.request("POST", PREDICT, {"inputs": {"x": [[1, 2]]}, "signature_name": "serving_default"})
+    assert (reply.status, reply.json) == (200, {"outputs": [[2, 4]]})
+
+
+def test_tensors_are_answered_with_tensors(client: AsgiClient) -> None:
+    reply = client.request("POST", INFER, {"id": "mine", "inputs": [TENSOR], "parameters": {"a": 1}})
+    assert reply.status == 200
+    assert reply.json == {
+        "model_name": "double",
+        "model_version": "1",
+        "id": "mine",
+        "outputs": [{"name": "y", "shape": [1, 2], "datatype": "FP32", "data": [2, 4]}],
+    }
+
+
+def test_an_answer_says_prediction_version_and_request(client: AsgiClient) -> None:
+    headers = client.request("POST", PREDICT, {"instances": [[1, 2]]}, headers={"X-Request-Id": "abc"}).headers
+    assert headers["x-model-version"] == "1"
+    assert headers["x-request-id"] == "abc"
+    assert len(headers["x-prediction-id"]) == 32
+
+
+def test_the_request_id_of_the_door_counts(client: AsgiClient) -> None:
+    reply = client.request("POST", PREDICT, b"", headers={"X-Request-Id": "a"}, state={"request_id": "door"})
+    assert reply.headers["x-request-id"] == "door"
+
+
+def test_every_prediction_is_recorded_with_its_arrays(client: AsgiClient, recorder: ListRecorder) -> None:
+    reply = client.request("POST", PREDICT, {"instances": [[1, 2], [3, 4]]})
+    (event,) = recorder.events
+    assert event.prediction_id == reply.headers["x-prediction-id"]
+    assert (event.endpoint, event.model, event.version, event.http_status) == ("double", "double", 1, 200)
+    assert event.inputs is not None
+    assert event.outputs is not None
+    assert event.inputs["x"].tolist() == [[1, 2], [3, 4]]
+    assert event.outputs["y"].tolist() == [[2, 4], [6, 8]]
+    assert event.latency_ms > 0
+
+
+@pytest.mark.parametrize(("body", "status"), [({"instances": [[1]]}, 400), ({"instances": [[POISON, 1]]}, 500)])
+def test_every_failure_of_a_known_version_is_recorded(
+    client: AsgiClient, recorder: ListRecorder, metrics: CountingMetrics, body: object, status: int
+) -> None:
+    assert client.request("POST", PREDICT, body).status == status
+    (event,) = recorder.events
+    assert (event.http_status, event.inputs, event.outputs) == (status, None, None)
+    assert metrics.predictions == [("double", 1, status)]
+
+
+def test_an_unknown_version_counts_for_the_endpoint_but_is_no_event(
+    client: AsgiClient, recorder: ListRecorder, metrics: CountingMetrics
+) -> None:
+    reply = client.request("POST", "/v1/models/double/versions/7:predict", {"instances": [[1, 2]]})
+    assert reply.status == 404
+    assert "version 7" in reply.json["error"]
+    assert "served versions: 1" in reply.json["error"]
+    assert recorder.events == []
+    assert metrics.predictions == [("double", 0, 404)]
+
+
+def test_an_unknown_model_leaves_no_trace(
+    client: AsgiClient, recorder: ListRecorder, metrics: CountingMetrics
+) -> None:
+    reply = client.request("POST", "/v1/models/nobody:predict", {"instances": [[1, 2]]})
+    assert (reply.status, reply.json["code"]) == (404, "not_found")
+    assert recorder.events == []
+    assert metrics.predictions == []
+
+
+def test_a_version_or_label_can_be_asked_for(serve: Callable[..., AsgiClient]) -> None:
+    one, two = make_loaded(FakeEngine()), make_loaded(FakeEngine(factor=10), version=2)
+    client = serve(route_of(one, two, weights={1: 100, 2: 0}, labels={"challenger": 2}))
+    body = {"instances": [[1, 1]]}
+    for path in ("/v1/models/double/versions/2:predict", "/v1/models/double/labels/challenger:predict"):
+        reply = client.request("POST", path, body)
+        assert reply.json == {"predictions": [[10, 10]]}
+        assert reply.headers["x-model-version"] == "2"
+    infer = client.request("POST", "/v2/models/double/versions/2/infer", {"inputs": [TENSOR]})
+    assert infer.json["model_version"] == "2"
+    assert client.request("POST", PREDICT, body).json == {"predictions": [[2, 2]]}
+    unknown = client.request("POST", "/v1/models/double/labels/nobody:predict", body)
+    assert (unknown.status, "its labels: challenger" in unknown.json["error"]) == (404, True)
+
+
+def test_a_version_that_loads_is_unavailable_for_now(serve: Callable[..., AsgiClient]) -> None:
+    loading = PendingVersion(state=ReplicaState.LOADING)
+    client = serve(Route(endpoint="double", weights={1: 100}, pending={1: loading}))
+    for path in (PREDICT, "/v1/models/double/versions/1:predict"):
+        reply = client.request("POST", path, {"instances": [[1, 1]]})
+        assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+        assert "version 1 of model 'double' is loading" in reply.json["error"]
+
+
+def test_traffic_follows_the_weights(serve: Callable[..., AsgiClient], recorder: ListRecorder) -> None:
+    one, two = make_loaded(FakeEngine()), make_loaded(FakeEngine(), version=2)
+    table = RoutingTable()
+    table.swap({"double": route_of(one, two, weights={1: 90, 2: 10})})
+    chosen = [table.choose("double").version for _ in range(2000)]
+    assert 120 < chosen.count(2) < 290
+    assert {table.choose("double", key="same").version for _ in range(20)} in ({1}, {2})
+    one.close()
+    two.close()
+
+
+def test_versions_that_are_loaded_share_the_traffic_of_those_that_are_not() -> None:
+    one = make_loaded(FakeEngine())
+    failed = PendingVersion(state=ReplicaState.FAILED, message="no memory")
+    table = RoutingTable()
+    table.swap({"double": route_of(one, weights={1: 1, 2: 99}, pending={2: failed})})
+    assert {table.choose("double").version for _ in range(50)} == {1}
+    assert table.is_ready
+    one.close()
+
+
+def test_calls_inside_the_platform_take_the_same_way(recorder: ListRecorder, metrics: CountingMetrics) -> None:
+    serving = make_runtime(route_of(make_loaded(FakeEngine())))
+    serving.connect(recorder=recorder, metrics=metrics)
+    answer = serving.service.predict_rows(PredictRows(endpoint="double", instances=([1, 2], [3, 4])))
+    assert answer.version == 1
+    assert [dict(row) for row in answer.rows] == [{"y": [2, 4]}, {"y": [6, 8]}]
+    assert recorder.events[0].prediction_id == answer.prediction_id
+    serving.close()
+
+
+def test_prediction_ids_sort_by_time_and_differ() -> None:
+    ids = [new_prediction_id(1_700_000_000 + i / 1000) for i in range(100)]
+    assert ids == sorted(ids)
+    assert len({new_prediction_id(1.0) for _ in range(100)}) == 100
+    assert {(len(i), i[12], i[16] in "89ab") for i in ids} == {(32, "7", True)}
+
+
+def test_an_event_cannot_be_changed(client: AsgiClient, recorder: ListRecorder) -> None:
+    client.request("POST", PREDICT, {"instances": [[1, 2]]})
+    event: PredictionEvent = recorder.events[0]
+    with pytest.raises(AttributeError):
+        event.version = 2  # type: ignore[misc]
