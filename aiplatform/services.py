@@ -12,6 +12,7 @@ from aiplatform.contracts.inference import InferenceClient
 from aiplatform.contracts.monitoring import MonitoringClient
 from aiplatform.contracts.training import TrainingClient
 from aiplatform.errors import InvalidConfigurationError
+from aiplatform.http.addresses import BalancedTransport, split_addresses
 from aiplatform.http.client import ServiceClient
 from aiplatform.http.in_process import in_process_client
 from aiplatform.http.transaction import forbid_open_transaction
@@ -63,4 +64,8 @@ def _http_client(service: str) -> httpx.Client:
 @functools.cache
 def _remote_client(address: str) -> httpx.Client:
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=30)
-    return httpx.Client(base_url=address, limits=limits, trust_env=False)
+    addresses = split_addresses(address)
+    transport: httpx.BaseTransport = httpx.HTTPTransport(limits=limits, trust_env=False)
+    if len(addresses) > 1:
+        transport = BalancedTransport(addresses, transport)
+    return httpx.Client(base_url=addresses[0], transport=transport, trust_env=False)

@@ -50,9 +50,9 @@ INTERNAL_SECRETS = env.items(
 # --- The other services ---------------------------------------------------------------------------
 env.section("Services")
 SERVICE_URLS = {
-    "training": env.text("TRAINING_URL", "", "Address of the training service; empty: in this process"),
-    "inference": env.text("INFERENCE_URL", "", "Address of the inference service; empty: in this process"),
-    "monitoring": env.text("MONITORING_URL", "", "Address of the monitoring service; empty: in this process"),
+    "training": env.text("TRAINING_URL", "", "Address of the training service, or several with commas; empty: in this process"),
+    "inference": env.text("INFERENCE_URL", "", "Address of the inference service, or several with commas; empty: in this process"),
+    "monitoring": env.text("MONITORING_URL", "", "Address of the monitoring service, or several with commas; empty: in this process"),
 }
 INTERNAL_TIMEOUT_S = env.number("INTERNAL_TIMEOUT_S", 10.0, "Deadline of a call between apps, seconds")
 
@@ -262,6 +262,7 @@ NOTIFICATION_ATTEMPTS = env.integer("NOTIFICATION_ATTEMPTS", 12, "Times that a m
 ALERT_RETENTION_DAYS = env.number("ALERT_RETENTION_DAYS", 90.0, "Days that resolved alerts are kept")
 WINDOW_RETENTION_DAYS = env.number("WINDOW_RETENTION_DAYS", 90.0, "Days that windows of statistics are kept; older predictions are not counted")
 PREDICTION_RETENTION_DAYS = env.number("PREDICTION_RETENTION_DAYS", 14.0, "Days that single predictions and feedback are kept; a later label finds nothing")
+PREDICTION_RETENTION_ROWS = env.integer("PREDICTION_RETENTION_ROWS", 5_000_000, "Single predictions kept at most; the oldest go first")
 PENDING_FEEDBACK_HOURS = env.number("PENDING_FEEDBACK_HOURS", 24.0, "Hours that feedback waits for a prediction that has not arrived")
 MAX_WATCHED_FEATURES = env.integer("MAX_WATCHED_FEATURES", 256, "Features of a model that are watched; further ones are left out")
 DRIFT_PERIOD_S = env.number("DRIFT_PERIOD_S", 900.0, "Seconds of traffic compared with the baseline on the home page and in /metrics")

@@ -1,5 +1,13 @@
-"""Internal and public URLs of gateway."""
+"""Public URLs of the gateway; it has no internal ones, for nobody asks it anything."""
 
-from django.urls import URLPattern, URLResolver
+from __future__ import annotations
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import URLPattern, URLResolver, path
+
+from gateway.api.views import AuditListView, TokenListView, TokenView
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/gateway/tokens/", TokenListView.as_view(), name="gateway-tokens"),
+    path("api/gateway/tokens/<int:pk>/", TokenView.as_view(), name="gateway-token"),
+    path("api/gateway/audit/", AuditListView.as_view(), name="gateway-audit"),
+]

@@ -1,0 +1,44 @@
+"""The audit log of the REST APIs: every request that may change something, and how it ended."""
+
+from __future__ import annotations
+
+import structlog
+from django.db import DatabaseError
+from django.http import HttpRequest
+from structlog.contextvars import get_contextvars
+
+from aiplatform.identity import Identity
+from gateway.policy import SAFE_METHODS
+from gateway.services import record_audit
+
+log = structlog.get_logger(__name__)
+
+
+def audit_request(request: HttpRequest, http_status: int) -> None:
+    """Write down a request that was not safe; with the database down, in the process's log."""
+    if request.method in SAFE_METHODS:
+        return
+    identity: Identity | None = getattr(request, "platform_identity", None)
+    actor = _actor(request, identity)
+    request_id = str(get_contextvars().get("request_id", ""))
+    try:
+        record_audit(
+            actor=actor,
+            action=request.method or "",
+            object=request.path,
+            http_status=http_status,
+            request_id=request_id,
+            identity=identity,
+        )
+    except DatabaseError as error:
+        log.warning(
+            "audit_not_written", actor=actor, action=request.method, object=request.path,
+            status=http_status, error=str(error),
+        )  # fmt: skip
+
+
+def _actor(request: HttpRequest, identity: Identity | None) -> str:
+    if identity is not None:
+        return identity.username
+    user = getattr(request, "user", None)  # set on the way by the console's session
+    return str(user) if user is not None and user.is_authenticated else "anonymous"

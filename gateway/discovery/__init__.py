@@ -1,0 +1,1 @@
+"""Where the services are: a `Discovery` names addresses, a `Pool` picks the best of them."""

@@ -1,0 +1,142 @@
+"""The predict door: authenticate, check the scope, count against the limit, then let through.
+
+A raw ASGI application before Django: one hash, two dictionary look-ups and a few additions a
+request. What is behind it is the inference app in this process, or a forwarder to another one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import structlog
+from structlog.contextvars import bind_contextvars
+
+from aiplatform.context import REQUEST_ID_HEADER, begin_request, choose_request_id
+from aiplatform.contracts.predict import IDENTITY_STATE, REQUEST_ID_STATE
+from aiplatform.errors import PayloadTooLargeError, PlatformError, UnauthenticatedError
+from aiplatform.http.asgi_body import ClientDisconnectedError, header, read_body, replay_body, send_answer, send_error
+from aiplatform.http.codec import encode_message
+from aiplatform.identity import service_identity
+from aiplatform.wiring import AsgiApplication, Receive, Scope, Send
+from gateway.identities import Identities
+from gateway.limits.answers import rate_headers
+from gateway.limits.limiter import Limiter
+from gateway.metrics import count_request
+from gateway.policy import PREDICT, admit, check_predict_scope
+
+log = structlog.get_logger(__name__)
+
+LIVE_PATH = "/v2/health/live"
+OPEN_PATHS = frozenset({"/v2", "/v2/", LIVE_PATH, "/v2/health/ready"})  # they tell nothing of any model
+CountRequest = Callable[[str, int, float], None]
+
+
+class PredictDoor:
+    """Wraps what answers the predict protocols with the gateway's policy."""
+
+    def __init__(
+        self,
+        application: AsgiApplication,
+        *,
+        identities: Identities,
+        limiter: Limiter,
+        max_body_bytes: int,
+        is_remote: bool,
+        count: CountRequest = count_request,
+    ) -> None:
+        self._application = application
+        self._identities = identities
+        self._limiter = limiter
+        self._max_body_bytes = max_body_bytes
+        self._is_remote = is_remote
+        self._count = count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_s = time.perf_counter()
+        request_id = choose_request_id(header(scope, REQUEST_ID_HEADER))
+        begin_request(request_id)
+        answer = Answer(send, request_id)
+        try:
+            await self._pass(scope, receive, answer, request_id)
+        except PlatformError as error:
+            await self._refuse(answer, error)
+        except ClientDisconnectedError:
+            return
+        except Exception:  # a bug behind the door must still answer in the door's form
+            log.exception("request_failed")
+            await self._refuse(answer, PlatformError("the request failed; its id stands in the log"))
+        route = "health" if scope["path"] in OPEN_PATHS else PREDICT
+        self._count(route, answer.status, time.perf_counter() - started_s)
+
+    async def _pass(self, scope: Scope, receive: Receive, answer: Answer, request_id: str) -> None:
+        state: MutableMapping[str, Any] = scope.setdefault("state", {})
+        state[REQUEST_ID_STATE] = request_id
+        if scope["path"] in OPEN_PATHS:
+            await self._pass_open(scope, receive, answer)
+            return
+        token = await self._identities.authenticate_async(header(scope, "Authorization"))
+        identity = token.identity
+        bind_contextvars(user=identity.username, token_id=identity.token_id)
+        check_predict_scope(identity, scope["method"])
+        verdict, error = admit(self._limiter, token, PREDICT)
+        answer.add_headers(rate_headers(verdict))
+        if error is not None:
+            raise error
+        state[IDENTITY_STATE] = identity
+        await self._application(scope, await self._bounded(scope, receive), answer)
+
+    async def _pass_open(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+        if self._is_remote and scope["path"] == LIVE_PATH:
+            await send_answer(answer, 200, encode_message({"live": True}))  # it is this process that is asked
+            return
+        scope["state"][IDENTITY_STATE] = service_identity("gateway")
+        await self._application(scope, receive, answer)
+
+    async def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        # A length that was declared is held to by the server; only an undeclared one must be counted.
+        declared = header(scope, "Content-Length")
+        if declared.isdigit():
+            if int(declared) > self._max_body_bytes:
+                raise PayloadTooLargeError(
+                    f"the request body has {declared} bytes, more than {self._max_body_bytes}",
+                    limit="request body",
+                    value=self._max_body_bytes,
+                    setting="MAX_BODY_BYTES",
+                )
+            return receive
+        if not header(scope, "Transfer-Encoding"):
+            return receive
+        return replay_body(await read_body(receive, limit_bytes=self._max_body_bytes), receive)
+
+    async def _refuse(self, answer: Answer, error: PlatformError) -> None:
+        if answer.status:
+            return  # the answer is on its way; nothing can be said any more
+        if error.http_status >= 500:
+            log.warning("request_refused", code=error.code, error=error.message)
+        extra = [(b"www-authenticate", b"Bearer")] if isinstance(error, UnauthenticatedError) else []
+        await send_error(answer, error, headers=extra)
+
+
+class Answer:
+    """A `send` that adds the request id and the limits to the answer, and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id.encode()
+        self._headers: list[tuple[bytes, bytes]] = []
+        self.status = 0
+
+    def add_headers(self, headers: tuple[tuple[str, str], ...]) -> None:
+        """Add headers to the answer that will come."""
+        self._headers += [(name.lower().encode(), value.encode()) for name, value in headers]
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", ()), *self._headers]
+            if not any(name == b"x-request-id" for name, _ in headers):
+                headers.append((b"x-request-id", self._request_id))
+            message = {**message, "headers": headers}
+        await self._send(message)

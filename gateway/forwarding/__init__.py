@@ -1,0 +1,1 @@
+"""Sends requests on to the services that live elsewhere: predictions and REST calls."""

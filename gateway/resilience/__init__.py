@@ -1,0 +1,1 @@
+"""What keeps one bad address from hurting every caller: circuit breakers and balancing."""

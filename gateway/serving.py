@@ -1,0 +1,61 @@
+"""Puts the parts of a serving gateway process together."""
+
+from __future__ import annotations
+
+import functools
+
+from django.conf import settings
+
+from aiplatform.errors import InvalidConfigurationError
+from aiplatform.roles import INFERENCE
+from aiplatform.wiring import AsgiApplication
+from gateway.door import PredictDoor
+from gateway.forwarding.predictions import PredictForwarder
+from gateway.forwarding.session import ClientSession
+from gateway.loop import GatewayLoop
+from gateway.process import this_gateway
+
+
+def build_door(backend: AsgiApplication | None) -> AsgiApplication:
+    """Return the predict door before `backend`, or before the inference service elsewhere."""
+    gateway = this_gateway()
+    return PredictDoor(
+        backend or _forwarder(),
+        identities=gateway.identities,
+        limiter=gateway.limiter,
+        max_body_bytes=settings.MAX_BODY_BYTES,
+        is_remote=backend is None,
+    )
+
+
+async def start_loop() -> None:
+    """Start the background work."""
+    await _loop().start()
+
+
+async def stop_loop() -> None:
+    """End the background work."""
+    await _loop().stop()
+
+
+@functools.cache
+def _session() -> ClientSession:
+    return ClientSession()
+
+
+@functools.cache
+def _loop() -> GatewayLoop:
+    return GatewayLoop(this_gateway(), _session())
+
+
+def _forwarder() -> PredictForwarder:
+    pool = this_gateway().pools.get(INFERENCE)
+    if pool is None:
+        raise InvalidConfigurationError("this gateway has no inference app and no INFERENCE_URL")
+    return PredictForwarder(
+        pool=pool,
+        session=_session(),
+        secret=settings.INTERNAL_SECRETS[0],
+        longest_s=settings.GATEWAY_PREDICT_TIMEOUT_S,
+        max_body_bytes=settings.MAX_BODY_BYTES,
+    )
