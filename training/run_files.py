@@ -57,3 +57,11 @@ def read_log_from(run_id: UUID, offset: int) -> tuple[str, int]:
     except OSError:
         return "", offset
     return raw.decode("utf-8", "replace"), offset + len(raw)
+
+
+def log_size(run_id: UUID) -> int:
+    """Return the length of a run's log in bytes; 0 if there is none."""
+    try:
+        return log_file(run_folder(run_id)).stat().st_size
+    except OSError:
+        return 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
 from aiplatform.errors import InvalidInputError, NotFoundError
@@ -93,9 +93,10 @@ def count_runs_by_state() -> dict[str, int]:
 
 
 def list_models() -> QuerySet[RegisteredModel]:
-    """Return models that have at least one ready version, by name."""
-    ready = ModelVersion.objects.filter(state=VersionState.READY)
-    return RegisteredModel.objects.filter(pk__in=ready.values("model")).prefetch_related("aliases__version")
+    """Return models that have at least one ready version, by name, with the number of the `newest`."""
+    ready = Q(versions__state=VersionState.READY)
+    models = RegisteredModel.objects.annotate(newest=Max("versions__version", filter=ready))
+    return models.filter(newest__isnull=False).prefetch_related("aliases__version")
 
 
 def get_model(name: str) -> RegisteredModel:

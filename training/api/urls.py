@@ -1,5 +1,32 @@
 """Internal and public URLs of training."""
 
-from django.urls import URLPattern, URLResolver
+from __future__ import annotations
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import URLPattern, URLResolver, path
+
+from training.api import internal
+from training.api.registry_views import AliasDetail, AliasList, ModelDetail, ModelList, VersionDetail, VersionList
+from training.api.run_views import RecipeDetail, RecipeList, RunCancel, RunDetail, RunList, RunLog, RunMetrics, RunResume
+
+_MODELS = "internal/training/models/<str:model>"
+_API = "api/training"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path(f"{_MODELS}/versions", internal.list_versions),
+    path(f"{_MODELS}/versions/<str:reference>", internal.get_version),
+    path(f"{_MODELS}/versions/<int:version>/lineage", internal.get_lineage),
+    path(f"{_API}/recipes/", RecipeList.as_view(), name="recipe-list"),
+    path(f"{_API}/recipes/<str:name>/", RecipeDetail.as_view(), name="recipe-detail"),
+    path(f"{_API}/runs/", RunList.as_view(), name="run-list"),
+    path(f"{_API}/runs/<str:run_id>/", RunDetail.as_view(), name="run-detail"),
+    path(f"{_API}/runs/<str:run_id>/cancel/", RunCancel.as_view(), name="run-cancel"),
+    path(f"{_API}/runs/<str:run_id>/resume/", RunResume.as_view(), name="run-resume"),
+    path(f"{_API}/runs/<str:run_id>/metrics/", RunMetrics.as_view(), name="run-metrics"),
+    path(f"{_API}/runs/<str:run_id>/log/", RunLog.as_view(), name="run-log"),
+    path(f"{_API}/models/", ModelList.as_view(), name="model-list"),
+    path(f"{_API}/models/<str:model>/", ModelDetail.as_view(), name="model-detail"),
+    path(f"{_API}/models/<str:model>/versions/", VersionList.as_view(), name="version-list"),
+    path(f"{_API}/models/<str:model>/versions/<str:reference>/", VersionDetail.as_view(), name="version-detail"),
+    path(f"{_API}/models/<str:model>/aliases/", AliasList.as_view(), name="alias-list"),
+    path(f"{_API}/models/<str:model>/aliases/<str:alias>/", AliasDetail.as_view(), name="alias-detail"),
+]

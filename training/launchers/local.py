@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from django.conf import settings
@@ -23,6 +24,7 @@ from training.run_files import exit_file, log_file
 
 # The parent's own: a trainer that counted into the server's metrics folder would outlive it there.
 _NOT_INHERITED = ("PROMETHEUS_MULTIPROC_DIR",)
+_REAPER_S = 0.3
 
 
 class LocalLauncher:
@@ -79,7 +81,11 @@ def _reap(process: subprocess.Popen[bytes], file: Path) -> None:
 
 
 def _read_exit_code(file: Path) -> int | None:
-    try:
-        return int(file.read_text())
-    except (OSError, ValueError):
-        return None
+    deadline_s = time.monotonic() + _REAPER_S  # the reaper learns of the end at the same moment as we do
+    while True:
+        try:
+            return int(file.read_text())
+        except (OSError, ValueError):
+            if time.monotonic() > deadline_s:
+                return None
+        time.sleep(0.02)

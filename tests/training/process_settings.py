@@ -1,0 +1,5 @@
+"""The project's settings for processes that tests start: quick learning, short limits by environment."""
+
+from aiplatform.settings import *  # noqa: F403
+
+TRAINING_LEARN = "tests.training.stand_in.learn"

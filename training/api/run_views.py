@@ -1,0 +1,160 @@
+"""The public REST API of recipes and runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from aiplatform.errors import InvalidInputError
+from aiplatform.identity import Scope
+from training import run_files, selectors, services
+from training.api.serializers import (
+    EpochSerializer,
+    RecipeSerializer,
+    RunLogSerializer,
+    RunOrderSerializer,
+    RunSerializer,
+)
+from training.models import Run
+from training.recipes.registry import get_recipe, list_recipes
+from training.states import RunState
+
+_MOST_LOG_LINES = 5000
+
+
+class RunFilter(django_filters.FilterSet):
+    """Which runs to list."""
+
+    state = django_filters.MultipleChoiceFilter(choices=RunState.choices)
+    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+
+    class Meta:
+        model = Run
+        fields = ("state", "model_name", "recipe", "requested_by", "data_uri")
+
+
+class RecipeList(generics.GenericAPIView[Any]):
+    """The recipes there are, with their parameters."""
+
+    required_scope = Scope.TRAIN
+    serializer_class = RecipeSerializer
+    pagination_class = None
+    filter_backends = ()
+
+    @extend_schema(summary="List the recipes", responses=RecipeSerializer(many=True), operation_id="training_recipes_list")
+    def get(self, request: Request) -> Response:
+        """Answer all recipes."""
+        return Response(RecipeSerializer(list_recipes(), many=True).data)
+
+
+class RecipeDetail(APIView):
+    """One recipe."""
+
+    required_scope = Scope.TRAIN
+
+    @extend_schema(summary="Show a recipe", responses=RecipeSerializer, operation_id="training_recipes_retrieve")
+    def get(self, request: Request, name: str) -> Response:
+        """Answer a recipe with its parameters."""
+        return Response(RecipeSerializer(get_recipe(name)).data)
+
+
+class RunList(generics.ListAPIView[Run]):
+    """Runs, newest first; POST queues one."""
+
+    required_scope = Scope.TRAIN
+    serializer_class = RunSerializer
+    filterset_class = RunFilter
+    ordering_fields = ("created_at", "started_at", "ended_at")
+
+    def get_queryset(self) -> QuerySet[Run]:
+        """Return the runs."""
+        return selectors.list_runs()
+
+    @extend_schema(summary="Queue a run", request=RunOrderSerializer, responses={201: RunSerializer})
+    def post(self, request: Request) -> Response:
+        """Check the order and queue the run."""
+        fields = RunOrderSerializer(data=request.data)
+        fields.is_valid(raise_exception=True)
+        order = services.RunOrder(**fields.validated_data, actor=request.auth.username)
+        return Response(RunSerializer(services.create_run(order)).data, status=status.HTTP_201_CREATED)
+
+
+class RunDetail(APIView):
+    """One run."""
+
+    required_scope = Scope.TRAIN
+
+    @extend_schema(summary="Show a run", responses=RunSerializer, operation_id="training_runs_retrieve")
+    def get(self, request: Request, run_id: str) -> Response:
+        """Answer a run by its id, or by the first characters of it."""
+        return Response(RunSerializer(selectors.get_run(run_id)).data)
+
+
+class RunCancel(APIView):
+    """Cancel a run."""
+
+    required_scope = Scope.TRAIN
+
+    @extend_schema(summary="Cancel a run", request=None, responses=RunSerializer)
+    def post(self, request: Request, run_id: str) -> Response:
+        """Cancel a waiting run at once, an active one at its next step."""
+        run = services.cancel_run(selectors.get_run(run_id), actor=request.auth.username)
+        return Response(RunSerializer(run).data)
+
+
+class RunResume(APIView):
+    """Resume a failed or cancelled run."""
+
+    required_scope = Scope.TRAIN
+
+    @extend_schema(summary="Resume a run", request=None, responses=RunSerializer)
+    def post(self, request: Request, run_id: str) -> Response:
+        """Queue the run again; it goes on from its last checkpoint."""
+        run = services.resume_run(selectors.get_run(run_id), actor=request.auth.username)
+        return Response(RunSerializer(run).data)
+
+
+class RunMetrics(APIView):
+    """What a run measured."""
+
+    required_scope = Scope.TRAIN
+
+    @extend_schema(
+        summary="Show a run's metrics by epoch",
+        responses=EpochSerializer(many=True),
+        operation_id="training_runs_metrics_list",
+    )
+    def get(self, request: Request, run_id: str) -> Response:
+        """Answer the metrics of every epoch."""
+        return Response(EpochSerializer(selectors.list_epochs(selectors.get_run(run_id)), many=True).data)
+
+
+class RunLog(APIView):
+    """The log of a run."""
+
+    required_scope = Scope.TRAIN
+
+    @extend_schema(
+        summary="Show the end of a run's log",
+        parameters=[OpenApiParameter("lines", int, description=f"1 to {_MOST_LOG_LINES}, default 200")],
+        responses=RunLogSerializer,
+    )
+    def get(self, request: Request, run_id: str) -> Response:
+        """Answer the last lines of the log."""
+        run = selectors.get_run(run_id)
+        lines = _read_lines(request.query_params.get("lines", "200"))
+        return Response({"log": run_files.read_log_tail(run.pk, lines=lines), "host": run.host})
+
+
+def _read_lines(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= _MOST_LOG_LINES:
+        raise InvalidInputError(f"lines must be from 1 to {_MOST_LOG_LINES}, not '{text}'")
+    return int(text)

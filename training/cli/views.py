@@ -1,0 +1,160 @@
+"""How a waited run looks: bars in a terminal, lines in a pipe, JSON objects for a script."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from training.cli.texts import end_sentence, metrics_text, run_record, seconds_text
+from training.models import EpochMetrics, Run
+
+_PHASES = {
+    "": "waiting in the queue",
+    "starting": "starting the training process",
+    "preparing": "reading the data",
+    "learning": "learning",
+    "publishing": "writing the model",
+    "waiting to go on": "waiting to go on from the last checkpoint",
+    "done": "done",
+}
+
+
+def phase_text(run: Run) -> str:
+    """Return what a run is doing, in words."""
+    phase = str(run.progress.get("phase", ""))
+    return "stopping" if run.state == "stopping" else _PHASES.get(phase, phase)
+
+
+class RunView(Protocol):
+    """Shows one run while a command waits for it."""
+
+    def update(self, run: Run) -> None:
+        """Show where the run stands; called several times a second."""
+
+    def end_epoch(self, run: Run, epoch: EpochMetrics) -> None:
+        """Show a finished epoch."""
+
+    def end(self, run: Run) -> None:
+        """Show how the run ended."""
+
+    def close(self) -> None:
+        """Give the terminal back; may be called twice."""
+
+
+class PlainView:
+    """One line for each thing that happens."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._last = ""
+
+    def update(self, run: Run) -> None:
+        """Write a line when the run enters another phase."""
+        text = phase_text(run)
+        if text != self._last and not run.is_ended:
+            self._last = text
+            self._write(f"run {run.short_id}: {text}")
+
+    def end_epoch(self, run: Run, epoch: EpochMetrics) -> None:
+        """Write an epoch's metrics."""
+        self._write(f"epoch {epoch.epoch}/{run.progress.get('epochs', '?')}  {metrics_text(epoch.values)}")
+
+    def end(self, run: Run) -> None:
+        """Write how it ended."""
+        self._write(end_sentence(run))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _write(self, text: str) -> None:
+        self._out.write(text + "\n")
+        self._out.flush()
+
+
+class JsonView:
+    """One JSON object a line: `event` is progress, epoch or end."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._last: Any = None
+
+    def update(self, run: Run) -> None:
+        """Write the progress when it has changed."""
+        now = (run.state, run.progress)
+        if now != self._last and not run.is_ended:
+            self._last = now
+            self._write({"event": "progress", "run": str(run.pk), "state": run.state, "progress": run.progress})
+
+    def end_epoch(self, run: Run, epoch: EpochMetrics) -> None:
+        """Write an epoch's metrics."""
+        self._write({"event": "epoch", "run": str(run.pk), "epoch": epoch.epoch, "metrics": epoch.values})
+
+    def end(self, run: Run) -> None:
+        """Write the whole record of the run."""
+        self._write({"event": "end", **run_record(run)})
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self._out.write(json.dumps(record, default=str) + "\n")
+        self._out.flush()
+
+
+class TerminalView:
+    """Two live bars: all epochs, and the batches of this one with rate, metrics and time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<16}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=False,
+        )
+        self._console = console
+        self._epochs: TaskID = self._progress.add_task("waiting", total=None, note="")
+        self._batches: TaskID | None = None
+        self._progress.start()
+
+    def update(self, run: Run) -> None:
+        """Move the bars."""
+        p = run.progress
+        total = p.get("epochs")
+        done = max(0, int(p.get("epoch", 0)) - (0 if p.get("step") == p.get("steps") else 1)) if total else 0
+        left = f"{seconds_text(p['left_s'])} left" if p.get("left_s") is not None else ""
+        self._progress.update(self._epochs, description=phase_text(run)[:40], total=total, completed=done, note=left)
+        if total:
+            self._update_batches(p)
+
+    def _update_batches(self, p: dict[str, Any]) -> None:
+        if self._batches is None:
+            self._batches = self._progress.add_task("", total=p["steps"], note="")
+        rate = f"{p['steps_per_s']:.1f} batches/s  " if p.get("steps_per_s") else ""
+        self._progress.update(
+            self._batches,
+            description=f"epoch {p.get('epoch', 1)}/{p['epochs']}",
+            total=p["steps"],
+            completed=p.get("step", 0),
+            note=rate + metrics_text(p.get("metrics") or {}),
+        )
+
+    def end_epoch(self, run: Run, epoch: EpochMetrics) -> None:
+        """Leave a line above the bars."""
+        of = run.progress.get("epochs", "?")
+        self._progress.console.print(f"  epoch {epoch.epoch}/{of}  {metrics_text(epoch.values)}", highlight=False)
+
+    def end(self, run: Run) -> None:
+        """Close the bars and say how it ended."""
+        self.close()
+        colour = "green" if run.state == "succeeded" else "red"
+        self._console.print(end_sentence(run), style=colour, highlight=False, markup=False)
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        self._progress.stop()

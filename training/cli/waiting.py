@@ -1,0 +1,86 @@
+"""Waits for a run in a command, and does the queue's and the clock's work if nobody else does.
+
+So `train run` works with nothing but a database: if the doorbell is not answered within a second,
+the command answers it itself, by the same claim as the queue's worker, and it supervises while it
+waits. A worker or clock that does exist is not disturbed: every step is conditional.
+"""
+
+from __future__ import annotations
+
+import time
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+
+from aiplatform.roles import TRAINING
+from training import doorbell, selectors, supervision
+from training.cli.views import RunView
+from training.models import Run
+from training.states import DeployState, RunState
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 0.2
+ANSWER_AFTER_S = 1.0
+DEPLOY_PATIENCE_S = 15.0
+
+
+class RunWaiter:
+    """Follows one run to its end."""
+
+    def __init__(self, run_id: UUID, view: RunView) -> None:
+        self._run_id, self._view = run_id, view
+        self._seen_epochs: dict[int, object] = {}
+        self._queued_s: float | None = None
+        self._supervised_s = 0.0
+        self._ended_s: float | None = None
+
+    def wait(self) -> Run:
+        """Return the run when it has ended and its deployment, if any, is taken or overdue."""
+        while True:
+            run = self._look()
+            if run is not None and self._is_over(run):
+                self._view.end(run)
+                return run
+            time.sleep(POLL_S)
+
+    def _look(self) -> Run | None:
+        try:
+            close_old_connections()
+            run = selectors.get_run(self._run_id)
+            self._show(run)
+            if TRAINING in settings.ROLES:
+                self._help(run)
+        except DatabaseError as error:
+            log.warning("database_away_while_waiting", error=str(error))
+            return None
+        return run
+
+    def _show(self, run: Run) -> None:
+        for epoch in selectors.list_epochs(run):
+            if self._seen_epochs.get(epoch.epoch) != epoch.recorded_at:
+                self._seen_epochs[epoch.epoch] = epoch.recorded_at
+                self._view.end_epoch(run, epoch)
+        self._view.update(run)
+
+    def _help(self, run: Run) -> None:
+        now_s = time.monotonic()
+        if run.state != RunState.QUEUED:
+            self._queued_s = None
+        elif self._queued_s is None:
+            self._queued_s = now_s
+        elif now_s - self._queued_s >= ANSWER_AFTER_S:
+            doorbell.answer(str(run.pk))
+        if now_s - self._supervised_s >= settings.TRAINING_SUPERVISE_S:
+            self._supervised_s = now_s
+            supervision.supervise()
+
+    def _is_over(self, run: Run) -> bool:
+        if not run.is_ended:
+            return False
+        if run.deploy_state != DeployState.PENDING:
+            return True
+        self._ended_s = self._ended_s or time.monotonic()
+        return time.monotonic() - self._ended_s > DEPLOY_PATIENCE_S
