@@ -1,0 +1,89 @@
+"""What a recipe learns from, whatever source it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from aiplatform.artifacts import Arrays, ImageInput
+from aiplatform.tensors import TensorSpec
+
+Array = np.ndarray[Any, Any]
+
+IMAGE = "image"  # the name of the image input tensor
+
+
+class DataKind(StrEnum):
+    """What rows look like."""
+
+    IMAGES = "images"
+    TABLE = "table"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Rows for one purpose.
+
+    Shapes: every input has n rows first; labels (n,) int64, indices into the class names.
+    Images may be kept as uint8; `rows` gives every number as float32, as it is on the wire.
+    """
+
+    inputs: Arrays
+    labels: Array
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, indices: Array | slice) -> tuple[Arrays, Array]:
+        """Return inputs (as on the wire) and labels of the chosen rows."""
+        chosen = {name: _as_on_the_wire(array[indices]) for name, array in self.inputs.items()}
+        return chosen, self.labels[indices]
+
+    def batches(self, batch_size: int) -> Iterator[tuple[Arrays, Array]]:
+        """Yield all rows in order, `batch_size` at a time."""
+        for start in range(0, len(self), batch_size):
+            yield self.rows(slice(start, start + batch_size))
+
+
+def _as_on_the_wire(array: Array) -> Array:
+    return array if array.dtype.kind == "O" else array.astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataDescription:
+    """What a recipe must know to build a network for the data.
+
+    `train` holds the training rows, from which preprocessing may take means or vocabularies.
+    `image` is None for tables.
+    """
+
+    kind: DataKind
+    inputs: tuple[TensorSpec, ...]
+    labels: tuple[str, ...]
+    image: ImageInput | None
+    train: Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A source's rows, split. `fingerprint` is the sha256 of the source's content."""
+
+    kind: DataKind
+    inputs: tuple[TensorSpec, ...]
+    labels: tuple[str, ...]
+    image: ImageInput | None
+    train: Part
+    validation: Part
+    test: Part
+    fingerprint: str
+
+    @property
+    def description(self) -> DataDescription:
+        """Return what a recipe builds from: everything but the held-out rows."""
+        return DataDescription(
+            kind=self.kind, inputs=self.inputs, labels=self.labels, image=self.image, train=self.train
+        )

@@ -1,0 +1,125 @@
+"""PyTorch recipes: write `build_network`; learning, checkpoints and export are here.
+
+PyTorch is an optional extra and is imported when a learner is built, never before.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from aiplatform.artifacts import Arrays
+from aiplatform.errors import InvalidConfigurationError
+from aiplatform.tensors import TensorSpec
+from training.data.dataset import Array, DataDescription
+from training.recipes.recipe import Learner, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn, optim
+
+PROGRAM = "model.pt2"
+
+
+class TorchRecipe(Recipe):
+    """A recipe whose network is a PyTorch module of one input tensor."""
+
+    framework: ClassVar[str] = "torch"
+
+    @abstractmethod
+    def build_network(self, data: DataDescription, parameters: Any) -> nn.Module:
+        """Return a module from the input tensor, as on the wire, to logits (n, classes)."""
+
+    def build_optimizer(self, network: nn.Module, parameters: Any) -> optim.Optimizer:
+        """Return the optimizer: Adam, unless a recipe says otherwise."""
+        from torch import optim
+
+        return optim.Adam(network.parameters(), lr=parameters.learning_rate)
+
+    def build_learner(self, data: DataDescription, parameters: Any, seed: int) -> Learner:
+        """Return a learner around a fresh network; every random choice follows from the seed."""
+        try:
+            import torch
+        except ModuleNotFoundError as error:
+            raise InvalidConfigurationError(
+                f"recipe '{self.name}' needs PyTorch, which is not installed: pip install -r requirements-torch.txt"
+            ) from error
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(seed)
+        if device.type == "cpu":
+            torch.use_deterministic_algorithms(True)
+        network = self.build_network(data, parameters).to(device)
+        return TorchLearner(network, self.build_optimizer(network, parameters), data.inputs[0], device)
+
+
+class TorchLearner:
+    """A PyTorch network that learns by cross-entropy."""
+
+    model_format = "torch_export"
+
+    def __init__(self, network: nn.Module, optimizer: optim.Optimizer, spec: TensorSpec, device: Any) -> None:
+        self._network, self._optimizer = network, optimizer
+        self._input, self._device = spec, device
+
+    def train_batch(self, inputs: Arrays, labels: Array) -> tuple[float, int]:
+        """Learn from one batch; return its mean loss and how many rows were right."""
+        import torch
+        from torch.nn import functional
+
+        truth = torch.from_numpy(labels).to(self._device)
+        self._network.train()
+        logits = self._network(self._tensor(inputs))  # (n, classes)
+        loss = functional.cross_entropy(logits, truth)
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        return float(loss.detach()), int((logits.argmax(dim=1) == truth).sum())
+
+    def predict(self, inputs: Arrays) -> Array:
+        """Return probabilities, shape (n, classes)."""
+        import torch
+
+        self._network.eval()
+        with torch.inference_mode():
+            probabilities = self._network(self._tensor(inputs)).softmax(dim=1)
+        return np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
+
+    def save_state(self, path: Path) -> None:
+        """Write weights, optimizer and random generator."""
+        import torch
+
+        state = {
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        torch.save(state, path)
+
+    def load_state(self, path: Path) -> None:
+        """Read what `save_state` wrote; nothing but tensors is unpickled."""
+        import torch
+
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self._network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+
+    def export(self, folder: Path) -> None:
+        """Write a `torch.export` program from the input to probabilities, for any batch size."""
+        import torch
+
+        network = copy.deepcopy(self._network).cpu()
+        serving = torch.nn.Sequential(network, torch.nn.Softmax(dim=1)).eval()
+        example = torch.zeros((2, *self._input.shape[1:]))  # 2: a batch of 1 would be taken as fixed
+        batch = torch.export.Dim("batch")
+        program = torch.export.export(serving, (example,), dynamic_shapes=({0: batch},))
+        torch.export.save(program, folder / PROGRAM)
+
+    def _tensor(self, inputs: Arrays) -> Any:
+        import torch
+
+        array = np.ascontiguousarray(inputs[self._input.name])
+        return torch.from_numpy(array).to(self._device)
