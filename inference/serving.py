@@ -225,11 +225,10 @@ class ServingRuntime:
 
     def close(self) -> None:
         """Do the same from a thread."""
-        routes = self.table.routes
-        self.table.swap({})
-        loaded = [version for route in routes.values() for version in route.versions.values()]
+        loaded = [version for route in self.table.routes.values() for version in route.versions.values()]
         for version in loaded:
             version.drain(self.options.deadline_s)
+        self.table.swap({})
         for version in loaded:
             version.close()
 
