@@ -40,9 +40,9 @@ def _readiness() -> dict[str, Any]:
 
 
 def _predict_application() -> AsgiApplication:
-    from inference.asgi import build_predict_application
+    from inference.asgi import build_application
 
-    return build_predict_application()
+    return build_application()
 
 
 async def _start() -> None:
