@@ -1,7 +1,5 @@
 """Wires the monitoring app into the process."""
 
-from importlib.util import find_spec
-
 from django.apps import AppConfig
 
 
@@ -13,7 +11,8 @@ class MonitoringConfig(AppConfig):
 
     def ready(self) -> None:
         """Register checks and wiring."""
-        if find_spec("monitoring.alerts.wire"):
-            from monitoring.alerts.wire import wire_alerts
+        from monitoring.alerts.wire import wire_alerts
+        from monitoring.wire import wire_statistics
 
-            wire_alerts()
+        wire_statistics()
+        wire_alerts()

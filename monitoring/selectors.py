@@ -66,10 +66,15 @@ def list_served_versions(endpoint: str | None = None, version: int | None = None
     return found if version is None else found.filter(version=version)
 
 
-def list_active_versions(*, since: datetime) -> list[ServedVersion]:
+def list_active_served(since: datetime) -> list[ServedVersion]:
     """Return the versions with predictions since a time, by endpoint and version, one row a pair."""
     found = ServedVersion.objects.filter(last_seen_at__gte=since).order_by("endpoint", "version", "last_seen_at")
     return list({(served.endpoint, served.version): served for served in found}.values())
+
+
+def list_active_versions(since: datetime) -> list[tuple[str, int]]:
+    """Return (endpoint, version) of those with predictions since a time."""
+    return [(served.endpoint, served.version) for served in list_active_served(since)]
 
 
 def get_served_version(endpoint: str, version: int) -> ServedVersion:
@@ -141,6 +146,11 @@ def count_confusions(endpoint: str, version: int, period: Period) -> list[tuple[
     )
     rows = found.order_by().values_list("label", "prediction__label").annotate(count=Count("pk"))
     return sorted((true, predicted, count) for true, predicted, count in rows)
+
+
+def list_feedback() -> QuerySet[Feedback]:
+    """Return all feedback, newest first."""
+    return Feedback.objects.order_by("-received_at", "-pk")
 
 
 def list_prediction_rows(prediction_id: str) -> list[Prediction]:

@@ -1,0 +1,40 @@
+"""The contract that `aiplatform.contracts.monitoring` names, served."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+
+from aiplatform.contracts.monitoring import (
+    FeedbackReceipt,
+    IngestReceipt,
+    RecordFeedback,
+    RecordPredictions,
+    VersionReport,
+)
+from aiplatform.http.views import internal_view, read_message
+from monitoring.api.queries import read_report_query
+from monitoring.feedback import record_feedback
+from monitoring.ingestion import record_predictions
+from monitoring.reports.report import build_report, report_to_dict
+
+
+@internal_view
+def predictions(request: HttpRequest) -> IngestReceipt:
+    """Count predictions."""
+    return record_predictions(batches=read_message(request, RecordPredictions).batches)
+
+
+@internal_view
+def feedback(request: HttpRequest) -> FeedbackReceipt:
+    """Keep true labels."""
+    return record_feedback(items=read_message(request, RecordFeedback).items)
+
+
+@internal_view
+def report(request: HttpRequest) -> VersionReport:
+    """Answer a performance report."""
+    query = read_report_query(request.GET)
+    found = build_report(endpoint=query.endpoint, version=query.version, period_s=query.period_s)
+    return VersionReport(
+        endpoint=query.endpoint, version=query.version, period_s=query.period_s, report=report_to_dict(found)
+    )

@@ -1,0 +1,44 @@
+"""Sets the gauges that Prometheus reads: drift, accuracy, coverage of every version in use."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+
+from monitoring import metrics
+from monitoring.accuracy import realised_accuracy
+from monitoring.models import ServedVersion
+from monitoring.selectors import Period, get_drift, get_totals, list_active_served, list_windows, merge_profiles
+
+ACTIVE_FOR = timedelta(hours=1)  # after its last prediction a version's gauges are still set, to NaN if silent
+
+
+def update_gauges(*, now: datetime | None = None) -> None:
+    """Measure each version in use over DRIFT_PERIOD_S."""
+    now = now or datetime.now(UTC)
+    period = Period.last(settings.DRIFT_PERIOD_S, now=now)
+    for served in list_active_served(period.start - ACTIVE_FOR):
+        _set_gauges(served, period)
+
+
+def _set_gauges(served: ServedVersion, period: Period) -> None:
+    names = (served.endpoint, str(served.version))
+    windows = list_windows(served.endpoint, served.version, period)
+    totals = get_totals(windows)
+    accuracy = realised_accuracy(labelled=totals.labelled, correct=totals.correct, predictions=totals.rows)
+    metrics.ACCURACY.labels(*names).set(_number(accuracy.value))
+    metrics.LABEL_COVERAGE.labels(*names).set(_number(accuracy.coverage))
+    confidence = totals.confidence_sum / totals.confidence_count if totals.confidence_count else None
+    metrics.MEAN_CONFIDENCE.labels(*names).set(_number(confidence))
+    drift = get_drift(served, merge_profiles(windows))
+    for column in drift.features:
+        metrics.DRIFT_SCORE.labels(*names, column.column).set(_number(column.statistic("psi")))
+    outputs = [c.statistic("psi") for c in drift.predictions if c.column != "confidence"]
+    scores = [score for score in outputs if score is not None]
+    metrics.PREDICTION_DRIFT_SCORE.labels(*names).set(_number(max(scores, default=None)))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,0 +1,25 @@
+"""What the statistics tell the kernel: jobs of the clock, a panel on the home page, checks."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core.checks import register
+
+from aiplatform.roles import MONITORING
+from aiplatform.wiring import Job, Panel, wiring
+from monitoring.checks import check_monitoring_settings
+
+
+def wire_statistics() -> None:
+    """Announce the statistics to the kernel; called once, when the app is ready."""
+    from monitoring.feedback import join_pending_feedback
+    from monitoring.gauges import update_gauges
+    from monitoring.reports.overview import overview_panel
+    from monitoring.retention import clean_up
+
+    register(check_monitoring_settings)
+    wiring.add_panel(Panel(name="performance", order=25, template="monitoring/reports/panel.html", context=overview_panel))
+    if MONITORING in settings.ROLES:
+        wiring.add_job(Job(name="statistics-gauges", interval_s=15.0, run=update_gauges))
+        wiring.add_job(Job(name="feedback-join", interval_s=15.0, run=join_pending_feedback))
+        wiring.add_job(Job(name="statistics-tidy", interval_s=300.0, run=clean_up))
