@@ -83,7 +83,10 @@ BROKEN_TENSORS: list[tuple[dict[str, Any], str]] = [
     ({**tensor(), "outputs": [{"name": "z"}]}, "no output is named 'z'"),
     ({**tensor(), "outputs": ["y"]}, "'outputs' must be an array of objects"),
     ({**tensor(), "id": 7}, "'id' must be a string"),
-    ({"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}]}, "no 'data'"),
+    (
+        {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}]},
+        "no 'data'",
+    ),
 ]
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from aiplatform.contracts.inference import PredictRows, ReplicaState
 from inference.recording_api import PredictionEvent
 from inference.routing_table import PendingVersion, Route, RoutingTable
 from inference.serving import new_prediction_id
-from aiplatform.contracts.inference import PredictRows, ReplicaState
 from tests.inference.serving_fakes import (
     POISON,
     AsgiClient,
@@ -92,9 +92,7 @@ def test_an_unknown_version_counts_for_the_endpoint_but_is_no_event(
     assert metrics.predictions == [("double", 0, 404)]
 
 
-def test_an_unknown_model_leaves_no_trace(
-    client: AsgiClient, recorder: ListRecorder, metrics: CountingMetrics
-) -> None:
+def test_an_unknown_model_leaves_no_trace(client: AsgiClient, recorder: ListRecorder, metrics: CountingMetrics) -> None:
     reply = client.request("POST", "/v1/models/nobody:predict", {"instances": [[1, 2]]})
     assert (reply.status, reply.json["code"]) == (404, "not_found")
     assert recorder.events == []

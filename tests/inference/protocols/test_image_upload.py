@@ -35,7 +35,9 @@ def picture(mode: str = "L", size: tuple[int, int] = (6, 4), color: Any = 0, for
 def form_of(*files: bytes, boundary: str = "xyz") -> tuple[bytes, str]:
     parts = b"".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n'
-        f"Content-Type: image/png\r\n\r\n".encode() + file + b"\r\n"
+        f"Content-Type: image/png\r\n\r\n".encode()
+        + file
+        + b"\r\n"
         for file in files
     )
     return parts + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
@@ -58,7 +60,13 @@ def test_white_is_high_and_black_is_low() -> None:
 
 
 def test_sizes_and_modes_are_converted() -> None:
-    for mode, color in (("RGB", (255, 255, 255)), ("RGBA", (255, 255, 255, 255)), ("P", 0), ("1", 1), ("LA", (255, 255))):
+    for mode, color in (
+        ("RGB", (255, 255, 255)),
+        ("RGBA", (255, 255, 255, 255)),
+        ("P", 0),
+        ("1", 1),
+        ("LA", (255, 255)),
+    ):
         assert upload(picture(mode, size=(60, 40), color=color)).shape == (1, 4, 6, 1)
     assert upload(picture("I;16", color=65535)).max() == 255.0
     assert upload(picture("L", color=255, form="JPEG")).min() > 250
@@ -92,14 +100,22 @@ def test_a_bomb_of_a_few_bytes_is_refused(side: int) -> None:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    bomb = (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    )
     with pytest.raises(PayloadTooLargeError):
         upload(bomb)
 
 
 def test_what_is_no_picture_is_refused() -> None:
     gif = picture(form="GIF")
-    for file in (b"hello", gif, picture()[:40], picture("L", form="JPEG")[:-30][:100], b"\x89PNG\r\n\x1a\n" + b"\0" * 50):
+    for file in (
+        b"hello",
+        gif,
+        picture()[:40],
+        picture("L", form="JPEG")[:-30][:100],
+        b"\x89PNG\r\n\x1a\n" + b"\0" * 50,
+    ):
         with pytest.raises(InvalidInputError, match="not a readable PNG or JPEG"):
             upload(file)
 

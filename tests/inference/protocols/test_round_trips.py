@@ -89,12 +89,16 @@ def test_several_outputs_are_one_object_a_row(rows: int, items: list[tuple[Tenso
     predictions = orjson.loads(encoded.body)["predictions"]
     assert [set(row) for row in predictions] == [set(outputs)] * rows
     assert orjson.loads(dump([dict(row) for row in rows_from_arrays(outputs)])) == predictions or any(
-        spec.dtype in (DType.FP16, DType.FP32) for spec, _ in items  # shortest digits differ from a double's
+        spec.dtype in (DType.FP16, DType.FP32)
+        for spec, _ in items  # shortest digits differ from a double's
     )
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["b64", "x", "data", "name"]), inner),
     max_leaves=12,
