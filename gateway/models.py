@@ -41,10 +41,16 @@ class Token(AbstractAuthToken):  # type: ignore[misc]
         return f"{self.name} ({self.token_key}…)"
 
     @property
+    def state(self) -> str:
+        """Return 'usable', 'revoked' or 'expired'."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expiry is not None and self.expiry <= timezone.now() else "usable"
+
+    @property
     def is_usable(self) -> bool:
         """Say whether it opens anything now, as far as the token itself goes."""
-        is_expired = self.expiry is not None and self.expiry <= timezone.now()
-        return self.revoked_at is None and not is_expired
+        return self.state == "usable"
 
     @property
     def identity(self) -> Identity:
@@ -74,6 +80,6 @@ class AuditRecord(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write a new record; a written one does not change."""
-        if self.pk is not None:
+        if not self._state.adding:
             raise TypeError("an audit record does not change")
         super().save(*args, **kwargs)

@@ -11,7 +11,8 @@ from gateway.models import AuditRecord, Token
 
 def list_tokens() -> QuerySet[Token]:
     """Return all tokens, newest first, with their users."""
-    return Token.objects.select_related("user").order_by("-created", "-id")
+    tokens: QuerySet[Token] = Token.objects.select_related("user").order_by("-created", "-id")
+    return tokens
 
 
 def list_usable_tokens() -> QuerySet[Token]:

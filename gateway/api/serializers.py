@@ -46,8 +46,9 @@ class CreatedTokenSerializer(TokenSerializer):
 
     token = serializers.SerializerMethodField()
 
-    class Meta(TokenSerializer.Meta):
-        fields = (*TokenSerializer.Meta.fields, "token")  # type: ignore[assignment]
+    class Meta:
+        model = Token
+        fields = (*TokenSerializer.Meta.fields, "token")
         read_only_fields = fields
 
     @extend_schema_field(serializers.CharField())

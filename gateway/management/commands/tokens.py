@@ -97,13 +97,12 @@ def parse_period(text: str) -> timedelta | None:
 
 
 def _plain(token: Token) -> dict[str, Any]:
-    state = "usable" if token.is_usable else "revoked" if token.revoked_at else "expired"
     return {
         "id": token.pk,
         "name": token.name,
         "user": token.user.get_username(),
         "scopes": token.scopes,
-        "state": state,
+        "state": token.state,
         "begins_with": token.token_key,
         "created_at": token.created.isoformat(),
         "expires_at": token.expiry.isoformat() if token.expiry else None,
