@@ -117,10 +117,8 @@ def test_a_body_beyond_the_limit_is_refused_with_the_setting(serve: Callable[...
     assert (reply.status, reply.json["details"]["setting"]) == (413, "MAX_BODY_BYTES")
 
 
-@pytest.mark.parametrize("text", ["0", "-5", "1.5", "soon", "１２", "1e3"])
+@pytest.mark.parametrize("text", ["0", "-5", "1.5", "soon", "\uff11", "1e3"])
 def test_a_deadline_that_is_no_number_is_refused(client: AsgiClient, text: str) -> None:
-    reply = client.request("POST", PREDICT, {"instances": [[1, 2]]}, headers={"X-Request-Timeout-Ms": "placeholder"})
-    assert reply.status == 400
     raw = text.encode("utf-8").decode("latin-1")
     reply = client.request("POST", PREDICT, {"instances": [[1, 2]]}, headers={"X-Request-Timeout-Ms": raw})
     assert reply.status == 400

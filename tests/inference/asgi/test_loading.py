@@ -38,7 +38,7 @@ def test_a_version_that_agrees_with_its_samples_serves(tmp_path: Path) -> None:
 def test_a_version_that_differs_is_refused_with_the_largest_difference(tmp_path: Path) -> None:
     folder = write_artifact(tmp_path / "1", make_manifest(), rows(1, 2), EXPECTED)
     engine = FakeEngine(factor=2.25)
-    with pytest.raises(ArtifactError, match="by up to 0.5 on the warm-up samples; allowed are 0.0001"):
+    with pytest.raises(ArtifactError, match=r"by up to 0\.5 on the warm-up samples; allowed are 0\.0001"):
         load(folder, engine)
     assert engine.is_closed
 

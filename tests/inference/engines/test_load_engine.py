@@ -16,7 +16,7 @@ from tests.inference.serving_fakes import make_manifest
 def test_a_format_that_no_engine_runs_is_refused_by_name(tmp_path: Path) -> None:
     manifest = make_manifest(framework="tensorflow", model_format="pickle")
     with pytest.raises(
-        ArtifactError, match="no engine runs tensorflow/pickle .* the engines run: tensorflow/saved_model"
+        ArtifactError, match=r"no engine runs tensorflow/pickle .* the engines run: tensorflow/saved_model"
     ):
         load_engine(tmp_path, manifest)
 

@@ -120,7 +120,7 @@ def test_a_poisoned_request_does_not_fail_its_neighbours() -> None:
         queue = make_queue(engine)
         tasks = await fill(queue, engine, 1, POISON, 3)
         engine.gate.set()
-        first, one, poisoned, three = await asyncio.gather(*tasks, return_exceptions=True)
+        _first, one, poisoned, three = await asyncio.gather(*tasks, return_exceptions=True)
         assert one["y"][0, 0] == 2
         assert three["y"][0, 0] == 6
         assert isinstance(poisoned, PlatformError)
