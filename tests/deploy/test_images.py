@@ -1,0 +1,137 @@
+"""The Dockerfile and compose.yaml: one image per role, none with a secret, none running as root."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aiplatform.roles import APPS_BY_ROLE, ROLES
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    """Give compose.yaml."""
+    return yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
+
+
+def stage(name: str) -> str:
+    """Return the text of one build stage."""
+    found = re.search(rf"^FROM \S+ AS {name}$(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    assert found, name
+    return found.group(1)
+
+
+def pinned() -> set[str]:
+    """Return the names that requirements.txt gives a version."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return {
+        line.split("==")[0].lower().replace("_", "-")
+        for line in lines
+        if "==" in line and not line.startswith((" ", "#"))
+    }
+
+
+def wanted(path: Path) -> set[str]:
+    """Return the names in a role's list and the lists it includes."""
+    names: set[str] = set()
+    for line in path.read_text().splitlines():
+        text = line.split("#")[0].strip()
+        if text.startswith("-r "):
+            names |= wanted(path.parent / text[3:])
+        elif text:
+            names.add(re.split(r"[\[<>=~ ]", text)[0].lower().replace("_", "-"))
+    return names
+
+
+def test_the_dockerfile_is_clean() -> None:
+    hadolint = shutil.which("hadolint")
+    if hadolint is None:
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([hadolint, str(ROOT / "deploy/Dockerfile")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_dockerfile_builds_with_old_buildkits() -> None:
+    assert "# syntax=" not in DOCKERFILE
+    assert "<<" not in DOCKERFILE
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_has_an_image_with_its_apps_only(role: str) -> None:
+    text = stage(role)
+    assert f"AIPLATFORM_ROLES={role}" in text
+    assert f"--from=build-{role} " in text
+    assert set(re.findall(r"^COPY (\w+)/ \1/$", text, re.MULTILINE)) == set(APPS_BY_ROLE[role])
+
+
+def test_images_do_not_run_as_root_and_say_whether_they_live() -> None:
+    text = stage("runtime")
+    assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
+    assert "HEALTHCHECK" in text
+    assert "USER root" not in DOCKERFILE
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_a_role_needs_has_a_version(role: str) -> None:
+    missing = wanted(ROOT / f"deploy/requirements/{role}.in") - pinned()
+    assert not missing
+
+
+@pytest.mark.parametrize("role", ["gateway", "monitoring", "console"])
+def test_small_images_hold_no_learning_framework(role: str) -> None:
+    assert not wanted(ROOT / f"deploy/requirements/{role}.in") & {"tensorflow", "torch", "keras"}
+
+
+def test_the_build_context_leaves_out_what_is_secret_or_large() -> None:
+    lines = (ROOT / "deploy/Dockerfile.dockerignore").read_text().split()
+    assert lines[0] == "**"
+    assert not [line for line in lines if line.startswith("!") and ("env" in line or "var" in line)]
+
+
+def test_compose_runs_every_role_and_works_with_its_first_version(compose: Any) -> None:
+    assert "name" not in compose
+    assert set(ROLES) <= set(compose["services"])
+    for role in ROLES:
+        service = compose["services"][role]
+        assert service["build"]["target"] == role
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+
+
+def test_compose_names_no_secret(compose: Any) -> None:
+    for service in compose["services"].values():
+        names = set(service.get("environment", {}))
+        assert not names & {"SECRET_KEY", "INTERNAL_SECRETS", "POSTGRES_PASSWORD"}
+    for role in ROLES:
+        assert compose["services"][role]["env_file"] == ["platform.env"]
+    example = (ROOT / "deploy/platform.env.example").read_text()
+    assert set(re.findall(r"^(\w+)=", example, re.MULTILINE)) == {"SECRET_KEY", "INTERNAL_SECRETS"}
+
+
+def test_the_apps_wait_for_the_database_to_be_up_to_date(compose: Any) -> None:
+    for role in ROLES:
+        waits = compose["services"][role]["depends_on"]
+        behind = [*waits, *(name for other in waits for name in compose["services"][other].get("depends_on", {}))]
+        assert "migrate" in behind, role
+
+
+def test_what_compose_mounts_from_here_exists(compose: Any) -> None:
+    for service in compose["services"].values():
+        for volume in service.get("volumes", []):
+            if volume.startswith("."):
+                assert (ROOT / "deploy" / volume.split(":")[0]).exists()
+
+
+def test_only_what_people_use_is_published_and_on_loopback(compose: Any) -> None:
+    published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    assert set(published) == {"gateway", "console", "prometheus"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
