@@ -54,5 +54,9 @@ def check_data_dir(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if INFERENCE not in settings.ROLES or not settings.DATA_DIR.exists() or settings.DATA_DIR.is_dir():
         return []
     return [
-        Error(f"DATA_DIR {settings.DATA_DIR} is not a folder", hint="Set DATA_DIR to a writable folder.", id="inference.E009")
+        Error(
+            f"DATA_DIR {settings.DATA_DIR} is not a folder",
+            hint="Set DATA_DIR to a writable folder.",
+            id="inference.E009",
+        )
     ]

@@ -89,7 +89,9 @@ class VersionFacts(models.Model):
 
     class Meta:
         verbose_name_plural = "version facts"
-        constraints: ClassVar = [models.UniqueConstraint(fields=["model", "version"], name="one_row_of_facts_per_version")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["model", "version"], name="one_row_of_facts_per_version")
+        ]
 
     def __str__(self) -> str:
         return f"{self.model} version {self.version}"

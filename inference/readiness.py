@@ -39,10 +39,8 @@ def wait_until_ready(name: str, *, generation: int, timeout_s: float) -> Progres
     deadline = time.monotonic() + timeout_s
     while True:
         progress = read_progress(name, generation=generation)
-        has_failed = any(
-            replica.state is ReplicaState.FAILED and any(s.version == replica.version for s in progress.endpoint.traffic)
-            for replica in progress.endpoint.replicas
-        )
+        wanted = {share.version for share in progress.endpoint.traffic}
+        has_failed = any(r.state is ReplicaState.FAILED and r.version in wanted for r in progress.endpoint.replicas)
         if progress.is_current or has_failed or time.monotonic() >= deadline:
             return progress
         time.sleep(POLL_INTERVAL_S)

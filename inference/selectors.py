@@ -85,6 +85,18 @@ def find_rollback_target(row: Endpoint) -> EndpointRevision | None:
     return None
 
 
+def find_rollback_revision(name: str) -> EndpointRevision | None:
+    """Return what a rollback of an endpoint would restore now; None if nothing."""
+    row = Endpoint.objects.filter(name=name).first()
+    return find_rollback_target(row) if row else None
+
+
+def find_endpoint_name(pk: str) -> str | None:
+    """Return the name behind a primary key, as the admin's own links carry it."""
+    found = Endpoint.objects.filter(pk=int(pk)).first() if pk.isdecimal() else None
+    return found.name if found else None
+
+
 def read_generations() -> dict[str, int]:
     """Return the generation of every endpoint: one small query that says whether to read more."""
     return dict(Endpoint.objects.values_list("name", "generation"))

@@ -17,7 +17,7 @@ def endpoint_table(endpoints: Sequence[EndpointInfo]) -> str:
     rows = [("ENDPOINT", "STATE", "MODEL", "GENERATION", "TRAFFIC")]
     rows += [(e.name, health_state(e), e.model, str(e.generation), describe_traffic(e.traffic)) for e in endpoints]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    return "\n".join("  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[4]]) for row in rows)
+    return "\n".join("  ".join(map(str.ljust, row, [*widths, 0])) for row in rows)
 
 
 def endpoint_lines(endpoint: EndpointInfo) -> list[str]:

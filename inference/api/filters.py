@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import django_filters
+import django_filters  # type: ignore[import-untyped]
 
 from inference.models import Endpoint
 
 
-class EndpointFilter(django_filters.FilterSet):
+class EndpointFilter(django_filters.FilterSet):  # type: ignore[misc]
     """By model, or by a part of the name."""
 
     model = django_filters.CharFilter(field_name="model", help_text="The exact model name")

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from aiplatform.identity import Scope
+from aiplatform.identity import Identity, Scope
 from inference import selectors, services
 from inference.api.filters import EndpointFilter
 from inference.api.serializers import (
@@ -103,7 +103,8 @@ class EndpointViewSet(viewsets.GenericViewSet[Endpoint]):
     @action(detail=True, methods=["get"], filterset_class=None)
     def history(self, request: Request, name: str) -> Response:
         """List the changes of an endpoint, newest first; also of a deleted one."""
-        page = self.paginate_queryset(selectors.list_revisions(name))
+        revisions: Any = selectors.list_revisions(name)  # the view's own rows are endpoints
+        page: Any = self.paginate_queryset(revisions)
         return self.get_paginated_response(RevisionSerializer(page, many=True).data)
 
 
@@ -114,5 +115,6 @@ def _validated(serializer_class: type[Serializer[Any]], request: Request) -> dic
 
 
 def _actor(request: Request) -> str:
-    return str(request.auth.username) if request.auth else ""
+    identity = request.auth
+    return identity.username if isinstance(identity, Identity) else ""
 

@@ -44,5 +44,5 @@ class AliasBook:
         for model in models:
             try:
                 self._by_model[model] = self._read(model)
-            except Exception as error:  # an alias is a convenience; traffic never depends on it
+            except Exception as error:  # noqa: BLE001 - an alias is a convenience; traffic never depends on it
                 log.warning("aliases_not_read", model=model, error=str(error))

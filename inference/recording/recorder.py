@@ -48,7 +48,7 @@ class PredictionRecorder:
         spool: Spool,
         ship: Ship,
         on_drop: Callable[[int, str], None],
-        on_spool_bytes: Callable[[int], None] = lambda size: None,
+        on_spool_bytes: Callable[[int], None],
         limits: RecorderLimits | None = None,
     ) -> None:
         self._replica = replica
@@ -144,7 +144,7 @@ class PredictionRecorder:
         rows = sum(len(batch.prediction_ids) for batch in order.batches)
         try:
             self._ship(order)
-        except Exception as error:  # neither disk nor monitoring takes it: count, and go on
+        except Exception as error:  # noqa: BLE001 - neither disk nor monitoring takes it: count, and go on
             log.error("predictions_lost", rows=rows, disk=str(reason), monitoring=str(error))
             self._on_drop(rows, "unwritable")
 

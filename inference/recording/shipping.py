@@ -31,7 +31,7 @@ class Shipper:
         *,
         spool: Spool,
         ship: Callable[[RecordPredictions], IngestReceipt],
-        on_spool_bytes: Callable[[int], None] = lambda size: None,
+        on_spool_bytes: Callable[[int], None],
         first_pause_s: float = FIRST_PAUSE_S,
         longest_pause_s: float = LONGEST_PAUSE_S,
     ) -> None:
@@ -63,10 +63,7 @@ class Shipper:
 
     def ship_all(self) -> bool:
         """Ship every file there is; False as soon as monitoring cannot take one now."""
-        for path in self._spool.list_files():
-            if not self._ship_file(path):
-                return False
-        return True
+        return all(self._ship_file(path) for path in self._spool.list_files())
 
     def _run(self) -> None:
         while not self._is_stopping.is_set():

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
-from django.http import HttpResponse
 from django.test import Client
 
 from aiplatform.http.codec import encode_message
@@ -54,7 +53,7 @@ class Caller:
 
     def _send(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         signature = sign_request(self._secret, method=method, target=path, body=body, identity=self._identity)
-        response: HttpResponse = self._client.generic(
+        response = self._client.generic(
             method,
             path,
             body,

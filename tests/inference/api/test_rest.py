@@ -11,6 +11,7 @@ from tests.inference.endpoints.fakes import FakeRegistry
 
 pytestmark = pytest.mark.django_db
 ROOT = "/api/inference/endpoints/"
+HALF = [{"version": 1, "weight": 50}]
 
 
 def deploy(admin: Caller, reference: str = "latest", name: str = "digits", reason: str = "") -> dict[str, object]:
@@ -63,7 +64,7 @@ def test_a_deleted_endpoint_is_gone_and_its_history_is_not(registry: FakeRegistr
     [
         ("digits/deploy/", {"model": "digits", "reference": "99"}, 404, "not_found"),
         ("digits/deploy/", {"model": "digits"}, 400, "invalid_input"),
-        ("digits/deploy/", {"model": "digits", "reference": "1", "traffic": [{"version": 1, "weight": 9}]}, 400, "invalid_input"),
+        ("digits/deploy/", {"model": "digits", "reference": "1", "traffic": HALF}, 400, "invalid_input"),
         ("nobody/traffic/", {"traffic": [{"version": 1, "weight": 100}]}, 404, "not_found"),
         ("nobody/rollback/", {"reason": "x"}, 404, "not_found"),
         ("digits/rollback/", {}, 400, "invalid_input"),
@@ -100,7 +101,7 @@ def test_the_openapi_document_describes_every_operation_without_a_warning(regist
     from drf_spectacular.generators import SchemaGenerator
 
     GENERATOR_STATS.reset()
-    schema = SchemaGenerator(urlconf="inference.api.urls").get_schema(request=None, public=True)
+    schema = SchemaGenerator(urlconf="inference.api.urls").get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     assert not GENERATOR_STATS._warn_cache and not GENERATOR_STATS._error_cache
     assert {path for path in schema["paths"] if path.startswith("/api/")} == {
         f"{ROOT}", f"{ROOT}{{name}}/", f"{ROOT}{{name}}/deploy/", f"{ROOT}{{name}}/traffic/",

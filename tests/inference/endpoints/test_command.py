@@ -70,7 +70,7 @@ def test_waiting_ends_when_the_replicas_serve_the_order(two_versions: None) -> N
 
 
 def test_waiting_ends_with_exit_code_3_and_a_reason(two_versions: None) -> None:
-    with pytest.raises(CommandError, match="is `manage.py serve` running") as none:
+    with pytest.raises(CommandError, match=r"is `manage\.py serve` running") as none:
         run("traffic", "digits", "2=100", "--wait", "--timeout", "0.1")
     be_ready(2, 3, ReplicaState.FAILED, "the file is altered")
     with pytest.raises(CommandError, match="the file is altered") as broken:

@@ -47,7 +47,8 @@ def test_a_first_deployment_makes_the_endpoint_with_labels_and_image(registry: F
 
 def test_each_order_leaves_who_when_what_and_why(registry: FakeRegistry) -> None:
     deploy(registry, "1", reason="first")
-    services.set_traffic(endpoint="digits", traffic=shares((1, 90), (2, 10)), actor="cy", reason="try 2", registry=registry)
+    split = shares((1, 90), (2, 10))
+    services.set_traffic(endpoint="digits", traffic=split, actor="cy", reason="try 2", registry=registry)
     roll_back()
     history = [(r.generation, r.kind, r.actor, r.reason) for r in selectors.list_revisions("digits")]
     assert history == [(3, "rollback", "bob", "worse"), (2, "traffic", "cy", "try 2"), (1, "deploy", "ann", "first")]

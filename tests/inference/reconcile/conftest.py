@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,9 +30,9 @@ class FakeStore:
         self._check()
         return dict(self.desired)
 
-    def write_status(self, replica: str, rows: list[StatusRow]) -> None:
+    def write_status(self, replica: str, rows: Sequence[StatusRow]) -> None:
         self._check()
-        self.told[replica] = rows
+        self.told[replica] = list(rows)
 
     def remove_status(self, replica: str) -> None:
         self._check()

@@ -8,6 +8,7 @@ import pytest
 
 from aiplatform.contracts.inference import ReplicaState
 from inference.desired import ReplicaMemory, load_memory, save_memory
+from inference.loaded import LoadedVersion
 from tests.inference.endpoints.fakes import poll
 from tests.inference.reconcile.conftest import Bench
 
@@ -105,6 +106,6 @@ def test_a_disk_that_takes_no_memory_file_does_not_stop_serving(bench: Bench) ->
     bench.settle(v1=100)
 
 
-def _loaded(bench: Bench) -> list[object]:
+def _loaded(bench: Bench) -> list[LoadedVersion]:
     route = bench.table.routes.get("digits")
     return list(route.versions.values()) if route else []

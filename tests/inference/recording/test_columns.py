@@ -74,7 +74,6 @@ def test_images_of_different_sizes_each_give_their_four_features(monkeypatch: py
     large = {"image": np.full((1, 16, 16, 3), 20, dtype=np.float32)}
     (batch,) = build([event(n, inputs=small if n % 2 else large) for n in range(8)])
     assert sorted(batch.numeric_features) == ["brightness", "contrast", "fill", "sharpness"]
-    assert sorted(batch.numeric_features["brightness"]) == [10.0] * 4 + [20.0] * 4
     by_id = dict(zip(batch.prediction_ids, batch.numeric_features["brightness"], strict=True))
     assert by_id["p00001"] == 10.0 and by_id["p00002"] == 20.0
 

@@ -152,7 +152,7 @@ def test_a_full_spool_keeps_the_newest_and_counts_the_rest(bench: Bench) -> None
     for number in range(20):
         count = bench.drops.rows.get("spool_full", 0) + len(bench.files())
         recorder.record(event(number))
-        poll(lambda c=count: bench.drops.rows.get("spool_full", 0) + len(bench.files()) > c)  # type: ignore[misc]
+        poll(lambda c=count: bench.drops.rows.get("spool_full", 0) + len(bench.files()) > c)
     bench.monitoring.failure = None
     poll(lambda: not bench.files())
     kept = len(bench.monitoring.ids)

@@ -43,7 +43,7 @@ def test_a_damaged_file_is_recognised(tmp_path: Path, damage: str) -> None:
     (path,) = spool.list_files()
     raw = bytearray(path.read_bytes())
     raw[40] ^= 1
-    path.write_bytes({"cut": raw[:-7], "flipped": raw, "emptied": b""}[damage])
+    path.write_bytes(bytes({"cut": raw[:-7], "flipped": raw, "emptied": bytearray()}[damage]))
     with pytest.raises(SpoolFileCorruptError):
         read_spool_file(path)
 
@@ -102,7 +102,7 @@ def test_several_heirs_take_each_file_once(tmp_path: Path) -> None:
         dead.close()
     heirs = [make(tmp_path, f"heir{n}") for n in range(4)]
     counts: list[int] = []
-    threads = [threading.Thread(target=lambda h=heir: counts.append(h.adopt())) for heir in heirs]  # type: ignore[misc]
+    threads = [threading.Thread(target=lambda h=heir: counts.append(h.adopt())) for heir in heirs]
     for thread in threads:
         thread.start()
     for thread in threads:
