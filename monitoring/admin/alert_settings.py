@@ -22,7 +22,9 @@ from monitoring.alerts.channels import mask_url, send_test_message
 from monitoring.alerts.notifications import retry_notification
 from monitoring.models.alerts import AlertRule, Channel, Notification, Silence
 
-NOTIFICATION_COLOURS = {"sent": "success", "failed": "danger", "pending": "info", "sending": "info", "cancelled": "warning"}
+NOTIFICATION_COLOURS = {
+    "sent": "success", "failed": "danger", "pending": "info", "sending": "info", "cancelled": "warning",
+}  # fmt: skip
 SEVERITY_COLOURS = {"critical": "danger", "warning": "warning", "info": "info"}
 
 
@@ -64,12 +66,12 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
         targets = {"targets": list(selectors.list_rule_targets(rule)[:100])} if rule else {}
         return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **targets})
 
-    @display(description="Severity", label=SEVERITY_COLOURS)
+    @display(description="Severity", label=SEVERITY_COLOURS)  # type: ignore[untyped-decorator]
     def shown_severity(self, rule: AlertRule) -> str:
         """Return the severity, as a badge."""
         return rule.severity
 
-    @display(description="Firing")
+    @display(description="Firing")  # type: ignore[untyped-decorator]
     def firing(self, rule: AlertRule) -> int:
         """Return how many of its alerts fire."""
         return int(getattr(rule, "firing_count", 0))
@@ -85,12 +87,12 @@ class ChannelAdmin(ModelAdmin):  # type: ignore[misc]
     fields = ("name", "address", "url", "is_default", "is_enabled", "last_sent_at", "last_error")
     actions_detail = ("test",)
 
-    @display(description="Present address")
+    @display(description="Present address")  # type: ignore[untyped-decorator]
     def address(self, channel: Channel) -> str:
         """Return the address without its secrets."""
         return mask_url(channel.url) if channel.pk else "-"
 
-    @action(description="Send a test", icon="send", permissions=["change"])
+    @action(description="Send a test", icon="send", permissions=["change"])  # type: ignore[untyped-decorator]
     def test(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then send a test message and say what became of it."""
         channel = Channel.objects.get(pk=object_id)
@@ -128,7 +130,7 @@ class SilenceAdmin(ModelAdmin):  # type: ignore[misc]
         super().delete_model(request, obj)
         silences.mark_active_alerts(now=timezone.now(), actor=request.user.get_username())
 
-    @display(description="State", label={"active": "success", "future": "info", "over": "default"})
+    @display(description="State", label={"active": "success", "future": "info", "over": "default"})  # type: ignore[untyped-decorator]
     def shown_state(self, silence: Silence) -> str:
         """Return whether it holds."""
         now = timezone.now()
@@ -136,14 +138,15 @@ class SilenceAdmin(ModelAdmin):  # type: ignore[misc]
             return "active"
         return "future" if silence.starts_at > now else "over"
 
-    @action(description="End now", icon="notifications_active", permissions=["change"])
+    @action(description="End now", icon="notifications_active", permissions=["change"])  # type: ignore[untyped-decorator]
     def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then end a silence."""
         silence = Silence.objects.get(pk=object_id)
         page = reverse("admin:monitoring_silence_change", args=[silence.pk])
         if request.method != "POST":
             text = "Alerts that are still firing and were told to nobody are told then."
-            return confirm(request, Question(title="End this silence now?", submit="End it", cancel_url=page, text=text))
+            question = Question(title="End this silence now?", submit="End it", cancel_url=page, text=text)
+            return confirm(request, question)
         try:
             silences.end_silence(silence, by=request.user.get_username(), now=timezone.now())
         except PlatformError as error:
@@ -182,12 +185,12 @@ class NotificationAdmin(ModelAdmin):  # type: ignore[misc]
         """Say whether this person may try one again."""
         return bool(request.user.has_perm("monitoring.change_notification"))
 
-    @display(description="State", label=NOTIFICATION_COLOURS)
+    @display(description="State", label=NOTIFICATION_COLOURS)  # type: ignore[untyped-decorator]
     def shown_state(self, notification: Notification) -> str:
         """Return the state, as a badge."""
         return notification.state
 
-    @action(description="Try again", icon="refresh", permissions=["handle"])
+    @action(description="Try again", icon="refresh", permissions=["handle"])  # type: ignore[untyped-decorator]
     def retry(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then give a failed notification all its attempts again."""
         notification = Notification.objects.get(pk=object_id)

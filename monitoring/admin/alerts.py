@@ -48,9 +48,9 @@ class AlertAdmin(ModelAdmin):  # type: ignore[misc]
         """Return all alerts in the order of their urgency."""
         return selectors.list_alerts()
 
-    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+    def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
         """Return the order of urgency."""
-        return ("state_rank", "severity_rank", "-started_at")
+        return selectors.urgency_order()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody makes an alert by hand."""
@@ -81,14 +81,14 @@ class AlertAdmin(ModelAdmin):  # type: ignore[misc]
         story = {"story": alert_story(alert), "title": str(alert)} if alert else {}
         return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **story})
 
-    @action(description="Acknowledge", icon="check", permissions=["handle"], variant=ActionVariant.PRIMARY)
+    @action(description="Acknowledge", icon="check", permissions=["handle"], variant=ActionVariant.PRIMARY)  # type: ignore[untyped-decorator]
     def acknowledge(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for a note, then acknowledge."""
         alert = selectors.get_alert(int(object_id))
         form = NoteForm(request.POST or None)
         question = Question(
             title=f"Acknowledge: {alert}", submit="Acknowledge", cancel_url=_page(alert),
-            what_will_change=[f"{request.user.get_username()} is shown as taking care of it", "Its message is not repeated"],
+            what_will_change=[f"{request.user.get_username()} is shown as taking care of it", "It is not told again"],
         )  # fmt: skip
         error = ""
         if request.method == "POST" and form.is_valid():
@@ -101,14 +101,14 @@ class AlertAdmin(ModelAdmin):  # type: ignore[misc]
                 error = problem.message
         return confirm(request, question, form=form, error=error)
 
-    @action(description="Silence", icon="notifications_off", permissions=["handle"])
+    @action(description="Silence", icon="notifications_off", permissions=["handle"])  # type: ignore[untyped-decorator]
     def silence(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for how long and why, then silence the rule on the alert's endpoint."""
         alert = selectors.get_alert(int(object_id))
         form = SilenceForm(request.POST or None)
         question = Question(
             title=f"Silence: {alert.rule_name} on {alert.endpoint}", submit="Silence", cancel_url=_page(alert),
-            what_will_change=["Nobody is told of this rule on this endpoint", "Its action, if it has one, is held back"],
+            what_will_change=["Nobody is told of this rule on this endpoint", "Its action, if any, is held back"],
         )  # fmt: skip
         error = ""
         if request.method == "POST" and form.is_valid():
@@ -122,7 +122,7 @@ class AlertAdmin(ModelAdmin):  # type: ignore[misc]
                 error = problem.message
         return confirm(request, question, form=form, error=error)
 
-    @action(description="Resolve", icon="done_all", permissions=["handle"])
+    @action(description="Resolve", icon="done_all", permissions=["handle"])  # type: ignore[untyped-decorator]
     def resolve(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then resolve by hand."""
         alert = selectors.get_alert(int(object_id))
@@ -142,33 +142,33 @@ class AlertAdmin(ModelAdmin):  # type: ignore[misc]
                 error = problem.message
         return confirm(request, question, form=form, error=error)
 
-    @display(description="State", label=STATE_COLOURS)
+    @display(description="State", label=STATE_COLOURS)  # type: ignore[untyped-decorator]
     def shown_state(self, alert: Alert) -> str:
         """Return the state, as a badge."""
         return alert.state
 
-    @display(description="Severity", label=SEVERITY_COLOURS)
+    @display(description="Severity", label=SEVERITY_COLOURS)  # type: ignore[untyped-decorator]
     def shown_severity(self, alert: Alert) -> str:
         """Return the severity, as a badge."""
         return alert.severity
 
-    @display(description="Endpoint", ordering="endpoint")
+    @display(description="Endpoint", ordering="endpoint")  # type: ignore[untyped-decorator]
     def place(self, alert: Alert) -> str:
         """Return endpoint and version."""
         return f"{alert.endpoint} v{alert.version}"
 
-    @display(description="Measured")
+    @display(description="Measured")  # type: ignore[untyped-decorator]
     def measured(self, alert: Alert) -> str:
         """Return what was measured, beside the threshold."""
         limit = f"{Comparison(alert.comparison).label} {format_number(alert.threshold)}"
         return f"{alert.metric} {format_number(alert.value)} ({limit})"
 
-    @display(description="Since", ordering="started_at")
+    @display(description="Since", ordering="started_at")  # type: ignore[untyped-decorator]
     def since(self, alert: Alert) -> Any:
         """Return when it fired, or began."""
         return alert.fired_at or alert.started_at
 
-    @display(description="Marks")
+    @display(description="Marks")  # type: ignore[untyped-decorator]
     def marks(self, alert: Alert) -> str:
         """Return who took it on, and whether it is silenced."""
         acknowledged = f"acknowledged by {alert.acknowledged_by}" if alert.is_acknowledged else ""

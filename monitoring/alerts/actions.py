@@ -138,7 +138,8 @@ def _finish(
         )
         if not is_ours:
             return
-        text = f"{run.kind} of {run.endpoint} from version {run.version} {state.value}" + (f": {error}" if error else "")
+        because = f": {error}" if error else ""
+        text = f"{run.kind} of {run.endpoint} from version {run.version} {state.value}{because}"
         add_event(run.alert, EventKind.ACTION, at=now, text=text)
         if state is not ActionState.SKIPPED:
             enqueue_notifications(run.alert, run.alert.rule, NotificationKind.ACTION, now=now, note=text)

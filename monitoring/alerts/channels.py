@@ -15,6 +15,8 @@ from aiplatform.errors import InvalidInputError, PlatformError, UnavailableError
 from monitoring.alerts.notifications import Delivery
 from monitoring.models.alerts import Channel
 
+_SECRET_NAMES = ("password", "token", "access_token", "webhook_token", "apikey")
+
 
 def deliver(delivery: Delivery) -> None:
     """Send one message.
@@ -73,8 +75,7 @@ def _service(url: str) -> Any:
 
 
 def _without_secrets(text: str, service: Any) -> str:
-    secrets = [getattr(service, name, None) for name in ("password", "token", "access_token", "webhook_token", "apikey")]
-    for secret in secrets:
+    for secret in (getattr(service, name, None) for name in _SECRET_NAMES):
         if isinstance(secret, str) and secret:
             text = text.replace(secret, "****")
     return text[:1000]

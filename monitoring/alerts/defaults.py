@@ -46,7 +46,7 @@ DEFAULT_RULES: dict[str, dict[str, Any]] = {
         "keep_firing_for_s": 120,
         "minimum_samples": 200,
         "severity": Severity.WARNING,
-        "summary": "What {endpoint} version {version} is asked no longer looks like what it learned from (PSI {value}).",
+        "summary": "What {endpoint} version {version} is asked is unlike what it learned from (PSI {value}).",
     },
     "accuracy": {
         "name": "Low accuracy",

@@ -69,7 +69,8 @@ class Evaluator:
 
     def _evaluate_rule(self, rule: AlertRule, active: Sequence[EndpointVersion], serving: ServingVersions) -> None:
         wanted = list_targets(rule, active, serving)
-        known = {(t.endpoint, t.version): t for t in rule.targets.select_related("alert", "alert__silence", "alert__rule")}
+        rows = rule.targets.select_related("alert", "alert__silence", "alert__rule")
+        known = {(target.endpoint, target.version): target for target in rows}
         for endpoint, version in wanted:
             target = known.pop((endpoint, version), None)
             if target is None:
@@ -110,7 +111,7 @@ class Evaluator:
                 window_s=rule.window_s, now=now, feature=rule.feature or None,
             )  # fmt: skip
             return judge(rule, measured)
-        except Exception as error:  # noqa: BLE001  (whatever a measurement raises is this target's state)
+        except Exception as error:  # whatever a measurement raises is this target's state
             log.exception("alert_evaluation_failed", rule=rule.name, endpoint=target.endpoint, version=target.version)
             return Observation(verdict=Verdict.ERROR, message=f"{type(error).__name__}: {error}")
 

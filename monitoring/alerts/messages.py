@@ -59,7 +59,7 @@ def _facts(alert: Alert, now: datetime) -> list[str]:
         "Threshold": f"{Comparison(alert.comparison).label} {format_number(alert.threshold)}",
         "Firing since": f"{since:%Y-%m-%d %H:%M:%S} UTC",
         "Resolved": f"{alert.resolved_at:%Y-%m-%d %H:%M:%S} UTC" if alert.resolved_at else "",
-        **{name: text for name, text in alert.annotations.items()},
+        **alert.annotations,
         "Details": alert_link(alert),
     }
     return [f"{name}: {text}" for name, text in facts.items() if text]

@@ -87,11 +87,14 @@ def send_due_notifications(
     """Send what is due, and return how many were sent. `deliver` raises a PlatformError on failure."""
     sent = 0
     stop_s = time.monotonic() + budget_s
-    for notification in _list_due(clock(), backoff):
-        if time.monotonic() > stop_s:
+    while time.monotonic() < stop_s:
+        sent_now = 0
+        for notification in _list_due(clock(), backoff):
+            if time.monotonic() < stop_s and _claim(notification, clock()):
+                sent_now += _attempt(notification, deliver, clock, backoff)
+        sent += sent_now
+        if not sent_now:  # what was sent may have made way for the next message about the same alert
             break
-        if _claim(notification, clock()):
-            sent += _attempt(notification, deliver, clock, backoff)
     return sent
 
 
@@ -104,7 +107,8 @@ def retry_notification(notification: Notification, *, now: datetime) -> None:
         pk=notification.pk, state__in=[NotificationState.FAILED, NotificationState.CANCELLED]
     ).update(state=NotificationState.PENDING, attempts=0, next_attempt_at=now)
     if not again:
-        raise ConflictError(f"notification {notification.pk} is '{notification.state}'; only a failed one can be retried")
+        state = notification.state
+        raise ConflictError(f"notification {notification.pk} is '{state}'; only a failed one can be retried")
 
 
 def _list_due(now: datetime, backoff: Backoff) -> Iterable[Notification]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
+from django.db.models.expressions import Combinable
 
 from aiplatform.errors import NotFoundError
 from monitoring.alerts.vocabulary import AlertState, Severity
@@ -14,14 +15,13 @@ from monitoring.models.alerts import Alert, AlertRule, Channel, Notification, Ru
 
 def list_alerts() -> QuerySet[Alert]:
     """Return all alerts: firing first, then pending, the worst and the newest first."""
-    return (
-        Alert.objects.annotate(
-            state_rank=_rank("state", [AlertState.FIRING, AlertState.PENDING, AlertState.RESOLVED]),
-            severity_rank=_rank("severity", list(Severity)),
-        )
-        .select_related("rule", "silence")
-        .order_by("state_rank", "severity_rank", "-started_at", "-pk")
-    )
+    return Alert.objects.select_related("rule", "silence").order_by(*urgency_order())
+
+
+def urgency_order() -> tuple[Combinable | str, ...]:
+    """Return the order of alerts in which people should look at them."""
+    by_state = _rank("state", [AlertState.FIRING, AlertState.PENDING, AlertState.RESOLVED])
+    return by_state, _rank("severity", list(Severity)), "-started_at", "-pk"
 
 
 def list_firing_alerts() -> QuerySet[Alert]:

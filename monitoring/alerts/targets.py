@@ -12,9 +12,7 @@ EndpointVersion = tuple[str, int]
 ServingVersions = Callable[[str], frozenset[int] | None]
 
 
-def list_targets(
-    rule: AlertRule, active: Iterable[EndpointVersion], serving: ServingVersions
-) -> list[EndpointVersion]:
+def list_targets(rule: AlertRule, active: Iterable[EndpointVersion], serving: ServingVersions) -> list[EndpointVersion]:
     """Return what a rule watches now. `active` are the versions with recent predictions."""
     if rule.version_scope == VersionScope.ONE:
         return [(rule.endpoint, rule.version or 0)]

@@ -23,11 +23,23 @@ from monitoring.alerts.messages import render_text
 from monitoring.alerts.notifications import enqueue_notifications
 from monitoring.alerts.silences import find_silence, mark_alert
 from monitoring.alerts.timeline import TEXT_LENGTH, add_event
-from monitoring.alerts.vocabulary import AlertState, EventKind, NotificationKind, Phase, TargetState, Transition, Verdict
+from monitoring.alerts.vocabulary import (
+    ACTIVE_STATES,
+    AlertState,
+    EventKind,
+    NotificationKind,
+    Phase,
+    TargetState,
+    Transition,
+    Verdict,
+)
 from monitoring.models.alerts import Alert, AlertRule, RuleTarget
 
 log = structlog.get_logger(__name__)
 
+_MEASURED_FIELDS = (
+    "value", "samples", "detail", "message", "reason", "last_verdict", "last_evaluated_at", "history",
+)  # fmt: skip
 _VERDICT_EVENTS = {
     Verdict.NO_DATA: EventKind.NO_DATA,
     Verdict.ERROR: EventKind.ERROR,
@@ -165,7 +177,7 @@ def _refresh(alert: Alert, step: Step) -> Alert:
         alert.message, alert.reason = found.message[:TEXT_LENGTH], Verdict.BREACH
     alert.last_verdict, alert.last_evaluated_at = found.verdict, step.now
     alert.history = append_thinned(alert.history, step.now, found.value)
-    alert.save(update_fields=["value", "samples", "detail", "message", "reason", "last_verdict", "last_evaluated_at", "history"])
+    alert.save(update_fields=_MEASURED_FIELDS)
     return alert
 
 
@@ -176,7 +188,7 @@ def _fire(alert: Alert, step: Step) -> None:
 
 
 def _resolve(alert: Alert, *, now: datetime, text: str, by: str = "") -> bool:
-    is_ours = Alert.objects.filter(pk=alert.pk, state=alert.state).update(
+    is_ours = Alert.objects.filter(pk=alert.pk, state__in=ACTIVE_STATES).update(
         state=AlertState.RESOLVED, resolved_at=now, resolved_by=by
     )
     if not is_ours:

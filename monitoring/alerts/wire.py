@@ -28,7 +28,7 @@ def wire_alerts() -> None:
         make_default_rules_after_migrate, sender=apps.get_app_config("monitoring"), dispatch_uid="default_alert_rules"
     )
     wiring.add_panel(
-        Panel(name="alerts", order=10, template="monitoring/alerts/firing_panel.html", context=firing_panel)
+        Panel(name="alerts", order=0, template="monitoring/alerts/firing_panel.html", context=firing_panel)
     )
     if MONITORING in settings.ROLES:
         wiring.add_job(Job(name="alerts-evaluate", interval_s=settings.ALERT_INTERVAL_S, run=evaluate_rules))

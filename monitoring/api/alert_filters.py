@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import django_filters
+import django_filters  # type: ignore[import-untyped]
 from django.db.models import QuerySet
 
 from monitoring.alerts.vocabulary import AlertState, NotificationKind, NotificationState, Severity
 from monitoring.models.alerts import Alert, AlertRule, Notification, Silence
 
 
-class AlertFilter(django_filters.FilterSet):
+class AlertFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Alerts by state, place, rule, severity, marks and time."""
 
     state = django_filters.MultipleChoiceFilter(choices=AlertState.choices, help_text="Repeat it for several.")
@@ -24,7 +24,7 @@ class AlertFilter(django_filters.FilterSet):
         fields = ("endpoint", "version", "rule", "rule_name", "metric", "fingerprint")
 
 
-class RuleFilter(django_filters.FilterSet):
+class RuleFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Rules by what they watch."""
 
     class Meta:
@@ -32,7 +32,7 @@ class RuleFilter(django_filters.FilterSet):
         fields = ("name", "endpoint", "metric", "severity", "action", "is_enabled")
 
 
-class SilenceFilter(django_filters.FilterSet):
+class SilenceFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Silences by place, and whether they hold at a time."""
 
     active_at = django_filters.IsoDateTimeFilter(method="filter_active", label="Holds at this time.")
@@ -46,7 +46,7 @@ class SilenceFilter(django_filters.FilterSet):
         return silences.filter(starts_at__lte=at, ends_at__gt=at)
 
 
-class NotificationFilter(django_filters.FilterSet):
+class NotificationFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Notifications by alert, channel and what became of them."""
 
     state = django_filters.MultipleChoiceFilter(choices=NotificationState.choices)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils import timezone
 from rest_framework import serializers
 
 from aiplatform.errors import InvalidInputError
@@ -111,8 +111,9 @@ class RuleSerializer(serializers.ModelSerializer[AlertRule]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse a rule that could never work, as the console does."""
-        known = {field.name: getattr(self.instance, field.name) for field in AlertRule._meta.concrete_fields} if self.instance else {}
-        candidate = AlertRule(**{**known, **{name: value for name, value in attrs.items() if name != "channels"}})
+        columns = [field.name for field in AlertRule._meta.concrete_fields]
+        known = {name: getattr(self.instance, name) for name in columns} if self.instance else {}
+        candidate = AlertRule(**{**known, **{name: attrs[name] for name in columns if name in attrs}})
         try:
             candidate.clean()
         except DjangoValidationError as error:
@@ -181,8 +182,7 @@ class SilenceSerializer(serializers.ModelSerializer[Silence]):
 
     def get_is_active(self, silence: Silence) -> bool:
         """Say whether it holds now."""
-        now: datetime = self.context["now"]
-        return silence.is_active(now)
+        return silence.is_active(timezone.now())
 
 
 class NotificationSerializer(serializers.ModelSerializer[Notification]):

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from aiplatform.errors import PlatformError
-from aiplatform.identity import Scope
+from aiplatform.identity import Identity, Scope
 from monitoring.alerts import marks, selectors, silences
 from monitoring.alerts.channels import send_test_message
 from monitoring.alerts.notifications import retry_notification
@@ -23,11 +23,11 @@ from monitoring.models.alerts import Alert, AlertRule, Channel, Notification, Si
 
 
 def _username(request: Request) -> str:
-    return str(request.auth.username) if request.auth else ""
+    return request.auth.username if isinstance(request.auth, Identity) else ""
 
 
 @extend_schema_view(
-    list=extend_schema(summary="List alerts", description="Firing first, then pending, the worst and the newest first."),
+    list=extend_schema(summary="List alerts", description="Firing first, then pending; the worst, then the newest."),
     retrieve=extend_schema(summary="Show an alert with its timeline", responses=shapes.AlertDetailSerializer),
 )
 @extend_schema(tags=["alerts"])
@@ -48,7 +48,9 @@ class AlertViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         """Return the longer form for a single alert."""
         return shapes.AlertSerializer if self.action == "list" else shapes.AlertDetailSerializer
 
-    @extend_schema(summary="Acknowledge an alert", request=shapes.NoteSerializer, responses=shapes.AlertDetailSerializer)
+    @extend_schema(
+        summary="Acknowledge an alert", request=shapes.NoteSerializer, responses=shapes.AlertDetailSerializer
+    )
     @action(detail=True, methods=["post"])
     def acknowledge(self, request: Request, pk: str | None = None) -> Response:
         """Take an alert on: it is not repeated."""
@@ -80,7 +82,7 @@ class AlertViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         form.is_valid(raise_exception=True)
         now = timezone.now()
         silence = silences.silence_alert(self.get_object(), by=_username(request), now=now, **form.validated_data)
-        return Response(shapes.SilenceSerializer(silence, context={"now": now}).data, status=status.HTTP_201_CREATED)
+        return Response(shapes.SilenceSerializer(silence).data, status=status.HTTP_201_CREATED)
 
 
 @extend_schema_view(
@@ -109,7 +111,8 @@ class RuleViewSet(viewsets.ModelViewSet[AlertRule]):
     @action(detail=True, methods=["get"], filter_backends=[])
     def targets(self, request: Request, pk: str | None = None) -> Response:
         """List each endpoint version that the rule watches, with what was found last."""
-        page = self.paginate_queryset(selectors.list_rule_targets(self.get_object()))
+        targets: Any = selectors.list_rule_targets(self.get_object())
+        page: Any = self.paginate_queryset(targets)
         return self.get_paginated_response(shapes.RuleTargetSerializer(page, many=True).data)
 
 
@@ -166,10 +169,6 @@ class SilenceViewSet(
     def get_queryset(self) -> Any:
         """Return all silences."""
         return selectors.list_silences()
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        """Add the time that 'active' refers to."""
-        return {**super().get_serializer_context(), "now": timezone.now()}
 
     def perform_create(self, serializer: BaseSerializer[Silence]) -> None:
         """Make the silence, in the caller's name."""

@@ -42,7 +42,7 @@ class Channel(models.Model):
     name = models.CharField(max_length=NAME_LENGTH, unique=True)
     url = models.CharField(
         "address", max_length=1000,
-        help_text="An Apprise URL: json://host/path, jsons://, mailto://, slack://, tgram:// ... A secret: shown masked.",
+        help_text="An Apprise URL: json://host/path, jsons://, mailto://, slack:// ... A secret: shown masked.",
     )  # fmt: skip
     is_default = models.BooleanField(
         "default", default=True, help_text="Also takes the alerts of rules that name no channel."
@@ -66,9 +66,7 @@ class AlertRule(models.Model):
     endpoint = models.CharField(
         max_length=ENDPOINT_LENGTH, default=EVERY_ENDPOINT, help_text="A name, or * for every endpoint."
     )
-    version_scope = models.CharField(
-        "versions", max_length=10, choices=VersionScope.choices, default=VersionScope.ANY
-    )
+    version_scope = models.CharField("versions", max_length=10, choices=VersionScope.choices, default=VersionScope.ANY)
     version = models.PositiveIntegerField(null=True, blank=True, help_text="Only with 'one version'.")
     metric = models.CharField(max_length=60)
     feature = models.CharField(
@@ -76,7 +74,7 @@ class AlertRule(models.Model):
     )
     comparison = models.CharField(max_length=2, choices=Comparison.choices, default=Comparison.GT)
     threshold = models.FloatField()
-    window_s = models.PositiveIntegerField("window, s", default=300, help_text="Measured over this time, 10 s to 30 days.")
+    window_s = models.PositiveIntegerField("window, s", default=300, help_text="Measured over this time.")
     for_s = models.PositiveIntegerField("for, s", default=0, help_text="Wrong for so long before it fires.")
     keep_firing_for_s = models.PositiveIntegerField(
         "keep firing for, s", default=0, help_text="Well for so long before it resolves: keeps a flapping value quiet."
@@ -85,7 +83,7 @@ class AlertRule(models.Model):
     minimum_samples = models.PositiveIntegerField(default=0, help_text="Fewer samples are 'no data'.")
     no_data = models.CharField("without data", max_length=5, choices=NoDataPolicy.choices, default=NoDataPolicy.KEEP)
     labels = models.JSONField(default=dict, blank=True, help_text="Further labels: part of an alert's identity.")
-    annotations = models.JSONField(default=dict, blank=True, help_text="Texts shown with an alert, such as runbook_url.")
+    annotations = models.JSONField(default=dict, blank=True, help_text="Texts shown with an alert: a runbook ...")
     summary = models.CharField(
         max_length=500, default="", blank=True,
         help_text="Text with {endpoint}, {version}, {metric}, {value}, {threshold}, {samples}.",
@@ -117,15 +115,16 @@ class AlertRule(models.Model):
         Raises: ValidationError naming the rule that is broken and the value received.
         """
         super().clean()
-        problems = rule_problems(self)
+        problems = dict(rule_problems(self))
         if problems:
-            raise ValidationError(dict(problems))
+            raise ValidationError(problems)
 
     @property
     def condition(self) -> str:
         """Return the condition as people say it."""
         of_feature = f" of {self.feature}" if self.feature else ""
-        return f"{self.metric}{of_feature} {Comparison(self.comparison).label} {self.threshold:g} over {self.window_s} s"
+        relation = Comparison(self.comparison).label
+        return f"{self.metric}{of_feature} {relation} {self.threshold:g} over {self.window_s} s"
 
 
 class Silence(models.Model):
@@ -143,7 +142,7 @@ class Silence(models.Model):
     reason = models.CharField(max_length=500)
     created_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(auto_now_add=True)
-    holds_actions = models.BooleanField(default=True, help_text="While it lasts, matching alerts start no action either.")
+    holds_actions = models.BooleanField(default=True, help_text="Matching alerts start no action either.")
 
     class Meta:
         ordering: ClassVar[list[str]] = ["-ends_at"]

@@ -6,7 +6,7 @@ import getpass
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
@@ -74,7 +74,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps([_as_json(alert) for alert in shown]))
         elif shown:
-            Console(file=self.stdout).print(_as_table(shown))
+            Console(file=cast("IO[str]", self.stdout)).print(_as_table(shown))
         else:
             self.stdout.write("no alerts")
 
@@ -127,7 +127,8 @@ def _as_json(alert: Alert) -> dict[str, Any]:
 def _as_table(alerts: list[Alert]) -> Table:
     table = Table("id", "state", "severity", "rule", "endpoint", "measured", "since (UTC)", "marks", box=None)
     for alert in alerts:
-        marked = [f"ack: {alert.acknowledged_by}" if alert.is_acknowledged else "", "silenced" if alert.is_silenced else ""]
+        acknowledged = f"ack: {alert.acknowledged_by}" if alert.is_acknowledged else ""
+        marked = [acknowledged, "silenced" if alert.is_silenced else ""]
         limit = f"{Comparison(alert.comparison).label} {format_number(alert.threshold)}"
         since = alert.fired_at or alert.started_at
         table.add_row(

@@ -21,11 +21,11 @@ class World:
     now: datetime = START
     value: float | None = 0.0
     samples: int = 1000
-    values: dict[tuple[str, int], float | None | Exception] = field(default_factory=dict)
+    values: dict[tuple[str, int], float | Exception | None] = field(default_factory=dict)
     active: list[tuple[str, int]] = field(default_factory=lambda: [("mnist", 1)])
     serving: dict[str, frozenset[int] | None] = field(default_factory=lambda: {"mnist": frozenset({1})})
     deliveries: list[Delivery] = field(default_factory=list)
-    delivery_error: Exception | None = None
+    delivery_error: BaseException | None = None
     measured: list[dict[str, Any]] = field(default_factory=list)
 
     def measure(self, metric: str, **asked: Any) -> Measurement:

@@ -1,0 +1,177 @@
+"""The pages and the command of alerts."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client, RequestFactory
+from django.urls import reverse
+
+from aiplatform.console.home import draw_panel
+from aiplatform.wiring import wiring
+from monitoring.models.alerts import Channel, Notification, Silence
+from tests.monitoring.alerts.world import World, make_channel, make_rule, only_alert
+
+
+@pytest.fixture
+def console(world: World, admin_client: Client) -> Client:
+    """Return a logged-in administrator's browser, with one alert firing."""
+    make_channel()
+    make_rule()
+    world.tick(value=0.2)
+    return admin_client
+
+
+def page_of(name: str, *args: int) -> str:
+    """Return the address of a page of monitoring's admin."""
+    return reverse(f"admin:monitoring_{name}", args=args)
+
+
+def text_of(console: Client, url: str) -> str:
+    """Return a page that must be there."""
+    response = console.get(url)
+    assert response.status_code == 200, url
+    return response.content.decode()
+
+
+def test_the_list_shows_what_was_measured(console: Client) -> None:
+    page = text_of(console, page_of("alert_changelist"))
+    assert "error_rate 0.2 (above 0.05)" in page
+    assert "mnist v1" in page
+
+
+def test_an_alert_tells_its_story_with_a_chart(console: Client) -> None:
+    page = text_of(console, page_of("alert_change", only_alert().pk))
+    buttons = ("Acknowledge", "Silence", "Resolve")
+    for part in ("Timeline", "error_rate is 0.2, above 0.05", "<svg", "Who was told", *buttons):
+        assert part in page
+
+
+def test_acknowledging_asks_first(console: Client) -> None:
+    url = page_of("alert_acknowledge", only_alert().pk)
+    assert "What will change" in text_of(console, url)
+    assert not only_alert().is_acknowledged
+    response = console.post(url, {"note": "on it"}, follow=True)
+    assert "The alert is acknowledged." in response.content.decode()
+    assert only_alert().acknowledged_by == "admin"
+
+
+def test_silencing_asks_for_how_long_and_why(console: Client) -> None:
+    url = page_of("alert_silence", only_alert().pk)
+    assert console.post(url, {"duration_s": "3600", "reason": ""}).status_code == 200
+    assert not Silence.objects.exists()
+    console.post(url, {"duration_s": "3600", "reason": "known"})
+    assert only_alert().is_silenced
+
+
+def test_resolving_asks_first_and_a_resolved_alert_has_no_buttons(console: Client) -> None:
+    url = page_of("alert_resolve", only_alert().pk)
+    text_of(console, url)
+    assert only_alert().state == "firing"
+    console.post(url, {"note": ""})
+    assert only_alert().state == "resolved"
+    assert url not in text_of(console, page_of("alert_change", only_alert().pk))
+    assert "is resolved already" in console.post(url, {"note": ""}).content.decode()
+
+
+def test_a_person_without_the_permission_sees_no_buttons(console: Client, django_user_model: Any) -> None:
+    from django.contrib.auth.models import Permission
+
+    reader = django_user_model.objects.create_user("reader", password="a long password", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_alert"))
+    console.force_login(reader)
+    assert page_of("alert_resolve", only_alert().pk) not in text_of(console, page_of("alert_change", only_alert().pk))
+    assert console.post(page_of("alert_resolve", only_alert().pk), {"note": ""}).status_code == 403
+
+
+def test_a_rule_is_made_and_shows_what_it_watches(console: Client, world: World) -> None:
+    rule = only_alert().rule
+    assert rule
+    assert "error_rate is 0.2, above 0.05" in text_of(console, page_of("alertrule_change", rule.pk))
+    fields = {
+        "name": "new", "is_enabled": "on", "severity": "info", "summary": "", "endpoint": "*", "version_scope": "any",
+        "version": "", "metric": "accuracy", "feature": "", "comparison": "lt", "threshold": "0.9", "window_s": "300",
+        "minimum_samples": "1", "for_s": "0", "keep_firing_for_s": "0", "no_data": "keep", "repeat_s": "0",
+        "action": "none", "action_cooldown_s": "0", "labels": "{}", "annotations": "{}",
+    }  # fmt: skip
+    assert console.post(page_of("alertrule_add"), fields).status_code == 302
+    refused = console.post(page_of("alertrule_add"), {**fields, "name": "n", "endpoint": "A B"})
+    assert "must be * or a name" in refused.content.decode()
+    text_of(console, page_of("alertrule_changelist"))
+
+
+def test_a_channel_keeps_its_address_and_never_shows_it(console: Client) -> None:
+    fields = {"name": "hook", "url": "json://user:s3cret@127.0.0.1:9/x", "is_default": "on", "is_enabled": "on"}
+    assert console.post(page_of("channel_add"), fields).status_code == 302
+    channel = Channel.objects.get(name="hook")
+    page = text_of(console, page_of("channel_change", channel.pk))
+    assert "s3cret" not in page + text_of(console, page_of("channel_changelist"))
+    assert "user:****@127.0.0.1" in page
+    renamed = {**fields, "name": "renamed", "url": ""}
+    assert console.post(page_of("channel_change", channel.pk), renamed).status_code == 302
+    channel.refresh_from_db()
+    assert (channel.name, channel.url) == ("renamed", "json://user:s3cret@127.0.0.1:9/x")
+    refused = console.post(page_of("channel_add"), {**fields, "name": "b", "url": "x://y"})
+    assert "not one that Apprise can use" in refused.content.decode()
+    url = page_of("channel_test", channel.pk)
+    assert "A test message goes to" in text_of(console, url)
+    assert "Not delivered" in console.post(url, follow=True).content.decode()
+
+
+def test_a_failed_notification_is_tried_again(console: Client) -> None:
+    Notification.objects.update(state="failed", last_error="mail server is away")
+    notification = Notification.objects.get()
+    assert "mail server is away" in text_of(console, page_of("notification_changelist"))
+    assert "mail server is away" in text_of(console, page_of("notification_change", notification.pk))
+    console.post(page_of("notification_retry", notification.pk))
+    assert Notification.objects.get().state == "pending"
+
+
+def test_a_silence_is_made_in_the_persons_name_and_ended(console: Client) -> None:
+    fields = {
+        "endpoint": "mnist", "rule": "", "severity": "", "starts_at_0": "2026-01-01", "starts_at_1": "00:00:00",
+        "ends_at_0": "2199-01-01", "ends_at_1": "00:00:00", "reason": "repair", "holds_actions": "on",
+    }  # fmt: skip
+    assert console.post(page_of("silence_add"), fields).status_code == 302
+    silence = Silence.objects.get()
+    assert silence.created_by == "admin"
+    assert only_alert().is_silenced
+    text_of(console, page_of("silence_changelist"))
+    console.post(page_of("silence_end", silence.pk))
+    assert not only_alert().is_silenced
+
+
+def test_the_home_page_shows_what_is_firing_first(console: Client, rf: RequestFactory) -> None:
+    panel = min(wiring.panels, key=lambda panel: panel.order)
+    assert panel.name == "alerts"
+    drawn = draw_panel(rf.get("/admin/"), panel)
+    assert "errors" in drawn
+    assert "error_rate is 0.2, above 0.05" in drawn
+
+
+def run(*arguments: str) -> str:
+    """Return what `manage.py alerts` prints."""
+    out = StringIO()
+    call_command("alerts", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_lists_and_handles_alerts(console: Client) -> None:
+    alert = only_alert()
+    assert "errors" in run("list", "--state", "firing")
+    assert json.loads(run("list", "--json"))[0]["value"] == 0.2
+    assert run("ack", str(alert.pk), "--by", "ada", "--note", "seen") == "acknowledged: errors: mnist version 1\n"
+    assert only_alert().acknowledged_by == "ada"
+    run("silence", "--endpoint", "mnist", "--rule", "errors", "--minutes", "5", "--reason", "known", "--by", "ada")
+    assert only_alert().is_silenced
+    run("resolve", str(alert.pk), "--by", "ada")
+    assert only_alert().state == "resolved"
+    assert run("list", "--state", "firing") == "no alerts\n"
+    with pytest.raises(CommandError, match="there is no alert 999"):
+        run("ack", "999")
+    with pytest.raises(CommandError, match="there is no channel 'x'; there are: ops"):
+        run("test-channel", "x")

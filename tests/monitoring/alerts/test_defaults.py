@@ -1,0 +1,80 @@
+"""The rules of a new platform: there after migrate, never twice, quiet on a quiet day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from monitoring.alerts.checks import check_alert_settings
+from monitoring.alerts.defaults import DEFAULT_RULES, ensure_default_rules
+from monitoring.alerts.history import LONGEST, append_thinned
+from monitoring.alerts.retention import delete_old_alerts
+from monitoring.models.alerts import Alert, AlertRule
+from tests.monitoring.alerts.world import START, World, make_rule
+
+
+@pytest.mark.django_db
+def test_migrate_made_the_default_rules_and_they_are_valid() -> None:
+    assert set(AlertRule.objects.values_list("name", flat=True)) == {f["name"] for f in DEFAULT_RULES.values()}
+    for rule in AlertRule.objects.all():
+        rule.full_clean()
+
+
+@pytest.mark.django_db
+def test_a_default_rule_that_was_changed_or_deleted_stays_so() -> None:
+    AlertRule.objects.filter(name="Input drift").delete()
+    AlertRule.objects.filter(name="Slow answers").update(threshold=50)
+    assert ensure_default_rules() == []
+    assert not AlertRule.objects.filter(name="Input drift").exists()
+    assert AlertRule.objects.get(name="Slow answers").threshold == 50
+
+
+@pytest.mark.django_db
+def test_a_quiet_day_alerts_nobody() -> None:
+    world = World(samples=40)
+    quiet = {"error_rate": 0.2, "latency_p99_ms": 3000.0, "drift_psi": 0.9, "accuracy": 0.5}  # on 40 samples: chance
+    usual = {"error_rate": 0.004, "latency_p99_ms": 120.0, "drift_psi": 0.12, "accuracy": 0.93}
+    for readings, samples in ((quiet, 40), (usual, 5000)):
+        world.samples = samples
+        evaluator = world.evaluator()
+        evaluator.measure = _reading(world, readings)  # type: ignore[assignment]
+        for _ in range(30):
+            world.now += timedelta(seconds=10)
+            evaluator.run()
+    assert not Alert.objects.exists()
+
+
+def _reading(world: World, readings: dict[str, float]) -> Callable[..., object]:
+    def measure(metric: str, **asked: object) -> object:
+        world.value = readings[metric]
+        return world.measure(metric, **asked)
+
+    return measure
+
+
+def test_old_alerts_go_and_active_ones_stay(world: World) -> None:
+    make_rule()
+    world.tick(value=0.2)
+    assert delete_old_alerts(now=START + timedelta(days=100), keep_days=90) == 0
+    world.tick(value=0.01)
+    assert delete_old_alerts(now=START + timedelta(days=89), keep_days=90) == 0
+    assert delete_old_alerts(now=START + timedelta(days=91), keep_days=90) == 1
+    assert not Alert.objects.exists()
+
+
+def test_a_long_history_is_bounded_and_keeps_its_ends() -> None:
+    samples: list[list[float | None]] = []
+    for second in range(5000):
+        samples = append_thinned(samples, START + timedelta(seconds=second), float(second))
+    assert len(samples) <= LONGEST
+    assert (samples[0][1], samples[-1][1]) == (0.0, 4999.0)
+
+
+def test_settings_that_cannot_work_are_found(settings: object) -> None:
+    assert not [problem for problem in check_alert_settings(None) if problem.id == "monitoring.E101"]
+    settings.ALERT_INTERVAL_S = 0  # type: ignore[attr-defined]
+    assert [problem.msg for problem in check_alert_settings(None) if problem.id == "monitoring.E101"] == [
+        "ALERT_INTERVAL_S must be above 0, not 0"
+    ]
