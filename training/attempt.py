@@ -33,7 +33,11 @@ log = structlog.get_logger(__name__)
 
 # Frameworks raise their own classes when memory runs out; they are known by name, without importing them.
 _MEMORY_ERRORS = {"MemoryError", "ResourceExhaustedError", "OutOfMemoryError", "ArrayMemoryError", "_ArrayMemoryError"}
-_MEMORY_WORDS = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory", "CUDA out of memory")
+_MEMORY_WORDS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUDA out of memory",
+)
 
 
 class Attempt:
@@ -121,7 +125,10 @@ def classify_error(error: BaseException) -> tuple[ExitClass, str]:
     name, text = type(error).__name__, str(error).strip()
     first_line = text.splitlines()[0] if text else ""
     if name in _MEMORY_ERRORS or any(words in text for words in _MEMORY_WORDS):
-        return ExitClass.OUT_OF_MEMORY, f"memory ran out ({name}); a smaller batch_size needs less. {first_line}".strip()
+        return (
+            ExitClass.OUT_OF_MEMORY,
+            f"memory ran out ({name}); a smaller batch_size needs less. {first_line}".strip(),
+        )
     if isinstance(error, PlatformError):
         return ExitClass.FAILED, error.message
     return ExitClass.FAILED, f"{name}: {first_line}" if first_line else name

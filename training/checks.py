@@ -25,7 +25,11 @@ _SHORTEST_LEASE_S = 2
 def check_limits(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Limits are above zero, and a lease is long enough to be renewed several times."""
     problems: list[CheckMessage] = [
-        Error(f"{name} must be above 0, not {getattr(settings, name)}", hint="Unset it for the default.", id="training.E001")
+        Error(
+            f"{name} must be above 0, not {getattr(settings, name)}",
+            hint="Unset it for the default.",
+            id="training.E001",
+        )
         for name in _POSITIVE
         if getattr(settings, name) <= 0
     ]

@@ -73,7 +73,10 @@ def order_deployment(version: ModelVersion, *, endpoint: str, actor: str, reason
 def _claim_try(run: Run) -> bool:
     pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(run.deploy_attempts, 8))
     tried = Run.objects.filter(
-        pk=run.pk, deploy_state=DeployState.PENDING, deploy_attempts=run.deploy_attempts, deploy_next_at=run.deploy_next_at
+        pk=run.pk,
+        deploy_state=DeployState.PENDING,
+        deploy_attempts=run.deploy_attempts,
+        deploy_next_at=run.deploy_next_at,
     ).update(deploy_attempts=F("deploy_attempts") + 1, deploy_next_at=timezone.now() + timedelta(seconds=pause_s))
     return bool(tried)
 

@@ -26,6 +26,7 @@ from training.states import ACTIVE_STATES, RETRIED_CLASSES, ExitClass, RunState
 
 log = structlog.get_logger(__name__)
 
+START_ALLOWANCE_S = 30.0  # until a new process beats for the first time, on a busy machine
 MESSAGE_LENGTH = 1000
 TRACEBACK_LENGTH = 20_000
 
@@ -70,9 +71,9 @@ def claim_run(run_id: UUID) -> Claim | None:
         fence=run.fence + 1,
         attempt=F("attempt") + 1,
         attempts_left=F("attempts_left") - 1,
-        lease_expires_at=_after(now, settings.TRAINING_LEASE_S),
+        lease_expires_at=_after(now, settings.TRAINING_LEASE_S + START_ALLOWANCE_S),
         heartbeat_at=now,
-        progress_at=now,
+        progress_at=None,  # a process that comes up slowly has not stalled yet
         progress={"phase": "starting"},
         deadline_at=deadline_at,
         started_at=run.started_at or now,
@@ -101,7 +102,8 @@ def confirm_start(run_id: UUID, fence: int) -> None:
 
     Raises: StaleFenceError if the claim is no longer good.
     """
-    if not held_by(run_id, fence).filter(state=RunState.STARTING).update(state=RunState.RUNNING):
+    starting = held_by(run_id, fence).filter(state=RunState.STARTING)
+    if not starting.update(state=RunState.RUNNING, progress_at=timezone.now()):
         write_run(run_id, fence)  # being stopped already is fine, being someone else's is not
 
 

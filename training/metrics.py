@@ -6,9 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client import Gauge
 
-RUNS = Gauge(
-    "aiplatform_training_runs", "Training runs by state", ["state"], multiprocess_mode="mostrecent"
-)
+RUNS = Gauge("aiplatform_training_runs", "Training runs by state", ["state"], multiprocess_mode="mostrecent")
 
 
 def observe_runs(counts: Mapping[str, int]) -> None:

@@ -48,7 +48,9 @@ class Run(models.Model):
     launcher = models.CharField(max_length=100, blank=True)
     host = models.CharField(max_length=200, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
-    process_started = models.CharField(max_length=40, blank=True, help_text="Tells a process from a later one of its id")
+    process_started = models.CharField(
+        max_length=40, blank=True, help_text="Tells a process from a later one of its id"
+    )
     oom_kills_before = models.PositiveBigIntegerField(null=True, blank=True)
 
     # How it is being stopped, and how it ended

@@ -79,11 +79,7 @@ class RunReporter:
         self._progress |= {"epoch": epoch, "step": self._progress.get("steps", 0), "metrics": values}
         self._progress |= self._pace(epoch, int(self._progress.get("steps", 0)))
         now = timezone.now()
-        persist(
-            lambda: write_epoch(
-                self._run_id, self._fence, epoch, values, progress=self._progress, progress_at=now
-            )
-        )
+        persist(lambda: write_epoch(self._run_id, self._fence, epoch, values, progress=self._progress, progress_at=now))
         shown = "  ".join(f"{name}={value:.4g}" for name, value in values.items() if value is not None)
         self.log(f"epoch {epoch}/{self._progress.get('epochs', '?')}  {shown}")
 

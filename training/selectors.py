@@ -89,14 +89,19 @@ def training_curves(run: Run) -> dict[str, list[tuple[float, float | None]]]:
 def count_runs_by_state() -> dict[str, int]:
     """Return how many runs are in each state."""
     counted = Run.objects.order_by().values_list("state").annotate(count=Count("id"))
-    return {state: 0 for state in RunState.values} | dict(counted)
+    return dict.fromkeys(RunState.values, 0) | dict(counted)
 
 
 def list_models() -> QuerySet[RegisteredModel]:
     """Return models that have at least one ready version, by name, with the number of the `newest`."""
     ready = Q(versions__state=VersionState.READY)
     models = RegisteredModel.objects.annotate(newest=Max("versions__version", filter=ready))
-    return models.filter(newest__isnull=False).prefetch_related("aliases__version")
+    return models.filter(newest__isnull=False).order_by("name").prefetch_related("aliases__version")
+
+
+def newest_number(model: RegisteredModel) -> int:
+    """Return the number of the newest ready version of a model from `list_models`."""
+    return int(model.newest)  # type: ignore[attr-defined]
 
 
 def get_model(name: str) -> RegisteredModel:

@@ -31,7 +31,7 @@ def supervise() -> None:
             supervise_run(run)
         except DatabaseError:
             raise
-        except Exception:  # noqa: BLE001  (one run's trouble must not leave the others alone)
+        except Exception:
             log.exception("supervision_failed", run=str(run.pk))
     ring_waiting()
     deployment.deploy_due()
@@ -50,8 +50,9 @@ def supervise_run(run: Run) -> None:
     if reason and order_stop(run, reason):
         run.stop_reason, run.stop_ordered_at = reason, now
         log.warning("run_stopped_by_limit", run=str(run.pk), reason=reason.value)
-    if run.stop_reason and liveness is Liveness.ALIVE:
-        _press(run, now)
+    handle = _handle(run)
+    if run.stop_reason and run.stop_ordered_at and handle is not None and liveness is Liveness.ALIVE:
+        _press(run, handle, waited_s=(now - run.stop_ordered_at).total_seconds())
 
 
 def conclude_dead(run: Run) -> None:
@@ -120,15 +121,11 @@ def _limit_reached(run: Run, now: datetime, *, is_expired: bool) -> ExitClass | 
     return None
 
 
-def _press(run: Run, now: datetime) -> None:
+def _press(run: Run, handle: Handle, *, waited_s: float) -> None:
     """First the flag, which the trainer reads each second; then SIGTERM; then SIGKILL."""
-    handle = _handle(run)
-    assert handle is not None
-    assert run.stop_ordered_at is not None
     launcher = get_launcher(run.launcher or None)
-    waited_s = (now - run.stop_ordered_at).total_seconds()
     if run.stop_signalled_at is None and waited_s >= settings.TRAINING_STOP_GRACE_S / 3:
-        held_by(run.pk, run.fence).update(stop_signalled_at=now)
+        held_by(run.pk, run.fence).update(stop_signalled_at=timezone.now())
         launcher.stop(handle, force=False)
     elif waited_s >= settings.TRAINING_STOP_GRACE_S:
         log.warning("trainer_killed", run=str(run.pk), pid=run.pid, reason=run.stop_reason)
@@ -144,4 +141,3 @@ def _handle(run: Run) -> Handle | None:
     if run.pid is None:
         return None
     return Handle(host=run.host, pid=run.pid, started=run.process_started)
-

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,8 +76,10 @@ class Bench:
 
     def create(self, **parameters: Any) -> Run:
         """Queue a run of the stand-in."""
-        more = {name: parameters.pop(name) for name in ("deploy_endpoint", "seed", "model_name") if name in parameters}
-        order = {"recipe": RECIPE, "data_uri": "digits", "model_name": "sleepy", **more}
+        more: dict[str, Any] = {
+            name: parameters.pop(name) for name in ("deploy_endpoint", "seed", "model_name") if name in parameters
+        }
+        order: dict[str, Any] = {"recipe": RECIPE, "data_uri": "digits", "model_name": "sleepy", **more}
         return create_run(RunOrder(parameters={"epochs": 3, **parameters}, **order))
 
     def start(self, **parameters: Any) -> Run:
@@ -113,6 +117,11 @@ class Bench:
         path = self.work(run) / "checkpoint"
         return int(path.read_text()) if path.exists() else 0
 
+    def kill(self, run: Run, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to the run's trainer."""
+        assert run.pid is not None
+        os.kill(run.pid, number)
+
     def work(self, run: Run) -> Path:
         """Return the folder in which the recipe works."""
         return Path(self.settings.TRAINING_DIR) / str(run.pk) / "work"
@@ -139,21 +148,21 @@ def bench(
         "ARTIFACT_STORE": f"file://{tmp_path}/artifacts",
         "ARTIFACT_CACHE_DIR": tmp_path / "artifact-cache",
     }
-    for name, value in {**folders, **LIMITS}.items():
+    given: dict[str, Any] = {**folders, **LIMITS}
+    for name, value in given.items():
         setattr(settings, name, value)
         monkeypatch.setenv(name, str(value))
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.training.process_settings")
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setenv("AIPLATFORM_ROLES", "training")
+    monkeypatch.setenv("INFERENCE_URL", "http://127.0.0.1:9")  # where nobody listens
     with django_db_blocker.unblock(), database_file(path):
         yield Bench(tmp_path, settings, monkeypatch)
         _kill_leftovers()
 
 
 def _kill_leftovers() -> None:
-    import signal
-
     for run in selectors.list_active_runs():
         if run.pid:
             processes.signal_session(run.pid, run.process_started, signal.SIGKILL, leader_only=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import django_filters
+import django_filters  # type: ignore[import-untyped]
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, status
@@ -12,11 +12,12 @@ from rest_framework.views import APIView
 
 from aiplatform.identity import Scope
 from training import registry, selectors
+from training.api.caller import caller
 from training.api.serializers import AliasOrderSerializer, AliasSerializer, ModelSerializer, VersionSerializer
 from training.models import Alias, ModelVersion, RegisteredModel
 
 
-class ModelFilter(django_filters.FilterSet):
+class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Which models to list."""
 
     name = django_filters.CharFilter(lookup_expr="icontains")
@@ -26,7 +27,7 @@ class ModelFilter(django_filters.FilterSet):
         fields = ("name",)
 
 
-class VersionFilter(django_filters.FilterSet):
+class VersionFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Which versions to list."""
 
     class Meta:
@@ -64,7 +65,7 @@ class ModelDetail(APIView):
         fields = ModelSerializer(found, data=request.data, partial=True)
         fields.is_valid(raise_exception=True)
         text = fields.validated_data.get("description", found.description)
-        changed = registry.describe_model(model_name=model, description=text, actor=request.auth.username)
+        changed = registry.describe_model(model_name=model, description=text, actor=caller(request).username)
         return Response(ModelSerializer(changed).data)
 
 
@@ -121,12 +122,12 @@ class AliasDetail(APIView):
         fields = AliasOrderSerializer(data=request.data)
         fields.is_valid(raise_exception=True)
         made = registry.set_alias(
-            model_name=model, alias=alias, reference=fields.validated_data["reference"], actor=request.auth.username
+            model_name=model, alias=alias, reference=fields.validated_data["reference"], actor=caller(request).username
         )
         return Response(AliasSerializer(made).data)
 
     @extend_schema(summary="Remove an alias", responses={204: None})
     def delete(self, request: Request, model: str, alias: str) -> Response:
         """Remove the alias; its version stays."""
-        registry.remove_alias(model_name=model, alias=alias, actor=request.auth.username)
+        registry.remove_alias(model_name=model, alias=alias, actor=caller(request).username)
         return Response(status=status.HTTP_204_NO_CONTENT)

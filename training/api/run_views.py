@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import django_filters
+import django_filters  # type: ignore[import-untyped]
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, status
@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from aiplatform.errors import InvalidInputError
 from aiplatform.identity import Scope
 from training import run_files, selectors, services
+from training.api.caller import caller
 from training.api.serializers import (
     EpochSerializer,
     RecipeSerializer,
@@ -29,7 +30,7 @@ from training.states import RunState
 _MOST_LOG_LINES = 5000
 
 
-class RunFilter(django_filters.FilterSet):
+class RunFilter(django_filters.FilterSet):  # type: ignore[misc]
     """Which runs to list."""
 
     state = django_filters.MultipleChoiceFilter(choices=RunState.choices)
@@ -49,10 +50,12 @@ class RecipeList(generics.GenericAPIView[Any]):
     pagination_class = None
     filter_backends = ()
 
-    @extend_schema(summary="List the recipes", responses=RecipeSerializer(many=True), operation_id="training_recipes_list")
+    @extend_schema(
+        summary="List the recipes", responses=RecipeSerializer(many=True), operation_id="training_recipes_list"
+    )
     def get(self, request: Request) -> Response:
         """Answer all recipes."""
-        return Response(RecipeSerializer(list_recipes(), many=True).data)
+        return Response(self.get_serializer(list_recipes(), many=True).data)
 
 
 class RecipeDetail(APIView):
@@ -83,7 +86,7 @@ class RunList(generics.ListAPIView[Run]):
         """Check the order and queue the run."""
         fields = RunOrderSerializer(data=request.data)
         fields.is_valid(raise_exception=True)
-        order = services.RunOrder(**fields.validated_data, actor=request.auth.username)
+        order = services.RunOrder(**fields.validated_data, actor=caller(request).username)
         return Response(RunSerializer(services.create_run(order)).data, status=status.HTTP_201_CREATED)
 
 
@@ -106,7 +109,7 @@ class RunCancel(APIView):
     @extend_schema(summary="Cancel a run", request=None, responses=RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
         """Cancel a waiting run at once, an active one at its next step."""
-        run = services.cancel_run(selectors.get_run(run_id), actor=request.auth.username)
+        run = services.cancel_run(selectors.get_run(run_id), actor=caller(request).username)
         return Response(RunSerializer(run).data)
 
 
@@ -118,7 +121,7 @@ class RunResume(APIView):
     @extend_schema(summary="Resume a run", request=None, responses=RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
         """Queue the run again; it goes on from its last checkpoint."""
-        run = services.resume_run(selectors.get_run(run_id), actor=request.auth.username)
+        run = services.resume_run(selectors.get_run(run_id), actor=caller(request).username)
         return Response(RunSerializer(run).data)
 
 

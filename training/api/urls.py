@@ -6,7 +6,16 @@ from django.urls import URLPattern, URLResolver, path
 
 from training.api import internal
 from training.api.registry_views import AliasDetail, AliasList, ModelDetail, ModelList, VersionDetail, VersionList
-from training.api.run_views import RecipeDetail, RecipeList, RunCancel, RunDetail, RunList, RunLog, RunMetrics, RunResume
+from training.api.run_views import (
+    RecipeDetail,
+    RecipeList,
+    RunCancel,
+    RunDetail,
+    RunList,
+    RunLog,
+    RunMetrics,
+    RunResume,
+)
 
 _MODELS = "internal/training/models/<str:model>"
 _API = "api/training"

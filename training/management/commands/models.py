@@ -12,9 +12,10 @@ from aiplatform.errors import InvalidInputError, PlatformError
 from training import registry, selectors
 from training.cli import exit_codes
 from training.cli.actor import command_line_actor
+from training.cli.streams import raw_stream
 from training.cli.tables import write_fields, write_table
 from training.cli.texts import age_text, metrics_text, model_record, version_record
-from training.models import ModelVersion
+from training.models import ModelVersion, RegisteredModel
 
 
 class Command(BaseCommand):
@@ -59,12 +60,8 @@ class Command(BaseCommand):
         if as_json:
             self._write_json([model_record(found) for found in models])
             return
-        rows = [
-            (m.name, m.newest, ", ".join(f"{a.name}={a.version.version}" for a in m.aliases.all()) or "-",
-             age_text(m.created_at))
-            for m in models
-        ]  # fmt: skip
-        write_table(self.stdout._out, ("MODEL", "NEWEST", "ALIASES", "CREATED"), rows)  # type: ignore[attr-defined]
+        rows = [(m.name, selectors.newest_number(m), _aliases(m), age_text(m.created_at)) for m in models]
+        write_table(raw_stream(self.stdout), ("MODEL", "NEWEST", "ALIASES", "CREATED"), rows)
 
     def _list_versions(self, model: str, as_json: bool) -> None:
         versions = list(selectors.list_versions(model))
@@ -72,7 +69,7 @@ class Command(BaseCommand):
             self._write_json([version_record(found) for found in versions])
             return
         titles = ("VERSION", "ALIASES", "FRAMEWORK", "METRICS", "RUN", "CREATED")
-        write_table(self.stdout._out, titles, [_row(found) for found in versions])  # type: ignore[attr-defined]
+        write_table(raw_stream(self.stdout), titles, [_row(found) for found in versions])
 
     def _show(self, *, model: str, reference: str, as_json: bool, **options: Any) -> None:
         record = version_record(selectors.get_version(model, reference))
@@ -80,9 +77,9 @@ class Command(BaseCommand):
             self._write_json([record])
             return
         lineage = record.pop("lineage")
-        write_fields(self.stdout, [(name, _shown(value)) for name, value in record.items()])  # type: ignore[arg-type]
+        write_fields(raw_stream(self.stdout), [(name, _shown(value)) for name, value in record.items()])
         self.stdout.write("\nwhere it comes from")
-        write_fields(self.stdout, [(name, _shown(value)) for name, value in lineage.items()])  # type: ignore[arg-type]
+        write_fields(raw_stream(self.stdout), [(name, _shown(value)) for name, value in lineage.items()])
 
     def _alias(self, *, model: str, alias: str, reference: str, remove: bool, as_json: bool, **options: Any) -> None:
         if remove == bool(reference):
@@ -108,6 +105,10 @@ class Command(BaseCommand):
     def _write_json(self, records: list[dict[str, Any]]) -> None:
         for record in records:
             self.stdout.write(json.dumps(record, default=str))
+
+
+def _aliases(model: RegisteredModel) -> str:
+    return ", ".join(f"{alias.name}={alias.version.version}" for alias in model.aliases.all()) or "-"
 
 
 def _row(version: ModelVersion) -> tuple[object, ...]:

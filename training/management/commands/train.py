@@ -18,8 +18,17 @@ from training.cli import exit_codes
 from training.cli.actor import command_line_actor
 from training.cli.arguments import absolute_data_uri, parse_settings
 from training.cli.interrupt import Choice, ask_on_interrupt
+from training.cli.streams import raw_stream
 from training.cli.tables import write_fields, write_table
-from training.cli.texts import age_text, end_sentence, metrics_text, progress_text, ready_version, run_record, seconds_text
+from training.cli.texts import (
+    age_text,
+    end_sentence,
+    metrics_text,
+    progress_text,
+    ready_version,
+    run_record,
+    seconds_text,
+)
 from training.cli.views import JsonView, PlainView, RunView, TerminalView
 from training.cli.waiting import RunWaiter
 from training.models import Run
@@ -85,13 +94,17 @@ class Command(BaseCommand):
         return self._after_order(services.create_run(order), as_json=as_json, wait=wait)
 
     def _resume(self, *, run: str, as_json: bool, wait: bool, **options: Any) -> int:
-        return self._after_order(services.resume_run(selectors.get_run(run), actor=command_line_actor()), as_json=as_json, wait=wait)
+        return self._after_order(
+            services.resume_run(selectors.get_run(run), actor=command_line_actor()), as_json=as_json, wait=wait
+        )
 
     def _after_order(self, run: Run, *, as_json: bool, wait: bool) -> int:
         if as_json:
             self._write_json({"event": "queued", **run_record(run)})
         elif not wait:
-            self.stdout.write(f"run {run.short_id} is queued; watch it with: manage.py train logs {run.short_id} --follow")
+            self.stdout.write(
+                f"run {run.short_id} is queued; watch it with: manage.py train logs {run.short_id} --follow"
+            )
         return self._wait(run, as_json=as_json) if wait else exit_codes.SUCCEEDED
 
     def _wait(self, run: Run, *, as_json: bool) -> int:
@@ -102,7 +115,7 @@ class Command(BaseCommand):
                 return exit_codes.exit_code_of(waiter.wait())
             except KeyboardInterrupt:
                 view.close()
-            choice = ask_on_interrupt(self.stderr._out)  # type: ignore[attr-defined]
+            choice = ask_on_interrupt(raw_stream(self.stderr))
             if choice is Choice.DETACH:
                 self.stderr.write(f"run {run.short_id} goes on; cancel it with: manage.py train cancel {run.short_id}")
                 return exit_codes.INTERRUPTED
@@ -112,7 +125,7 @@ class Command(BaseCommand):
             waiter = RunWaiter(run.pk, view)
 
     def _view(self, as_json: bool) -> RunView:
-        out = self.stdout._out  # type: ignore[attr-defined]
+        out = raw_stream(self.stdout)
         if as_json:
             return JsonView(out)
         return TerminalView(Console(file=out)) if out.isatty() else PlainView(out)
@@ -124,7 +137,7 @@ class Command(BaseCommand):
                 self._write_json(run_record(run))
             return
         titles = ("RUN", "STATE", "RECIPE", "MODEL", "VERSION", "DATA", "PROGRESS", "TOOK", "CREATED")
-        write_table(self.stdout._out, titles, [_row(run) for run in runs])  # type: ignore[attr-defined]
+        write_table(raw_stream(self.stdout), titles, [_row(run) for run in runs])
 
     def _show(self, *, run: str, as_json: bool, **options: Any) -> None:
         found = selectors.get_run(run)
@@ -134,8 +147,8 @@ class Command(BaseCommand):
             return
         record = run_record(found)
         skipped = ("packages", "parameters", "progress", "metrics")
-        write_fields(self.stdout, [(n, v) for n, v in record.items() if n not in skipped])  # type: ignore[arg-type]
-        write_fields(self.stdout, [(f"set {n}", v) for n, v in found.parameters.items()])  # type: ignore[arg-type]
+        write_fields(raw_stream(self.stdout), [(n, v) for n, v in record.items() if n not in skipped])
+        write_fields(raw_stream(self.stdout), [(f"set {n}", v) for n, v in found.parameters.items()])
         for epoch in epochs:
             self.stdout.write(f"epoch {epoch.epoch}  {metrics_text(epoch.values)}")
         if found.is_ended:
@@ -195,7 +208,9 @@ def _add_run(parser: CommandParser) -> None:
 
 def _add_waiting(parser: CommandParser) -> None:
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--wait", action="store_true", dest="wait", default=True, help="watch it to its end (the default)")
+    group.add_argument(
+        "--wait", action="store_true", dest="wait", default=True, help="watch it to its end (the default)"
+    )
     group.add_argument("--detach", action="store_false", dest="wait", help="return as soon as it is queued")
 
 
@@ -220,4 +235,3 @@ def _rule(parameter: Any) -> str:
     low = "" if parameter.minimum is None else f"{parameter.minimum:g}"
     high = "" if parameter.maximum is None else f"{parameter.maximum:g}"
     return f" from {low} to {high}" if low and high else f" from {low}" if low else f" up to {high}"
-

@@ -1,0 +1,89 @@
+"""The steps between a trained model and a ready version, cut at each of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aiplatform.artifacts import read_manifest, stage_artifact
+from aiplatform.errors import ArtifactCorruptError, ConflictError
+from training import leases, publishing, registry
+from training.leases import Claim, StaleFenceError
+from training.models import ModelVersion, Run
+from training.publishing import Origin, adopt_published, build_manifest, publish_model
+from training.recipes.api import TrainedModel, TrainingOrder
+from training.states import RunState, VersionState
+
+from ..conftest import Bench
+from ..stand_in import _model
+
+ORIGIN = Origin(code_commit="abc", packages={"numpy": "2"})
+
+
+@pytest.fixture
+def claimed(bench: Bench) -> tuple[Run, Claim, TrainedModel]:
+    run = bench.create()
+    claim = leases.claim_run(run.pk)
+    assert claim is not None
+    work = bench.folder / "work"
+    work.mkdir()
+    order = TrainingOrder(
+        recipe=run.recipe, parameters=run.parameters, data_uri="digits", target=None, seed=0, work_dir=work
+    )
+    return run, claim, _model(order)
+
+
+def test_reserving_twice_gives_the_same_number(claimed: tuple[Run, Claim, TrainedModel]) -> None:
+    run, claim, _ = claimed
+    first = registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy")
+    assert registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy") == first
+
+
+def test_an_artifact_in_place_is_adopted_by_the_next_attempt(claimed: tuple[Run, Claim, TrainedModel]) -> None:
+    run, claim, trained = claimed
+    version = registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy")
+    with stage_artifact(version.artifact_uri) as staged:
+        trained.write_to(staged)
+        digest = staged.commit(build_manifest(run, version, trained, ORIGIN))
+    adopted = adopt_published(run, claim)  # as after a crash between the move and the row
+    assert adopted == version
+    version.refresh_from_db()
+    run.refresh_from_db()
+    assert (version.state, version.artifact_digest, run.state) == (VersionState.READY, digest, RunState.SUCCEEDED)
+
+
+def test_what_a_dead_attempt_left_half_done_is_replaced(claimed: tuple[Run, Claim, TrainedModel]) -> None:
+    run, claim, trained = claimed
+    version = registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy")
+    place = Path(version.artifact_uri.removeprefix("file://"))
+    (place / "model").mkdir(parents=True)
+    (place / "model" / "half").write_text("of it")
+    assert adopt_published(run, claim) is None
+    publish_model(run, claim, trained, ORIGIN, scratch=place.parent)
+    manifest, _ = read_manifest(version.artifact_uri)
+    assert "model/half" not in manifest.files
+
+
+def test_a_stale_attempt_cannot_complete_the_run(claimed: tuple[Run, Claim, TrainedModel]) -> None:
+    run, claim, trained = claimed
+    version = registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy")
+    Run.objects.filter(pk=run.pk).update(fence=claim.fence + 1)
+    manifest = build_manifest(run, version, trained, ORIGIN)
+    with pytest.raises(StaleFenceError):
+        registry.complete_run(run_id=run.pk, fence=claim.fence, version=version, manifest=manifest, digest="sha256:1")
+    assert ModelVersion.objects.get().state == VersionState.PENDING
+
+
+def test_an_export_is_a_verified_copy_in_a_new_folder(claimed: tuple[Run, Claim, TrainedModel], bench: Bench) -> None:
+    run, claim, trained = claimed
+    version = publishing.publish_model(run, claim, trained, ORIGIN, scratch=bench.folder)
+    target = bench.folder / "out" / "model"
+    registry.export_version(model_name="sleepy", reference="latest", folder=target)
+    assert (target / "model" / "weights.txt").exists()
+    with pytest.raises(ConflictError, match="exists already"):
+        registry.export_version(model_name="sleepy", reference="1", folder=target)
+    place = Path(version.artifact_uri.removeprefix("file://"))
+    (place / "model" / "weights.txt").write_text("altered")
+    with pytest.raises(ArtifactCorruptError, match="weights"):
+        registry.export_version(model_name="sleepy", reference="1", folder=bench.folder / "other")
