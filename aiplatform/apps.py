@@ -1,6 +1,9 @@
 """The kernel as a Django app: its commands, its checks, its logs."""
 
+import contextlib
+
 from django.apps import AppConfig
+from django.conf import settings
 
 from aiplatform.logs import configure_structlog
 
@@ -13,7 +16,9 @@ class KernelConfig(AppConfig):
     verbose_name = "Platform"
 
     def ready(self) -> None:
-        """Register system checks and configure logs."""
+        """Register system checks, configure logs, and make the data folder."""
         from aiplatform import checks  # noqa: F401  (registers itself)
 
         configure_structlog()
+        with contextlib.suppress(OSError):  # check aiplatform.E008 says what is wrong with it
+            settings.DATA_DIR.mkdir(parents=True, exist_ok=True)

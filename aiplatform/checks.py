@@ -6,6 +6,7 @@ Ids: aiplatform.E0xx errors, aiplatform.W0xx warnings; docs/settings.md lists th
 from __future__ import annotations
 
 import importlib.util
+import os
 from typing import Any
 
 from django.conf import settings
@@ -103,3 +104,17 @@ def check_split(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register()
+def check_data_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The folder for data can be written."""
+    if os.access(settings.DATA_DIR, os.W_OK | os.X_OK):
+        return []
+    return [
+        Error(
+            f"DATA_DIR '{settings.DATA_DIR}' is not a folder that this process may write",
+            hint="Create it, or set DATA_DIR to one that is writable.",
+            id="aiplatform.E008",
+        )
+    ]

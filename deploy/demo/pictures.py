@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.data import load_dataset
+from training.data.sources import load_dataset
 
 SEED = 0  # that of `train run`, so that the held-out rows are the same
 
@@ -47,7 +48,8 @@ class Pictures:
 
 def load_pictures(uri: str) -> Pictures:
     """Return the test rows of a data set of images."""
-    dataset = load_dataset(uri, target=None, seed=SEED)
+    with tempfile.TemporaryDirectory() as scratch:
+        dataset = load_dataset(uri, target=None, seed=SEED, scratch=Path(scratch))
     inputs, labels = dataset.test.rows(slice(0, 1000))
     truths = [dataset.labels[index] for index in labels.tolist()]
     return Pictures(images=next(iter(inputs.values())), truths=truths, labels=dataset.labels)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,10 @@ def make_administrator() -> str:
     return password
 
 
-def make_token() -> str:
-    """Create a token that may predict and monitor; return its secret."""
-    options = ["--name", "demo", "--scope", "predict", "--scope", "monitor", "--expires", "1d", "--json"]
-    made = manage("tokens", "create", ADMIN, *options)
+def make_token(name: str, scopes: Sequence[str], *, expires: str) -> str:
+    """Create a token for the administrator; return its secret."""
+    wanted = [word for scope in scopes for word in ("--scope", scope)]
+    made = manage("tokens", "create", ADMIN, "--name", name, *wanted, "--expires", expires, "--json")
     return str(json.loads(made.strip().splitlines()[-1])["token"])
 
 
@@ -133,6 +133,24 @@ class Platform:
         response = self._client.post(path, json=body)
         response.raise_for_status()
         return response
+
+    def ensure_rule(self, rule: Mapping[str, Any], *, token: str) -> None:
+        """Make an alert rule, unless one of its name is there."""
+        self.wait_until_known(token)
+        headers = {"Authorization": f"Bearer {token}"}
+        response = self._client.post("/api/monitoring/rules/", json=rule, headers=headers)
+        if response.status_code == 400 and "name" in response.json().get("details", {}):
+            return
+        response.raise_for_status()
+
+    def wait_until_known(self, token: str) -> None:
+        """Return once the gateway knows a new token (it looks every few seconds)."""
+        headers = {"Authorization": f"Bearer {token}"}
+
+        def is_known() -> bool:
+            return self._client.get("/api/monitoring/rules/", headers=headers).status_code == 200
+
+        poll(is_known, within_s=10, what="the gateway knows the new token")
 
     def wait(self) -> None:
         """Return when the platform has ended (Ctrl-C)."""
