@@ -120,7 +120,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "django_filters",
     "drf_spectacular",
-    "drf_spectacular_sidecar",
+    *(["drf_spectacular_sidecar"] if IS_CONSOLE else []),
     "django_prometheus",
     *(["knox"] if {GATEWAY, CONSOLE} & ROLES else []),
     *(["django_q"] if {TRAINING, CONSOLE} & ROLES else []),
@@ -198,6 +198,17 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "aiplatform.console.openapi.add_predict_paths",
     ],
+    # Fields of the same name with choices of their own get a name each.
+    "ENUM_NAME_OVERRIDES": {
+        "AlertStateEnum": "monitoring.alerts.vocabulary.AlertState",
+        "AlertActionStateEnum": "monitoring.alerts.vocabulary.ActionState",
+        "AlertTargetStateEnum": "monitoring.alerts.vocabulary.TargetState",
+        "NotificationStateEnum": "monitoring.alerts.vocabulary.NotificationState",
+        "VerdictEnum": "monitoring.alerts.vocabulary.Verdict",
+        "AlertActionEnum": "monitoring.alerts.vocabulary.ActionKind",
+        "AlertEventKindEnum": "monitoring.alerts.vocabulary.EventKind",
+        "NotificationKindEnum": "monitoring.alerts.vocabulary.NotificationKind",
+    },
     # Where the API is, if not where its documentation is.
     "SERVERS": [{"url": PUBLIC_URL}] if PUBLIC_URL != CONSOLE_URL else [],
 }

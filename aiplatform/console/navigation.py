@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 # Group titles in the order of the road: from training to the people who watch.
 _GROUPS = {
@@ -20,28 +20,19 @@ _GROUPS = {
 # Tables in the order in which they matter, each with its symbol; any other follows by name.
 _SYMBOLS = {
     "run": "model_training",
-    "model": "deployed_code",
+    "registeredmodel": "deployed_code",
     "modelversion": "layers",
-    "modelalias": "label",
-    "alias": "label",
-    "metricpoint": "show_chart",
     "endpoint": "hub",
-    "revision": "history",
-    "replica": "dns",
+    "report": "lab_profile",
     "alert": "notifications_active",
     "alertrule": "rule",
-    "rule": "rule",
     "channel": "campaign",
     "silence": "notifications_off",
     "notification": "outgoing_mail",
-    "notice": "outgoing_mail",
-    "window": "monitoring",
-    "feedback": "thumbs_up_down",
     "prediction": "query_stats",
+    "feedback": "thumbs_up_down",
     "token": "key",
-    "route": "alt_route",
-    "auditentry": "receipt_long",
-    "auditevent": "receipt_long",
+    "auditrecord": "receipt_long",
     "user": "person",
     "group": "group",
 }
@@ -69,17 +60,8 @@ def _people_pages() -> dict[str, Any]:
         "items": [
             {"title": "Home", "icon": "home", "link": reverse("admin:index")},
             {"title": "Playground", "icon": "draw", "link": reverse("playground")},
-            *_report_pages(),
         ],
     }
-
-
-def _report_pages() -> list[dict[str, Any]]:
-    # The monitoring app may not be loaded here, or may bring no page of its own.
-    try:
-        return [{"title": "Reports", "icon": "lab_profile", "link": reverse("admin:monitoring-reports")}]
-    except NoReverseMatch:
-        return []
 
 
 def _tables(request: HttpRequest) -> list[dict[str, Any]]:

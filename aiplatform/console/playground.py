@@ -150,8 +150,10 @@ def _describe(endpoint: EndpointInfo) -> dict[str, Any]:
 
 
 def _report_url(endpoint: EndpointInfo | None) -> str:
-    # The page belongs to the monitoring app, which this process may not hold.
-    try:
-        return reverse("admin:monitoring-report", args=[endpoint.name]) if endpoint else ""
-    except NoReverseMatch:
+    if endpoint is None or not endpoint.traffic:
         return ""
+    version = max(endpoint.traffic, key=lambda share: share.weight).version
+    try:
+        return reverse("admin:monitoring-report", args=[endpoint.name, version])
+    except NoReverseMatch:
+        return ""  # the page is the monitoring app's, and that app may bring none

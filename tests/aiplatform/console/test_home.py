@@ -72,3 +72,13 @@ def test_pages_take_all_their_assets_from_here(staff: Client, fake_world: World)
         for quote in ('src="', 'href="'):
             links = [part.split('"')[0] for part in page.split(quote)[1:]]
             assert not [link for link in links if link.startswith(("http:", "https:", "//"))], address
+
+
+def test_people_are_made_in_the_consoles_own_look(staff: Client, fake_world: World) -> None:
+    page = staff.get("/admin/auth/user/add/").content.decode()
+    assert "unfold/css/styles.css" in page
+    assert 'name="username"' in page
+
+
+def test_the_queues_own_tables_are_not_offered(staff: Client, fake_world: World) -> None:
+    assert staff.get("/admin/django_q/ormq/").status_code == 404

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.validation import validate_schema
 
 from tests.aiplatform.console.fake_world import World
@@ -62,3 +65,10 @@ def test_the_documentation_pages_need_no_login_and_no_other_server(client: Clien
         assert response.status_code == 200
         assert "/static/drf_spectacular_sidecar/" in response.content.decode()
     assert client.get("/api/schema/").status_code == 200
+
+
+def test_the_kept_document_is_the_one_that_the_code_gives(document: Any) -> None:
+    kept = Path(__file__).resolve().parents[3] / "docs" / "openapi.yaml"
+    assert yaml.safe_load(kept.read_text()) == yaml.safe_load(OpenApiYamlRenderer().render(document, renderer_context={})), (
+        "run `make docs`"
+    )
