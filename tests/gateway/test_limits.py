@@ -158,7 +158,8 @@ def test_keys_that_went_quiet_are_forgotten() -> None:
 
 
 def test_a_refusal_says_limit_window_value_setting_and_when_to_retry() -> None:
-    limiter, allowance = Limiter(clock=FakeClock(now_s=600.0)), Allowance(rate=parse_rate("2/min"), setting="RATE_LIMIT_API")
+    limiter = Limiter(clock=FakeClock(now_s=600.0))
+    allowance = Allowance(rate=parse_rate("2/min"), setting="RATE_LIMIT_API")
     for _ in range(2):
         limiter.admit(KEY, allowance.rate)
     verdict = limiter.admit(KEY, allowance.rate)
