@@ -10,6 +10,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -36,7 +37,9 @@ class BaselineProfile:
 def load_baseline(served: ServedVersion) -> BaselineProfile:
     """Return the baseline of a served version. Never raises for a store that cannot be read."""
     row = Baseline.objects.filter(pk=served.artifact_digest).defer("profile").first()
-    is_stale = row is not None and row.state == Baseline.State.MISSING and row.checked_at < datetime.now(UTC) - RETRY_AFTER
+    is_stale = (
+        row is not None and row.state == Baseline.State.MISSING and row.checked_at < datetime.now(UTC) - RETRY_AFTER
+    )
     if row is None or is_stale:
         row = _read_artifact(served)
     if row.state != Baseline.State.READY:
@@ -45,7 +48,13 @@ def load_baseline(served: ServedVersion) -> BaselineProfile:
 
 
 def _read_artifact(served: ServedVersion) -> Baseline:
-    fields = {"state": Baseline.State.READY, "reason": "", "profile": {}, "accuracy": None, "checked_at": datetime.now(UTC)}
+    fields: dict[str, Any] = {
+        "state": Baseline.State.READY,
+        "reason": "",
+        "profile": {},
+        "accuracy": None,
+        "checked_at": datetime.now(UTC),
+    }
     try:
         folder = fetch_artifact(served.artifact_uri, cache=settings.ARTIFACT_CACHE_DIR, digest=served.artifact_digest)
         profile = read_profile(folder)

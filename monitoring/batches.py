@@ -38,11 +38,17 @@ def check_batch(batch: PredictionBatch) -> None:
         "rows": batch.rows, "times_s": batch.times_s, "latencies_ms": batch.latencies_ms,
         "http_statuses": batch.http_statuses, **batch.numeric_features, **batch.category_features,
     }  # fmt: skip
-    outputs = {"predicted_labels": batch.predicted_labels, "confidences": batch.confidences, "predicted_values": batch.predicted_values}
+    outputs = {
+        "predicted_labels": batch.predicted_labels,
+        "confidences": batch.confidences,
+        "predicted_values": batch.predicted_values,
+    }
     columns.update({name: column for name, column in outputs.items() if column})
     for name, column in columns.items():
         if len(column) != size:
-            raise InvalidInputError(f"batch '{batch.batch_id}': column '{name}' has {len(column)} rows, prediction_ids {size}")
+            raise InvalidInputError(
+                f"batch '{batch.batch_id}': column '{name}' has {len(column)} rows, prediction_ids {size}"
+            )
     limits = {"batch_id": (batch.batch_id, 80), "endpoint": (batch.endpoint, 63), "model": (batch.model, 63),
               "artifact_digest": (batch.artifact_digest, 80), "artifact_uri": (batch.artifact_uri, 1000)}  # fmt: skip
     for name, (text, limit) in limits.items():
@@ -107,9 +113,9 @@ class _Columns:
         """Return the answered rows of the chosen ones, for the index."""
         batch = self._batch
         places = np.flatnonzero(chosen & (self._statuses < 400)).tolist()
-        labels, confidences, values = (
-            column or [None] * len(batch.rows) for column in (self._labels, batch.confidences, batch.predicted_values)
-        )
+        nothing = [None] * len(batch.rows)
+        labels = self._labels or nothing
+        confidences, values = batch.confidences or nothing, batch.predicted_values or nothing
         return [
             (batch.prediction_ids[i], batch.rows[i], datetime.fromtimestamp(self._times[i], tz=UTC),
              labels[i], confidences[i], values[i])

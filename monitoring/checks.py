@@ -21,12 +21,20 @@ def check_monitoring_settings(app_configs: Any, **kwargs: Any) -> list[CheckMess
 
 def _check_numbers() -> list[CheckMessage]:
     problems: list[CheckMessage] = [
-        Error(f"{name} must be above 0, not {getattr(settings, name):g}", hint=f"Unset {name} for its default.", id="monitoring.E001")
+        Error(
+            f"{name} must be above 0, not {getattr(settings, name):g}",
+            hint=f"Unset {name} for its default.",
+            id="monitoring.E001",
+        )
         for name in _POSITIVE
         if getattr(settings, name) <= 0
     ]
     problems += [
-        Error(f"{name} must be between 0 and 1, not {getattr(settings, name):g}", hint=f"Unset {name} for its default.", id="monitoring.E002")
+        Error(
+            f"{name} must be between 0 and 1, not {getattr(settings, name):g}",
+            hint=f"Unset {name} for its default.",
+            id="monitoring.E002",
+        )
         for name in _SHARES
         if not 0 < getattr(settings, name) < 1
     ]
@@ -50,7 +58,11 @@ def _check_drift() -> list[CheckMessage]:
     problems: list[CheckMessage] = []
     if settings.DRIFT_PERIOD_S < 60:
         problems.append(
-            Error(f"DRIFT_PERIOD_S must be 60 or more, not {settings.DRIFT_PERIOD_S:g}", hint="A window is a minute.", id="monitoring.E004")
+            Error(
+                f"DRIFT_PERIOD_S must be 60 or more, not {settings.DRIFT_PERIOD_S:g}",
+                hint="A window is a minute.",
+                id="monitoring.E004",
+            )
         )
     if settings.DRIFT_MIN_SAMPLES < 30:
         problems.append(

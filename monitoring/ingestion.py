@@ -125,7 +125,13 @@ def _index_predictions(rows: Iterable[tuple[int, PredictionRow]]) -> None:
     Prediction.objects.bulk_create(
         [
             Prediction(
-                window_id=window, prediction_id=row[0], row=row[1], time=row[2], label=row[3], confidence=row[4], value=row[5]
+                window_id=window,
+                prediction_id=row[0],
+                row=row[1],
+                time=row[2],
+                label=row[3],
+                confidence=row[4],
+                value=row[5],
             )
             for window, row in rows
         ],

@@ -26,7 +26,10 @@ PREDICTION_DRIFT_SCORE = Gauge(
     multiprocess_mode="mostrecent",
 )
 ACCURACY = Gauge(
-    "aiplatform_accuracy", "Share of labelled predictions that were right; NaN: no labels", _VERSION, multiprocess_mode="mostrecent"
+    "aiplatform_accuracy",
+    "Share of labelled predictions that were right; NaN: no labels",
+    _VERSION,
+    multiprocess_mode="mostrecent",
 )
 LABEL_COVERAGE = Gauge(
     "aiplatform_label_coverage", "Share of predictions whose truth is known", _VERSION, multiprocess_mode="mostrecent"

@@ -38,7 +38,9 @@ def clean_up(*, now: datetime | None = None) -> dict[str, int]:
         "versions": _remove(ServedVersion.objects.filter(last_seen_at__lt=oldest_window, windows=None)),
     }
     known = ServedVersion.objects.values("artifact_digest")
-    removed["baselines"] = _remove(Baseline.objects.exclude(artifact_digest__in=known).filter(checked_at__lt=oldest_window))
+    removed["baselines"] = _remove(
+        Baseline.objects.exclude(artifact_digest__in=known).filter(checked_at__lt=oldest_window)
+    )
     if any(removed.values()):
         log.info("monitoring_cleaned", **removed)
     return removed

@@ -96,7 +96,9 @@ def list_windows(endpoint: str, version: int | None, period: Period) -> QuerySet
 
 def get_totals(windows: QuerySet[Window]) -> Totals:
     """Return the windows' counts added up."""
-    sums = {name: Coalesce(Sum(name), 0 if isinstance(default, int) else 0.0) for name, default in vars(Totals()).items()}
+    sums = {
+        name: Coalesce(Sum(name), 0 if isinstance(default, int) else 0.0) for name, default in vars(Totals()).items()
+    }
     return Totals(**windows.order_by().aggregate(**sums))
 
 

@@ -97,9 +97,9 @@ def _merge_column(group: dict[str, FeatureProfile], name: str, other: FeaturePro
     here = group.setdefault(name, other)
     if here is other:
         return
-    if isinstance(here, NumericProfile) and isinstance(other, NumericProfile):
-        here.merge(other)
-    elif isinstance(here, CategoryProfile) and isinstance(other, CategoryProfile):
+    if (isinstance(here, NumericProfile) and isinstance(other, NumericProfile)) or (
+        isinstance(here, CategoryProfile) and isinstance(other, CategoryProfile)
+    ):
         here.merge(other)
     else:
         log.warning("column_kind_differs", column=name, here=type(here).__name__, there=type(other).__name__)

@@ -18,7 +18,9 @@ def wire_statistics() -> None:
     from monitoring.retention import clean_up
 
     register(check_monitoring_settings)
-    wiring.add_panel(Panel(name="performance", order=25, template="monitoring/reports/panel.html", context=overview_panel))
+    wiring.add_panel(
+        Panel(name="performance", order=25, template="monitoring/reports/panel.html", context=overview_panel)
+    )
     if MONITORING in settings.ROLES:
         wiring.add_job(Job(name="statistics-gauges", interval_s=15.0, run=update_gauges))
         wiring.add_job(Job(name="feedback-join", interval_s=15.0, run=join_pending_feedback))

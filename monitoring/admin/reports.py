@@ -75,9 +75,13 @@ class ReportAdmin(ReadOnlyAdmin):
         """Go to the prediction whose id was typed."""
         self._require_view(request)
         prediction_id = request.GET.get("id", "").strip()
-        found = Prediction.objects.filter(prediction_id=prediction_id).order_by("row").first() if prediction_id else None
+        found = (
+            Prediction.objects.filter(prediction_id=prediction_id).order_by("row").first() if prediction_id else None
+        )
         if found is None:
-            return failed(request, f"No prediction '{prediction_id}' is kept here.", to=reverse("admin:monitoring-reports"))
+            return failed(
+                request, f"No prediction '{prediction_id}' is kept here.", to=reverse("admin:monitoring-reports")
+            )
         return HttpResponseRedirect(reverse("admin:monitoring_prediction_change", args=[found.pk]))
 
     def _require_view(self, request: HttpRequest) -> None:

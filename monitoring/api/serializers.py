@@ -39,9 +39,11 @@ class FeedbackItemSerializer(serializers.Serializer[Any]):
 
     prediction_id = serializers.CharField(max_length=64, help_text="From the header X-Prediction-Id")
     row = serializers.IntegerField(default=0, min_value=0, help_text="Row of the request, from 0")
-    label = serializers.CharField(required=False, max_length=200)
+    label = serializers.CharField(required=False, max_length=200)  # type: ignore[assignment]  # hides Field.label
     value = serializers.FloatField(required=False)
-    source = serializers.CharField(required=False, max_length=100, help_text="Who says so; the caller's name by default")
+    source = serializers.CharField(  # type: ignore[assignment]  # hides Field.source
+        required=False, max_length=100, help_text="Who says so; the caller's name by default"
+    )
 
 
 class BulkFeedbackSerializer(serializers.Serializer[Any]):
@@ -81,7 +83,7 @@ class PredictionRowSerializer(serializers.Serializer[Any]):
     """One row of an answer, with its truth if it is known."""
 
     row = serializers.IntegerField()
-    label = serializers.CharField(allow_null=True)
+    label = serializers.CharField(allow_null=True)  # type: ignore[assignment]
     confidence = serializers.FloatField(allow_null=True)
     value = serializers.FloatField(allow_null=True)
     feedback = serializers.DictField(allow_null=True)
@@ -98,7 +100,9 @@ class PredictionTraceSerializer(serializers.Serializer[Any]):
     artifact_digest = serializers.CharField()
     time = serializers.DateTimeField()
     rows = PredictionRowSerializer(many=True)
-    lineage = serializers.DictField(allow_null=True, help_text="Run, recipe, parameters, data fingerprint, commit, packages, seed")
+    lineage = serializers.DictField(
+        allow_null=True, help_text="Run, recipe, parameters, data fingerprint, commit, packages, seed"
+    )
     lineage_error = serializers.CharField(help_text="Why there is no lineage")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from aiplatform.identity import Scope
+from aiplatform.identity import Identity, Scope
 from monitoring.api import serializers as shapes
 from monitoring.api.permissions import MayGiveFeedback
 from monitoring.api.queries import read_measure_query, read_report_query
@@ -29,7 +29,7 @@ _ENDPOINT = OpenApiParameter("endpoint", str, required=True)
 
 
 def _caller(request: Request) -> str:
-    return str(request.auth.username) if request.auth else ""
+    return request.auth.username if isinstance(request.auth, Identity) else ""
 
 
 @extend_schema(tags=["monitoring"], summary="List the versions that have statistics")
@@ -74,7 +74,9 @@ class MetricList(APIView):
 
     required_scope = Scope.MONITOR
 
-    @extend_schema(tags=["monitoring"], summary="List what can be measured", responses=shapes.MetricSerializer(many=True))
+    @extend_schema(
+        tags=["monitoring"], summary="List what can be measured", responses=shapes.MetricSerializer(many=True)
+    )
     def get(self, request: Request) -> Response:
         """Answer all metrics."""
         return Response([asdict(info) for info in METRICS.values()])
@@ -107,7 +109,7 @@ class FeedbackView(ListAPIView[Feedback]):
     """The truth about earlier predictions."""
 
     required_scope = Scope.PREDICT
-    permission_classes: ClassVar[list[Any]] = [MayGiveFeedback]
+    permission_classes = (MayGiveFeedback,)
     serializer_class = shapes.FeedbackSerializer
     filterset_fields = ("source", "is_pending", "label")
     ordering_fields = ("received_at",)
@@ -124,7 +126,7 @@ class FeedbackView(ListAPIView[Feedback]):
     @extend_schema(
         tags=["monitoring"],
         summary="Say what was right",
-        description='One item, or {"items": [...]} with up to 10,000. Safe to repeat; a changed label replaces the old one.',
+        description='One item, or {"items": [...]}, up to 10,000. Safe to repeat; a changed label replaces the old.',
         request=PolymorphicProxySerializer(
             component_name="FeedbackRequestBody",
             serializers=[shapes.FeedbackItemSerializer, shapes.BulkFeedbackSerializer],

@@ -25,7 +25,7 @@ class DriftLimits:
 
     psi_threshold: float = 0.2
     ks_threshold: float = 0.2
-    significance: float = 0.01
+    significance: float = 0.001
     min_samples: int = 100
 
 

@@ -58,9 +58,7 @@ def worst_feature(report: PerformanceReport) -> ColumnDrift | None:
 
 
 def _line(served: ServedVersion, now: datetime) -> OverviewLine:
-    report = build_report(
-        endpoint=served.endpoint, version=served.version, period_s=settings.DRIFT_PERIOD_S, now=now
-    )
+    report = build_report(endpoint=served.endpoint, version=served.version, period_s=settings.DRIFT_PERIOD_S, now=now)
     return OverviewLine(
         served=served,
         url=report_url(served.endpoint, served.version),

@@ -14,6 +14,7 @@ from monitoring.reports.report import PerformanceReport
 from monitoring.reports.verdict import Health
 
 PERIODS = {"15 min": 900, "1 hour": 3600, "6 hours": 21_600, "1 day": 86_400, "7 days": 604_800}
+LATENCIES = ("latency_p50_ms", "latency_p95_ms", "latency_p99_ms")
 MAX_DRAWN = 8  # features with a picture of their distribution; the table holds all
 GOOD, WARN, BAD, NEUTRAL = "good", "warn", "bad", ""
 _TONES = {Health.WELL: GOOD, Health.NOT_WELL: BAD, Health.NOT_ENOUGH_DATA: WARN, Health.NO_TRAFFIC: NEUTRAL}
@@ -63,11 +64,19 @@ def _tiles(report: PerformanceReport) -> list[Tile]:
     areas = {finding.area for finding in report.verdict.problems}
     p95 = report.latency_ms["p95"]
     truth = [
-        Tile(value=percent(report.accuracy.value), name=_accuracy_name(report), tone=BAD if "accuracy" in areas else NEUTRAL),
+        Tile(
+            value=percent(report.accuracy.value),
+            name=_accuracy_name(report),
+            tone=BAD if "accuracy" in areas else NEUTRAL,
+        ),
         Tile(value=percent(report.accuracy.coverage), name="of predictions are labelled"),
     ]
     if report.mean_absolute_error is not None:
-        truth = [Tile(value=f"{report.mean_absolute_error:.4g}", name=f"mean absolute error on {report.totals.valued} labels")]
+        truth = [
+            Tile(
+                value=f"{report.mean_absolute_error:.4g}", name=f"mean absolute error on {report.totals.valued} labels"
+            )
+        ]
     drifted = [c for c in report.drift.features if c.verdict is Verdict.DRIFTED]
     judged = [c for c in report.drift.features if c.verdict is not Verdict.NOT_ENOUGH_DATA]
     drift = f"{len(drifted)} of {len(judged)}" if judged else "no data"
@@ -96,10 +105,11 @@ def _charts(report: PerformanceReport) -> list[SafeString]:
         return {_WORDS[name]: [(point.start, getattr(point, name)) for point in points] for name in names}
 
     charts = [
-        line_chart(title="Latency, ms", series=over_time("latency_p50_ms", "latency_p95_ms", "latency_p99_ms"), x_is_time=True),
+        line_chart(title="Latency, ms", series=over_time(*LATENCIES), x_is_time=True),
         line_chart(title="Predictions per second", series=over_time("throughput_per_s"), x_is_time=True),
         line_chart(
-            title="Accuracy and coverage", series=over_time("accuracy", "label_coverage"), x_is_time=True, thresholds=expected
+            title="Accuracy and coverage", series=over_time("accuracy", "label_coverage"), x_is_time=True,
+            thresholds=expected,
         ),
         line_chart(
             title="Drift of the worst feature, PSI", series=over_time("worst_psi"), x_is_time=True,

@@ -81,6 +81,13 @@ class PerformanceReport:
         """Return the mean distance of predicted numbers from the truth."""
         return self.totals.absolute_error_sum / self.totals.valued if self.totals.valued else None
 
+    @property
+    def root_mean_squared_error(self) -> float | None:
+        """Return the root of the mean squared distance of predicted numbers from the truth."""
+        if not self.totals.valued:
+            return None
+        return float((max(0.0, self.totals.squared_error_sum) / self.totals.valued) ** 0.5)
+
 
 def build_report(*, endpoint: str, version: int, period_s: float, now: datetime | None = None) -> PerformanceReport:
     """Return the report over the last `period_s` seconds.
@@ -95,7 +102,11 @@ def build_report(*, endpoint: str, version: int, period_s: float, now: datetime 
     rows, totals = list(windows), get_totals(windows)
     baseline, profile = load_baseline(served), _merged_profile(rows)
     limits = drift_limits()
-    drift = missing_baseline(baseline.reason) if baseline.profile is None else compare_profiles(baseline.profile, profile, limits)
+    drift = (
+        missing_baseline(baseline.reason)
+        if baseline.profile is None
+        else compare_profiles(baseline.profile, profile, limits)
+    )
     accuracy = realised_accuracy(labelled=totals.labelled, correct=totals.correct, predictions=totals.rows)
     p50, p95, p99 = latency_quantiles(merge_latency(windows), [0.5, 0.95, 0.99])
     return PerformanceReport(
@@ -129,7 +140,7 @@ def report_to_dict(report: PerformanceReport) -> dict[str, Any]:
         "model": served.model,
         "version": served.version,
         "artifact_digest": served.artifact_digest,
-        "period": {"start": report.period.start.isoformat(), "end": report.period.end.isoformat(), "seconds": report.period.seconds},
+        "period": {**_iso(asdict(report.period)), "seconds": report.period.seconds},
         "verdict": asdict(report.verdict),
         "traffic": {
             "predictions": totals.rows, "requests": totals.requests, "errors": totals.errors,
@@ -145,7 +156,7 @@ def report_to_dict(report: PerformanceReport) -> dict[str, Any]:
         "numbers": {
             "labelled": totals.valued,
             "mean_absolute_error": report.mean_absolute_error,
-            "root_mean_squared_error": (max(0.0, totals.squared_error_sum) / totals.valued) ** 0.5 if totals.valued else None,
+            "root_mean_squared_error": report.root_mean_squared_error,
         },
         "predictions": {
             "mean_confidence": report.mean_confidence,
@@ -153,8 +164,12 @@ def report_to_dict(report: PerformanceReport) -> dict[str, Any]:
             "value_quantiles": report.predicted_values,
         },
         "drift": report.drift.to_dict(),
-        "series": [{**asdict(point), "start": point.start.isoformat()} for point in report.series],
+        "series": [_iso(asdict(point)) for point in report.series],
     }  # fmt: skip
+
+
+def _iso(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in fields.items()}
 
 
 def group_confusions(counts: Iterable[tuple[str, str, int]]) -> list[LabelAccuracy]:

@@ -39,7 +39,9 @@ class HealthVerdict:
     gaps: tuple[Finding, ...] = ()
 
 
-def judge_health(totals: Totals, accuracy: Accuracy, expected_accuracy: float | None, drift: DriftTable) -> HealthVerdict:
+def judge_health(
+    totals: Totals, accuracy: Accuracy, expected_accuracy: float | None, drift: DriftTable
+) -> HealthVerdict:
     """Return the verdict. `expected_accuracy` is the trainer's own on data held back, if known."""
     if not totals.requests:
         return HealthVerdict(health=Health.NO_TRAFFIC, text="No traffic in this period.")

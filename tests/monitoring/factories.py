@@ -15,6 +15,11 @@ NOW = datetime(2026, 11, 22, 12, 0, 30, tzinfo=UTC)
 DIGEST = "sha256:" + "0" * 64
 
 
+def now() -> datetime:
+    """Return the real time, for what measures up to now."""
+    return datetime.now(UTC)
+
+
 def make_batch(
     size: int = 100,
     *,

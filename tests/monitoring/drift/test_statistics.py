@@ -62,7 +62,9 @@ def test_the_psi_is_the_exact_one_within_the_sketches_error(pair: str, sizes: tu
     ]
     # |d PSI / d q| = |ln(q/p) + (q-p)/q| and the same for p: the largest change that the errors allow
     slope_q, slope_p = np.abs(np.log(q / p) + 1 - p / q), np.abs(-np.log(q / p) + 1 - q / p)
-    allowed = float(np.sum(slope_q * errors[1] + slope_p * errors[0]) + 2 * len(p) * sum(errors) ** 2 / min(p.min(), q.min()))
+    allowed = float(
+        np.sum(slope_q * errors[1] + slope_p * errors[0]) + 2 * len(p) * sum(errors) ** 2 / min(p.min(), q.min())
+    )
     assert abs(population_stability_index(bin_numbers(baseline, window)) - psi) <= allowed + 1e-6
 
 
@@ -78,7 +80,9 @@ def test_the_ks_p_value_is_near_scipys(n: int, m: int, distance: float) -> None:
 @pytest.mark.parametrize("psi", [0.01, 0.05, 0.2])
 def test_the_psi_p_value_is_the_chi_square_tail(bins: int, psi: float) -> None:
     exact = float(stats.chi2.sf(psi * 1000 * 500 / 1500, bins - 1))
-    assert psi_p_value(psi, bins=bins, baseline_samples=1000, window_samples=500) == pytest.approx(exact, rel=0.2, abs=0.01)
+    assert psi_p_value(psi, bins=bins, baseline_samples=1000, window_samples=500) == pytest.approx(
+        exact, rel=0.2, abs=0.01
+    )
 
 
 def test_without_drift_p_values_are_not_small_more_often_than_they_should() -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from aiplatform.contracts.monitoring import FeedbackItem
+from aiplatform.contracts.monitoring import FeedbackItem, PredictionBatch
 from aiplatform.errors import InvalidInputError
 from monitoring.feedback import join_pending_feedback, record_feedback
 from monitoring.ingestion import record_predictions
@@ -89,7 +89,9 @@ def test_rows_of_one_prediction_have_their_own_truth() -> None:
 
 
 def test_numbers_are_measured_by_their_errors() -> None:
-    record_predictions(batches=[make_batch(2, ids=["a", "b"], labels=[None, None], predicted_values=(10.0, 20.0))], now=NOW)
+    record_predictions(
+        batches=[make_batch(2, ids=["a", "b"], labels=[None, None], predicted_values=(10.0, 20.0))], now=NOW
+    )
     record_feedback(items=[FeedbackItem(prediction_id="a", value=12.0), FeedbackItem(prediction_id="b", value=17.0)])
     window = Window.objects.get()
     assert (window.valued, window.absolute_error_sum, window.squared_error_sum) == (2, 5.0, 13.0)
@@ -125,10 +127,10 @@ def test_counts_are_those_of_the_last_labels_after_any_order_of_events() -> None
     ids = [f"p{i}" for i in range(60)]
     truth: dict[str, str] = {}
     batches = [make_batch(20, ids=ids[i : i + 20], time=NOW - timedelta(minutes=i)) for i in (0, 20, 40)]
-    events = [("batch", b) for b in batches * 2] + [("label", i) for i in ids * 3]
+    events: list[PredictionBatch | str] = [*(batches * 2), *(ids * 3)]
     random.shuffle(events)
-    for kind, event in events:
-        if kind == "batch":
+    for event in events:
+        if isinstance(event, PredictionBatch):
             record_predictions(batches=[event], now=NOW)
         else:
             truth[event] = random.choice(["7", "1"])

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from pytest_django import Settings
 
 from aiplatform.errors import InvalidInputError
 from monitoring.ingestion import record_predictions
@@ -34,7 +35,10 @@ def test_the_same_batch_twice_in_one_call_counts_once() -> None:
 
 
 def test_batches_of_one_minute_add_up_in_one_window() -> None:
-    record_predictions(batches=[make_batch(10, numeric={"size": np.arange(10)}), make_batch(5, numeric={"size": np.arange(5)})], now=NOW)
+    record_predictions(
+        batches=[make_batch(10, numeric={"size": np.arange(10)}), make_batch(5, numeric={"size": np.arange(5)})],
+        now=NOW,
+    )
     record_predictions(batches=[make_batch(7, numeric={"size": np.arange(7)})], now=NOW)
     window = Window.objects.get()
     content = WindowContent.read_from(window)
@@ -63,7 +67,14 @@ def test_a_clock_that_runs_ahead_cannot_make_windows_in_the_future() -> None:
 
 def test_failed_requests_count_as_errors_and_not_as_predictions() -> None:
     statuses = [200, 200, 400, 503, 500]
-    record_predictions(batches=[make_batch(5, statuses=statuses, numeric={"size": [1, 2, None, None, None]}, labels=["1", "2", None, None, None])], now=NOW)
+    record_predictions(
+        batches=[
+            make_batch(
+                5, statuses=statuses, numeric={"size": [1, 2, None, None, None]}, labels=["1", "2", None, None, None]
+            )
+        ],
+        now=NOW,
+    )
     window = Window.objects.get()
     assert (window.rows, window.requests, window.errors, window.rejected) == (2, 5, 2, 1)
     assert WindowContent.read_from(window).profile.features["size"].missing == 0
@@ -93,9 +104,11 @@ def test_replicas_that_disagree_on_a_columns_kind_do_not_stop_the_counting() -> 
     assert WindowContent.read_from(window).profile.features["size"].count == 2
 
 
-def test_more_features_than_the_limit_are_left_out(settings) -> None:  # type: ignore[no-untyped-def]
+def test_more_features_than_the_limit_are_left_out(settings: Settings) -> None:
     settings.MAX_WATCHED_FEATURES = 2
-    record_predictions(batches=[make_batch(1, numeric={"a": [1], "b": [1], "c": [1]}, categories={"d": ["x"]})], now=NOW)
+    record_predictions(
+        batches=[make_batch(1, numeric={"a": [1], "b": [1], "c": [1]}, categories={"d": ["x"]})], now=NOW
+    )
     assert set(WindowContent.read_from(Window.objects.get()).profile.features) == {"a", "b"}
 
 
@@ -105,7 +118,9 @@ def test_an_empty_batch_is_accepted() -> None:
 
 
 def test_missing_values_are_counted_apart() -> None:
-    record_predictions(batches=[make_batch(3, numeric={"size": [1, None, 3]}, categories={"city": ["a", None, "b"]})], now=NOW)
+    record_predictions(
+        batches=[make_batch(3, numeric={"size": [1, None, 3]}, categories={"city": ["a", None, "b"]})], now=NOW
+    )
     profile = WindowContent.read_from(Window.objects.get()).profile
     assert (profile.features["size"].count, profile.features["size"].missing) == (2, 1)
     assert (profile.features["city"].count, profile.features["city"].missing) == (2, 1)

@@ -37,7 +37,14 @@ def artifact(tmp_path: Path) -> tuple[str, str]:
 def record(artifact: tuple[str, str], values: np.ndarray, *, version: int = 1, labels: list[str] | None = None) -> None:
     uri, digest = artifact
     labels = labels or [str(i % 10) for i in range(len(values))]
-    batch = make_batch(len(values), numeric={"brightness": values, "fill": values / 200}, uri=uri, digest=digest, version=version, labels=labels)
+    batch = make_batch(
+        len(values),
+        numeric={"brightness": values, "fill": values / 200},
+        uri=uri,
+        digest=digest,
+        version=version,
+        labels=labels,
+    )
     record_predictions(batches=[batch], now=NOW)
 
 
@@ -54,7 +61,9 @@ def test_an_unknown_metric_is_refused_with_the_known_ones() -> None:
 
 
 def test_error_rate_counts_server_errors_among_requests() -> None:
-    record_predictions(batches=[make_batch(10, statuses=[200] * 7 + [400] + [500, 503], labels=["1"] * 7 + [None] * 3)], now=NOW)
+    record_predictions(
+        batches=[make_batch(10, statuses=[200] * 7 + [400] + [500, 503], labels=["1"] * 7 + [None] * 3)], now=NOW
+    )
     assert ask("error_rate").value == pytest.approx(0.2)
     assert ask("error_rate").samples == 10
 
