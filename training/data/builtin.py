@@ -34,9 +34,7 @@ def load_digits(*, seed: int) -> Dataset:
     return build_image_dataset(source="digits", train=images, seed=seed, fingerprint=f"sha256:{content}")
 
 
-def load_mnist(
-    *, seed: int, cache: Path | None = None, download: Callable[[], None] | None = None
-) -> Dataset:
+def load_mnist(*, seed: int, cache: Path | None = None, download: Callable[[], None] | None = None) -> Dataset:
     """Return MNIST from Keras' cache, which Keras fills if the internet can be reached.
 
     Raises: UnavailableError saying what to put where, if it is neither cached nor reachable.

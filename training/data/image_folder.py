@@ -2,6 +2,8 @@
 
     flowers/rose/1.png              or split already:   flowers/train/rose/1.png
     flowers/tulip/2.jpg                                 flowers/test/rose/9.png
+
+Colour is kept where any image has it; transparency is not.
 """
 
 from __future__ import annotations

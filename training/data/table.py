@@ -24,9 +24,7 @@ MISSING = ["", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "#N/A"]
 _MAX_BLOCK = 2**31 - 1
 
 
-def load_table(
-    path: Path, *, target: str | None, options: Mapping[str, str], seed: int, fingerprint: str
-) -> Dataset:
+def load_table(path: Path, *, target: str | None, options: Mapping[str, str], seed: int, fingerprint: str) -> Dataset:
     """Return a table's rows; options: drop=COLUMN,COLUMN.
 
     Numbers become float32 with NaN where they are missing, all else text with "" where it is.

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from training.data.dataset import IMAGE, DataDescription, DataKind
-from training.recipes.image_sizes import choose_padding
+from training.recipes.classic_cnn import ClassicCnnParameters, choose_padding
 from training.recipes.keras_recipe import KerasRecipe
-from training.recipes.parameters import FitParameters, parameter
 
 if TYPE_CHECKING:
     import keras
-
-
-@dataclass(frozen=True, kw_only=True)
-class KerasCnnParameters(FitParameters):
-    """What can be chosen."""
-
-    dropout: float = parameter(0.25, minimum=0.0, maximum=0.9, help="Share of features left out while learning.")
 
 
 class KerasCnn(KerasRecipe):
@@ -27,9 +18,9 @@ class KerasCnn(KerasRecipe):
     name = "keras_cnn"
     summary = "Classic convolutional network for images of any size (Keras)"
     data_kind = DataKind.IMAGES
-    Parameters: ClassVar[type[KerasCnnParameters]] = KerasCnnParameters
+    Parameters: ClassVar[type[ClassicCnnParameters]] = ClassicCnnParameters
 
-    def build_model(self, data: DataDescription, parameters: KerasCnnParameters) -> keras.Model:
+    def build_model(self, data: DataDescription, parameters: ClassicCnnParameters) -> keras.Model:
         """Return the network; shapes in the margin are for 28x28 images of one channel."""
         import keras
         from keras import layers

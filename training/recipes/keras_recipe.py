@@ -79,8 +79,9 @@ class KerasLearner:
 
     def save_state(self, path: Path) -> None:
         """Write every variable of model and optimizer; dropout's random state is one of them."""
-        with path.open("wb") as file:
-            np.savez(file, **{str(i): np.asarray(variable) for i, variable in enumerate(self._variables())})
+        arrays: dict[str, Any] = {str(i): np.asarray(variable) for i, variable in enumerate(self._variables())}
+        with path.open("wb") as file:  # given a path, numpy would append .npz to it
+            np.savez(file, **arrays)
 
     def load_state(self, path: Path) -> None:
         """Read what `save_state` wrote."""

@@ -34,9 +34,14 @@ class TrainingLoop:
     _saved_at_s: float = field(default=0.0, init=False)
 
     @property
+    def batch_size(self) -> int:
+        """Return how many rows a step has; the last step of an epoch may have fewer."""
+        return self.parameters.batch_rows(len(self.data.train))
+
+    @property
     def steps_per_epoch(self) -> int:
         """Return how many batches an epoch has."""
-        return math.ceil(len(self.data.train) / self.parameters.batch_size)
+        return math.ceil(len(self.data.train) / self.batch_size)
 
     def run(self) -> list[dict[str, float]]:
         """Train from the last checkpoint, or the beginning; return one mapping per epoch.
@@ -56,7 +61,7 @@ class TrainingLoop:
         return progress.history
 
     def _run_epoch(self, progress: Progress) -> None:
-        epoch, batch_size = progress.epoch, self.parameters.batch_size
+        epoch, batch_size = progress.epoch, self.batch_size
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data.train))
         for step in range(progress.step, self.steps_per_epoch):
             self._run_step(progress, order[step * batch_size : (step + 1) * batch_size])

@@ -3,6 +3,8 @@
     @dataclass(frozen=True, kw_only=True)
     class Parameters(FitParameters):
         dropout: float = parameter(0.5, minimum=0.0, maximum=0.9, help="Share of features left out.")
+
+Bounds are included, and what breaks one is refused with the rule and the value.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any, get_type_hints
 from aiplatform.errors import InvalidConfigurationError
 
 TYPES: dict[type, str] = {int: "int", float: "float", bool: "bool", str: "str"}
+SMALLEST_BATCH, LARGEST_BATCH = 16, 128  # of those chosen by the number of rows
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -36,7 +39,7 @@ class Parameter:
 def parameter(
     default: Any,
     *,
-    help: str,  # noqa: A002 - the word that argparse and Django use for it
+    help: str,
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[Any, ...] = (),
@@ -51,8 +54,17 @@ class FitParameters:
     """What every recipe that learns in batches has."""
 
     epochs: int = parameter(5, minimum=1, maximum=10_000, help="How often all training rows are seen.")
-    batch_size: int = parameter(64, minimum=1, maximum=65_536, help="Rows per step.")
+    batch_size: int = parameter(
+        0, minimum=0, maximum=65_536, help="Rows per step; 0 chooses 16 to 128 by the number of training rows."
+    )
     learning_rate: float = parameter(0.001, minimum=1e-8, maximum=10.0, help="Step size of the optimizer (Adam).")
+
+    def batch_rows(self, training_rows: int) -> int:
+        """Return the batch size: as chosen, else a power of two that gives an epoch some 100 steps."""
+        if self.batch_size:
+            return self.batch_size
+        wanted = min(max(training_rows // 80, SMALLEST_BATCH), LARGEST_BATCH)
+        return int(2 ** math.floor(math.log2(wanted)))
 
 
 def describe_parameters(parameters_class: type) -> tuple[Parameter, ...]:

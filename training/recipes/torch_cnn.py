@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from training.data.dataset import DataDescription, DataKind
-from training.recipes.image_sizes import choose_padding, pooled_size
-from training.recipes.parameters import FitParameters, parameter
+from training.recipes.classic_cnn import ClassicCnnParameters, choose_padding, pooled_size
 from training.recipes.torch_recipe import TorchRecipe
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True, kw_only=True)
-class TorchCnnParameters(FitParameters):
-    """What can be chosen."""
-
-    dropout: float = parameter(0.25, minimum=0.0, maximum=0.9, help="Share of features left out while learning.")
 
 
 class TorchCnn(TorchRecipe):
@@ -27,9 +18,9 @@ class TorchCnn(TorchRecipe):
     name = "torch_cnn"
     summary = "Classic convolutional network for images of any size (PyTorch)"
     data_kind = DataKind.IMAGES
-    Parameters: ClassVar[type[TorchCnnParameters]] = TorchCnnParameters
+    Parameters: ClassVar[type[ClassicCnnParameters]] = ClassicCnnParameters
 
-    def build_network(self, data: DataDescription, parameters: TorchCnnParameters) -> nn.Module:
+    def build_network(self, data: DataDescription, parameters: ClassicCnnParameters) -> nn.Module:
         """Return the network; shapes in the margin are for 28x28 images of one channel."""
         from torch import nn
 
@@ -54,7 +45,7 @@ def _channels_first() -> nn.Module:
     import torch
     from torch import nn
 
-    class ChannelsFirst(nn.Module):
+    class ChannelsFirst(nn.Module):  # type: ignore[misc]
         """Images as they come over the wire, in the order and range that convolutions want."""
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:

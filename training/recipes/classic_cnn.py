@@ -1,12 +1,22 @@
-"""Which padding lets two 3x3 convolutions with 2x2 pooling leave something of an image."""
+"""What the classic network is in every framework: its parameters, and the sizes of its layers."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from aiplatform.errors import InvalidInputError
+from training.recipes.parameters import FitParameters, parameter
 
 SMALLEST_PADDED = 4  # 4 -> 4 -> 2 -> 2 -> 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassicCnnParameters(FitParameters):
+    """What can be chosen."""
+
+    learning_rate: float = parameter(0.002, minimum=1e-8, maximum=10.0, help="Step size of the optimizer (Adam).")
+    dropout: float = parameter(0.25, minimum=0.0, maximum=0.9, help="Share of features left out while learning.")
 
 
 def pooled_size(size: int, padding: Literal["valid", "same"]) -> int:
