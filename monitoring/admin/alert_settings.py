@@ -36,11 +36,10 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = ("name", "endpoint", "condition", "for_s", "shown_severity", "action", "firing", "is_enabled")
     list_filter = ("is_enabled", "severity", "metric", "endpoint")
     search_fields = ("name", "endpoint", "metric")
-    filter_horizontal = ("channels",)
     change_form_outer_after_template = "monitoring/alerts/rule_targets.html"
     fieldsets = (
         (None, {"fields": ("name", "is_enabled", "severity", "summary")}),
-        ("What it watches", {"fields": (("endpoint", "version_scope", "version"), ("metric", "feature"))}),
+        ("What it watches", {"fields": ("endpoint", ("version_scope", "version"), "metric", "feature")}),
         ("When it is wrong", {"fields": (
             ("comparison", "threshold"), ("window_s", "minimum_samples"), ("for_s", "keep_firing_for_s"), "no_data",
         )}),

@@ -23,7 +23,7 @@ def alert_story(alert: Alert) -> dict[str, Any]:
             x_label="time (UTC)",
             y_label=alert.metric,
             x_is_time=True,
-            thresholds={f"threshold {format_number(alert.threshold)}": alert.threshold},
+            thresholds={"threshold": alert.threshold},
         ),
         "events": list(alert.events.all()),
         "notifications": list(alert.notifications.select_related("channel").order_by("pk")),

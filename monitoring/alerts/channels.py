@@ -40,11 +40,14 @@ def check_channel_url(url: str) -> None:
 
 
 def mask_url(url: str) -> str:
-    """Return the address with its secrets replaced; an unusable one shows its scheme only."""
+    """Return scheme and host of an address; paths and queries hold tokens too often to be shown."""
     try:
-        return str(_service(url).url(privacy=True)).split("?", 1)[0]
+        shown = str(_service(url).url(privacy=True)).split("?", 1)[0]
     except InvalidInputError:
         return f"{url.split(':', 1)[0]}://****" if "://" in url else "****"
+    scheme, _, rest = shown.partition("://")
+    host, _, path = rest.partition("/")
+    return f"{scheme}://{host}/****" if path else f"{scheme}://{host}"
 
 
 def send_test_message(channel: Channel, *, by: str, now: datetime) -> None:

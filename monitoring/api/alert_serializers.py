@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from aiplatform.errors import InvalidInputError
@@ -75,10 +76,11 @@ class AlertDetailSerializer(AlertSerializer):
         fields = (*AlertSerializer.Meta.fields, "detail", "history", "events", "action")
         read_only_fields = fields
 
-    def get_action(self, alert: Alert) -> ActionRunSerializer | None:
+    @extend_schema_field(ActionRunSerializer(allow_null=True))
+    def get_action(self, alert: Alert) -> Any:
         """Return the action of this firing."""
         run = ActionRun.objects.filter(alert=alert).first()
-        return ActionRunSerializer(run).data if run else None  # type: ignore[return-value]
+        return ActionRunSerializer(run).data if run else None
 
 
 class NoteSerializer(serializers.Serializer[Any]):

@@ -21,6 +21,8 @@ from monitoring.alerts.judgement import format_number
 from monitoring.alerts.vocabulary import AlertState, Comparison, Severity
 from monitoring.models.alerts import Alert
 
+PIPED_WIDTH = 200  # wide enough that a line stays a line
+
 
 class Command(BaseCommand):
     """List, acknowledge, silence and resolve alerts; test a channel; make the default rules."""
@@ -74,7 +76,8 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps([_as_json(alert) for alert in shown]))
         elif shown:
-            Console(file=cast("IO[str]", self.stdout)).print(_as_table(shown))
+            width = None if self.stdout.isatty() else PIPED_WIDTH
+            Console(file=cast("IO[str]", self.stdout), width=width).print(_as_table(shown))
         else:
             self.stdout.write("no alerts")
 

@@ -141,7 +141,7 @@ def test_a_second_firing_within_the_cooldown_is_skipped_and_one_after_it_acts(wo
     assert skipped.state == "skipped"
     assert skipped.error.startswith("cooldown: rollback of mnist was ordered at")
     world.tick(value=0.01)
-    world.pass_time(600)
+    world.tick(600)
     world.tick(value=0.2)
     assert inference.act(world) == 1
     assert Alert.objects.count() == 3

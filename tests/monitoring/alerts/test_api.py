@@ -155,7 +155,7 @@ def test_an_alert_is_acknowledged_silenced_and_resolved(world: World, monitor: C
 def test_a_channel_never_shows_its_secret(admin: Caller) -> None:
     made = admin.post("/channels/", {"name": "hook", "url": "json://user:s3cret@127.0.0.1:9/hook"})
     assert "s3cret" not in str(made)
-    assert made["address"].startswith("json://user:****@127.0.0.1:9/hook")
+    assert made["address"].startswith("json://user:****@127.0.0.1:9/")
     assert "s3cret" not in str(admin.get("/channels/"))
     status, answer = admin.call("POST", "/channels/", {"name": "bad", "url": "nonsense://s3cret"})
     assert status == 400

@@ -40,7 +40,7 @@ def test_a_quiet_day_alerts_nobody() -> None:
         world.samples = samples
         evaluator = world.evaluator()
         evaluator.measure = _reading(world, readings)  # type: ignore[assignment]
-        for _ in range(30):
+        for _ in range(15):
             world.now += timedelta(seconds=10)
             evaluator.run()
     assert not Alert.objects.exists()
