@@ -32,6 +32,7 @@ from inference.serving import Answer, ServingRuntime, runtime
 
 WATCH_AFTER_S = 0.1  # a client that waits longer than this is watched, in case it goes away
 RETRY_AFTER_S = 1
+LARGE_BODY_BYTES = 256 * 1024  # takes some milliseconds to read
 
 log = structlog.get_logger(__name__)
 
@@ -71,28 +72,21 @@ class PredictApplication:
         deadline_s = self._deadline_s(header(scope, DEADLINE_HEADER))
         content_type = header(scope, "content-type")
         body = await read_body(receive, limit_bytes=self._serving.options.max_body_bytes)
-        if content_type.startswith(MULTIPART) and target.operation is Operation.V1_PREDICT:
-            return 200, await self._predict_upload(target, body, content_type, deadline_s)
-        decoding = _Decoding(target.operation, body)
+        is_upload = content_type.startswith(MULTIPART) and target.operation is Operation.V1_PREDICT
+        decoding = self._upload_decoding(body, content_type) if is_upload else _Decoding(target.operation, body)
         with _Watch(receive):
             answer = await self._serving.service.predict(
-                target.model, inputs=decoding, version=target.version, label=target.label, deadline_s=deadline_s
+                target.model,
+                inputs=decoding,
+                version=target.version,
+                label=target.label,
+                deadline_s=deadline_s,
+                reads_slowly=is_upload or len(body) > LARGE_BODY_BYTES,
             )
         return 200, _encode(target, decoding.request, answer)
 
-    async def _predict_upload(
-        self, target: Target, body: bytes, content_type: str, deadline_s: float | None
-    ) -> Encoded:
-        decoding = _UploadDecoding(body, content_type, self._serving.options.max_image_pixels)
-        answer = await asyncio.to_thread(  # decoding a picture takes too long for the event loop
-            self._serving.service.predict_blocking,
-            target.model,
-            inputs=decoding,
-            version=target.version,
-            label=target.label,
-            deadline_s=deadline_s,
-        )
-        return _encode(target, decoding.request, answer)
+    def _upload_decoding(self, body: bytes, content_type: str) -> _UploadDecoding:
+        return _UploadDecoding(body, content_type, self._serving.options.max_image_pixels)
 
     def _deadline_s(self, text: str) -> float | None:
         if not text:

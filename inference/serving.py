@@ -71,15 +71,17 @@ class PredictService:
         label: str | None = None,
         key: str | None = None,
         deadline_s: float | None = None,
+        reads_slowly: bool = False,
     ) -> Answer:
         """Predict. `inputs` may be a function, called once the version is known.
 
+        `reads_slowly` has it called in a thread, so that other requests need not wait.
         Raises: NotFoundError, InvalidInputError, QueueFullError, DeadlineExceededError,
         UnavailableError; PlatformError if the engine fails.
         """
         attempt = self._begin(endpoint, version=version, label=label, key=key)
         try:
-            arrays = attempt.read(inputs)
+            arrays = await asyncio.to_thread(attempt.read, inputs) if reads_slowly else attempt.read(inputs)
             outputs = await attempt.loaded.queue.run(arrays, deadline=self._deadline(attempt, deadline_s))
             return attempt.succeed(arrays, outputs)
         except asyncio.CancelledError:
@@ -197,7 +199,7 @@ def new_prediction_id(time_s: float) -> str:
     """Return 32 hex digits that sort by time: milliseconds, then chance (as a version 7 UUID)."""
     milliseconds = int(time_s * 1000) & 0xFFFFFFFFFFFF
     # Not os.urandom: a system call gives the interpreter's lock away, and the id guards nothing.
-    high, low = random.getrandbits(12), random.getrandbits(62)  # noqa: S311
+    high, low = random.getrandbits(12), random.getrandbits(62)
     return f"{milliseconds << 80 | 0x7 << 76 | high << 64 | 0x2 << 62 | low:032x}"
 
 

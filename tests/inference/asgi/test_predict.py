@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable
 
 import pytest
+from PIL import Image
 
+from aiplatform.artifacts import ImageInput
 from aiplatform.contracts.inference import PredictRows, ReplicaState
+from aiplatform.tensors import Signature
+from inference.engines import Arrays
 from inference.recording_api import PredictionEvent
 from inference.routing_table import PendingVersion, Route, RoutingTable
 from inference.serving import new_prediction_id
@@ -17,8 +23,10 @@ from tests.inference.serving_fakes import (
     FakeEngine,
     ListRecorder,
     make_loaded,
+    make_manifest,
     make_runtime,
     route_of,
+    spec,
 )
 
 PREDICT = "/v1/models/double:predict"
@@ -166,3 +174,33 @@ def test_an_event_cannot_be_changed(client: AsgiClient, recorder: ListRecorder) 
     event: PredictionEvent = recorder.events[0]
     with pytest.raises(AttributeError):
         event.version = 2  # type: ignore[misc]
+
+
+def test_a_picture_is_predicted_like_its_pixels(serve: Callable[..., AsgiClient]) -> None:
+    class Mean(FakeEngine):
+        def run(self, inputs: Arrays) -> Arrays:
+            return {"y": inputs["image"].mean(axis=(1, 2))}
+
+    signature = Signature(inputs=(spec("image", shape=(-1, 2, 2, 1)),), outputs=(spec("y", shape=(-1, 1)),))
+    manifest = make_manifest(signature, image=ImageInput(height=2, width=2, channels=1))
+    client = serve(route_of(make_loaded(Mean(), manifest=manifest)))
+    file = io.BytesIO()
+    Image.new("L", (20, 20), 200).save(file, "PNG")
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+        + file.getvalue()
+        + b"\r\n--b--\r\n"
+    )
+    reply = client.request("POST", PREDICT, body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert (reply.status, reply.json) == (200, {"predictions": [[200]]})
+    assert len(reply.headers["x-prediction-id"]) == 32
+    broken = client.request("POST", PREDICT, body[:90], headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert broken.status == 400
+
+
+def test_a_large_body_is_answered_in_order(client: AsgiClient) -> None:
+    rows = [[i, i] for i in range(1000, 5000)]
+    body = b'{"instances": ' + json.dumps(rows).encode() + b" " * 300_000 + b"}"
+    reply = client.request("POST", PREDICT, body)
+    assert reply.status == 200, reply.body
+    assert reply.json["predictions"] == [[2 * i, 2 * i] for i in range(1000, 5000)]

@@ -95,23 +95,31 @@ def test_a_version_change_under_load_fails_no_request() -> None:
         drained.append(old.drain(10))
         old.close()
 
-    async def ask(replies: list[tuple[int, float, str]], until: float) -> None:
-        while time.monotonic() < until:
+    replies: list[tuple[int, float, str]] = []
+    done = asyncio.Event()
+
+    async def ask() -> None:
+        while not done.is_set():
             reply = await client.call("POST", PREDICT, BODY)
             value = reply.json["predictions"][0][0] if reply.status == 200 else -1
             replies.append((reply.status, value, reply.headers.get("x-model-version", "")))
 
-    async def main() -> list[tuple[int, float, str]]:
-        replies: list[tuple[int, float, str]] = []
-        askers = [asyncio.ensure_future(ask(replies, time.monotonic() + 1.5)) for _ in range(12)]
+    async def until_answered_by(version: int) -> None:
+        async with asyncio.timeout(30):
+            while not replies or replies[-1][2] != str(version):
+                await asyncio.sleep(0.005)
+
+    async def main() -> None:
+        askers = [asyncio.ensure_future(ask()) for _ in range(12)]
         for version in range(2, 12):
-            await asyncio.sleep(0.08)
+            await until_answered_by(version - 1)
             fresh = make_loaded(FakeEngine(delay_s=0.002, factor=version), version=version)
             await asyncio.to_thread(replace, serving.table, fresh)
+        await until_answered_by(11)
+        done.set()
         await asyncio.gather(*askers)
-        return replies
 
-    replies = asyncio.run(main())
+    asyncio.run(main())
     assert {status for status, _, _ in replies} == {200}
     assert all(value == float(version) for _, value, version in replies)
     assert {int(version) for _, _, version in replies} == set(range(1, 12))

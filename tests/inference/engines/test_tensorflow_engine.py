@@ -33,7 +33,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inputs = {"image": np.linspace(0, 255, 5 * 16, dtype=np.float32).reshape(5, 4, 4, 1)}
     outputs = {"probabilities": np.asarray(model(inputs["image"]))}
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 4, 4, 1), tf.float32, name="image")])
+    @tf.function(input_signature=[tf.TensorSpec((None, 4, 4, 1), tf.float32, name="image")])  # type: ignore[untyped-decorator]
     def serve(image: Any) -> Any:
         return {"probabilities": model(image)}
 
@@ -81,8 +81,8 @@ def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:
 def test_texts_go_in_and_come_out(tmp_path: Path) -> None:
     import tensorflow as tf
 
-    class Greeter(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec((None, 1), tf.string, name="who")])
+    class Greeter(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec((None, 1), tf.string, name="who")])  # type: ignore[untyped-decorator]
         def greet(self, who: Any) -> Any:
             return {"greeting": tf.strings.join(["hello ", who])}
 
