@@ -26,7 +26,7 @@ QUEUE_ROWS = Gauge(
 )
 ENDPOINT_READY = Gauge(
     "aiplatform_endpoint_ready",
-    "1 if every serving process serves the endpoint as desired",
+    "0 while a serving process does not serve the endpoint as desired; 1 also once it is no longer wanted",
     ["endpoint"],
     multiprocess_mode="livemin",
 )

@@ -20,5 +20,5 @@ def remove_listener(listener: Callable[[], None]) -> None:
 
 def nudge_reconcilers() -> None:
     """Tell this process's reconciler, if there is one, that the desired state has changed."""
-    for listener in _listeners:
+    for listener in _listeners[:]:  # a listener may go meanwhile
         listener()

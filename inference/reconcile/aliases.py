@@ -25,6 +25,7 @@ class AliasBook:
         self._task: Future[None] | None = None
         self._next_refresh = 0.0
         self._models: frozenset[str] = frozenset()
+        self._is_away = False
 
     def of(self, model: str) -> dict[str, int]:
         """Return the version of each alias of a model."""
@@ -44,5 +45,8 @@ class AliasBook:
         for model in models:
             try:
                 self._by_model[model] = self._read(model)
+                self._is_away = False
             except Exception as error:  # noqa: BLE001 - an alias is a convenience; traffic never depends on it
-                log.warning("aliases_not_read", model=model, error=str(error))
+                if not self._is_away:
+                    log.warning("aliases_not_read", model=model, error=str(error))
+                self._is_away = True

@@ -127,7 +127,7 @@ class Reconciler:
         if routes != dict(self._table.routes):
             self._table.swap(routes)
         for name in self._known.forget_others(set(routes)):
-            self._on_ready(name, False)
+            self._on_ready(name, True)  # nothing is wanted of it, so nothing is missing
         self._aliases.refresh_when_due(endpoint.model for endpoint in self._desired())
 
     def _route_of(self, desired: DesiredEndpoint) -> Route:
