@@ -9,7 +9,7 @@ from typing import Any
 import datasketches
 import structlog
 
-from aiplatform.profiles import KLL_K, CategoryProfile, DataProfile, FeatureProfile, NumericProfile
+from aiplatform.profiles import KLL_K, DataProfile, FeatureProfile
 from monitoring.models import Window
 
 MINUTE_S = 60
@@ -97,9 +97,7 @@ def _merge_column(group: dict[str, FeatureProfile], name: str, other: FeaturePro
     here = group.setdefault(name, other)
     if here is other:
         return
-    if (isinstance(here, NumericProfile) and isinstance(other, NumericProfile)) or (
-        isinstance(here, CategoryProfile) and isinstance(other, CategoryProfile)
-    ):
-        here.merge(other)
+    if type(here) is type(other):
+        here.merge(other)  # type: ignore[arg-type]  # both are of one kind
     else:
         log.warning("column_kind_differs", column=name, here=type(here).__name__, there=type(other).__name__)
