@@ -31,14 +31,14 @@ def line_chart(
     y_label: str = "",
     x_is_time: bool = False,
     thresholds: Mapping[str, float] | None = None,
-    width: int = 720,
-    height: int = 240,
+    width: int = 560,
+    height: int = 220,
 ) -> SafeString:
     """Return lines over x; None as y is a gap.
 
     With `x_is_time`, x is a datetime or seconds since the epoch, shown in UTC. `thresholds` are
     dashed horizontal lines by name. `width` is the largest width in CSS pixels: give what the place has
-    (720 fits a page, 440 a panel), for in a narrower place the texts shrink along.
+    (560 fits half a page, 440 a panel), for in a narrower place the texts shrink along.
     """
     lines = {name: [(_number(x), y) for x, y in points] for name, points in series.items()}
     xs = [x for points in lines.values() for x, y in points if y is not None]
@@ -48,7 +48,8 @@ def line_chart(
     limits = dict(thresholds or {})
     y_ticks = nice_ticks(*padded_range([*ys, *limits.values()]))
     frame = Frame(width=width, height=height, has_x_label=bool(x_label), has_y_label=bool(y_label))
-    x_low, x_high = (min(xs), max(xs)) if min(xs) < max(xs) else (min(xs) - 1, max(xs) + 1)
+    pad = 0 if min(xs) < max(xs) else 60 if x_is_time else 1
+    x_low, x_high = min(xs) - pad, max(xs) + pad
     x_scale = Scale(low=x_low, high=x_high, start=frame.left, end=frame.right)
     y_scale = Scale(low=y_ticks[0], high=y_ticks[-1], start=frame.bottom, end=frame.top)
     x_texts = _x_texts(x_low, x_high, x_is_time)
@@ -68,8 +69,8 @@ def bar_chart(
     x_label: str = "",
     y_label: str = "",
     thresholds: Mapping[str, float] | None = None,
-    width: int = 720,
-    height: int = 240,
+    width: int = 560,
+    height: int = 220,
 ) -> SafeString:
     """Return upright bars, one group a category, one bar a series; None leaves a bar out."""
     categories = list(dict.fromkeys(category for bars in series.values() for category in bars))

@@ -33,6 +33,8 @@ def padded_range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     if 0 <= low <= 0.6 * high:
         low = 0.0
+    if low == high == 0:
+        return 0.0, 1.0
     if high - low <= 1e-12 * max(abs(low), abs(high)) or high == low:
         pad = abs(high) * 0.1 or 1.0
         return low - pad, high + pad
