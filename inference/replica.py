@@ -20,6 +20,7 @@ from aiplatform.contracts.monitoring import IngestReceipt, RecordPredictions
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.services import monitoring_client, training_client
 from inference import metrics
+from inference.connections import tidy_connections
 from inference.loaded import LoadedVersion, load_version
 from inference.reconcile.loading import make_loader
 from inference.reconcile.loop import ReconcileLoop
@@ -93,6 +94,7 @@ def readiness() -> dict[str, Any]:
     return this_replica().reconciler.report()
 
 
+@tidy_connections()
 def read_aliases(model: str) -> dict[str, int]:
     """Return the version that each alias of a model stands for, from the registry."""
     versions = training_client().list_model_versions(model).versions
@@ -115,6 +117,7 @@ def _load_with(serving: ServingRuntime, counting: metrics.PrometheusMetrics) -> 
 
 
 def _make_recorder(replica: str) -> PredictionRecorder:
+    @tidy_connections()
     def ship(order: RecordPredictions) -> IngestReceipt:
         return monitoring_client().record_predictions(order)
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from aiplatform.contracts.inference import ReplicaState
 from aiplatform.errors import UnavailableError
+from inference.connections import tidy_connections
 from inference.desired import DesiredEndpoint
 from inference.models import ReplicaStatus
 from inference.selectors import read_desired_state, read_generations
@@ -36,6 +37,7 @@ class DatabaseStore:
         self._generations: dict[str, int] | None = None
         self._desired: dict[str, DesiredEndpoint] = {}
 
+    @tidy_connections()
     def read_desired(self) -> dict[str, DesiredEndpoint]:
         """Return the desired state; one small query as long as no generation has changed."""
         try:
@@ -46,9 +48,8 @@ class DatabaseStore:
             return self._desired
         except Error as error:
             raise _away(error) from error
-        finally:
-            _release_connections()
 
+    @tidy_connections()
     def write_status(self, replica: str, rows: Sequence[StatusRow]) -> None:
         """Replace what this replica says; forget replicas that have long been silent."""
         now = timezone.now()
@@ -71,24 +72,14 @@ class DatabaseStore:
             ReplicaStatus.objects.filter(heartbeat_at__lt=now - timedelta(seconds=FORGOTTEN_AFTER_S)).delete()
         except Error as error:
             raise _away(error) from error
-        finally:
-            _release_connections()
 
+    @tidy_connections()
     def remove_status(self, replica: str) -> None:
         """Say no more of this replica, which stops."""
         try:
             ReplicaStatus.objects.filter(replica=replica).delete()
         except Error as error:
             raise _away(error) from error
-        finally:
-            _release_connections()
-
-
-def _release_connections() -> None:
-    # What Django does after a request; this thread has none. A surrounding transaction is left alone.
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
 
 
 def _away(error: Error) -> UnavailableError:
