@@ -28,7 +28,9 @@ def build_predict_chain() -> AsgiApplication | None:
         if wiring.predict_door is None:
             raise InvalidConfigurationError("the gateway app announced no predict door")
         return wiring.predict_door(backend)
-    return RequireSignature(backend, secrets=settings.INTERNAL_SECRETS) if backend else None
+    if backend is None:
+        return None
+    return RequireSignature(backend, secrets=settings.INTERNAL_SECRETS, limit_bytes=settings.MAX_BODY_BYTES)
 
 
 def _local_backend() -> AsgiApplication | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiplatform.contracts.predict import IDENTITY_STATE
 from aiplatform.errors import PlatformError
-from aiplatform.http.asgi_body import header, read_body, replay_body, send_error
+from aiplatform.http.asgi_body import ClientDisconnectedError, header, read_body, replay_body, send_error
 from aiplatform.http.codec import decode_message
 from aiplatform.http.signing import IDENTITY_HEADER, SIGNATURE_HEADER, canonical_target, verify_request
 from aiplatform.identity import Identity
@@ -17,14 +17,19 @@ from aiplatform.wiring import AsgiApplication, Receive, Scope, Send
 class RequireSignature:
     """Verify the signature, put the identity into the scope's state, and go on."""
 
-    def __init__(self, application: AsgiApplication, *, secrets: Sequence[str]) -> None:
+    def __init__(
+        self, application: AsgiApplication, *, secrets: Sequence[str], limit_bytes: int | None = None
+    ) -> None:
         self._application = application
         self._secrets = secrets
+        self._limit_bytes = limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(receive)
         try:
+            body = await read_body(receive, limit_bytes=self._limit_bytes)
             identity = self._verified_identity(scope, body)
+        except ClientDisconnectedError:
+            return
         except PlatformError as error:
             await send_error(send, error)
             return

@@ -1,0 +1,44 @@
+"""The door of a process that serves inference alone: signed, bounded, and deaf to those who left."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiplatform.http.asgi_signature import RequireSignature
+from aiplatform.http.codec import encode_message
+from aiplatform.http.signing import IDENTITY_HEADER, SIGNATURE_HEADER, sign_request
+from aiplatform.identity import service_identity
+from inference.asgi import PredictApplication
+from tests.inference.serving_fakes import AsgiClient, FakeEngine, make_loaded, make_runtime, route_of
+
+SECRET = "a-secret-of-at-least-32-characters-for-this"
+PATH = "/v1/models/double:predict"
+BODY = b'{"instances": [[1, 2]]}'
+
+
+def signed(body: bytes) -> dict[str, str]:
+    identity = encode_message(service_identity("gateway")).decode()
+    signature = sign_request(SECRET, method="POST", target=PATH, body=body, identity=identity)
+    return {SIGNATURE_HEADER: signature, IDENTITY_HEADER: identity}
+
+
+def test_only_signed_and_bounded_requests_come_in() -> None:
+    serving = make_runtime(route_of(make_loaded(FakeEngine())))
+    client = AsgiClient(RequireSignature(PredictApplication(serving), secrets=[SECRET], limit_bytes=100))
+    assert client.request("POST", PATH, BODY, headers=signed(BODY)).json == {"predictions": [[2, 4]]}
+    assert client.request("POST", PATH, BODY).status == 401
+    assert client.request("POST", PATH, BODY + b" ", headers=signed(BODY)).status == 401
+    assert client.request("POST", PATH, b" " * 101, headers=signed(b" " * 101)).status == 413
+    serving.close()
+
+
+def test_a_client_that_leaves_while_it_sends_is_forgotten() -> None:
+    async def never(*_: Any) -> None:
+        raise AssertionError("nothing may come through or be sent")
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    door = RequireSignature(never, secrets=[SECRET])
+    asyncio.run(door({"type": "http", "method": "POST", "path": PATH, "headers": []}, gone, never))
