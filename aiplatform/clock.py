@@ -44,6 +44,8 @@ class Clock:
         deadline_s = time.monotonic() + 5
         for thread in threads:
             thread.join(timeout=max(0.0, deadline_s - time.monotonic()))
+        for job in self._jobs:
+            _say_goodbye(job)
 
     def _repeat(self, job: Job) -> None:
         while not self._stop.is_set():
@@ -51,6 +53,15 @@ class Clock:
             run_job(job)
             self._stop.wait(max(0.05, job.interval_s - (time.monotonic() - started_s)))
         connections.close_all()
+
+
+def _say_goodbye(job: Job) -> None:
+    if job.on_stop is None:
+        return
+    try:
+        job.on_stop()
+    except Exception:
+        log.exception("job_stop_failed", job=job.name)
 
 
 def run_job(job: Job) -> bool:

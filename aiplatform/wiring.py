@@ -14,11 +14,15 @@ AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Work that the clock repeats. `run` must bear being run by several clocks at once."""
+    """Work that the clock repeats. `run` must bear being run by several clocks at once.
+
+    `on_stop` is done once when the clock ends in good order; it has about five seconds.
+    """
 
     name: str
     interval_s: float
     run: Callable[[], object]
+    on_stop: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,8 @@ class TrainingConfig(AppConfig):
         from training import checks  # noqa: F401  (registers itself)
 
         if TRAINING in settings.ROLES:
-            wiring.add_job(Job(name="training.supervise", interval_s=settings.TRAINING_SUPERVISE_S, run=_supervise))
+            interval_s = settings.TRAINING_SUPERVISE_S
+            wiring.add_job(Job(name="training.supervise", interval_s=interval_s, run=_supervise, on_stop=_release))
         wiring.add_panel(Panel(name="training", order=20, template="training/panel.html", context=_panel))
 
 
@@ -30,6 +31,12 @@ def _supervise() -> None:
     from training.supervision import supervise
 
     supervise()
+
+
+def _release() -> None:
+    from training.supervision import release_local_trainers
+
+    release_local_trainers()
 
 
 def _panel() -> dict[str, Any]:

@@ -83,6 +83,7 @@ class Attempt:
         trained = learn(self._order(run), self._reporter)
         if self._flag.is_set() and self._flag.reason:
             raise StopRequestedError("asked to stop before the model was published")
+        self._reporter.complete_history(trained.history)
         self._reporter.enter("publishing")
         version = publish_model(run, self._claim, trained, origin, scratch=self._folder)
         self._reporter.log(f"registered {run.model_name} version {version.version}")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from django.utils import timezone
 
 from training.heartbeat import StopFlag
 from training.leases import StaleFenceError, write_epoch, write_run
+from training.models import EpochMetrics
 from training.recipes.api import StopRequestedError
 
 log = structlog.get_logger(__name__)
@@ -82,6 +84,15 @@ class RunReporter:
         persist(lambda: write_epoch(self._run_id, self._fence, epoch, values, progress=self._progress, progress_at=now))
         shown = "  ".join(f"{name}={value:.4g}" for name, value in values.items() if value is not None)
         self.log(f"epoch {epoch}/{self._progress.get('epochs', '?')}  {shown}")
+
+    def complete_history(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Keep the epochs that an attempt had learned and not reported when it died."""
+        known = set(EpochMetrics.objects.filter(run_id=self._run_id).values_list("epoch", flat=True))
+        for number, entry in enumerate(history, start=1):
+            epoch = int(entry.get("epoch", number))
+            if epoch not in known:
+                values = finite_values({name: value for name, value in entry.items() if name != "epoch"})
+                persist(partial(write_epoch, self._run_id, self._fence, epoch, values))
 
     def log(self, message: str) -> None:
         """Write a sentence for people into the run's log."""

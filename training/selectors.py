@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, Max, Min, Q, QuerySet
 from django.utils import timezone
 
 from aiplatform.errors import InvalidInputError, NotFoundError
@@ -97,6 +97,26 @@ def list_models() -> QuerySet[RegisteredModel]:
     ready = Q(versions__state=VersionState.READY)
     models = RegisteredModel.objects.annotate(newest=Max("versions__version", filter=ready))
     return models.filter(newest__isnull=False).order_by("name").prefetch_related("aliases__version")
+
+
+def longest_wait_s() -> float:
+    """Return how long the oldest queued run has waited; 0 if none waits."""
+    return _age_s(Run.objects.filter(state=RunState.QUEUED).aggregate(first=Min("created_at"))["first"])
+
+
+def longest_run_s() -> float:
+    """Return how long the oldest active run has been going; 0 if none is."""
+    return _age_s(Run.objects.filter(state__in=ACTIVE_STATES).aggregate(first=Min("started_at"))["first"])
+
+
+def last_run_s() -> float:
+    """Return how long the run that ended last took; 0 if none has."""
+    run = Run.objects.filter(started_at__isnull=False, ended_at__isnull=False).order_by("-ended_at").first()
+    return 0.0 if run is None else run.duration_s or 0.0
+
+
+def _age_s(moment: datetime | None) -> float:
+    return 0.0 if moment is None else (timezone.now() - moment).total_seconds()
 
 
 def newest_number(model: RegisteredModel) -> int:

@@ -6,6 +6,7 @@ decision is a conditional UPDATE under the run's fence, so that only one of them
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 
 import structlog
@@ -35,7 +36,12 @@ def supervise() -> None:
             log.exception("supervision_failed", run=str(run.pk))
     ring_waiting()
     deployment.deploy_due()
-    metrics.observe_runs(selectors.count_runs_by_state())
+    metrics.observe_runs(
+        selectors.count_runs_by_state(),
+        longest_wait_s=selectors.longest_wait_s(),
+        longest_run_s=selectors.longest_run_s(),
+        last_run_s=selectors.last_run_s(),
+    )
 
 
 def supervise_run(run: Run) -> None:
@@ -74,12 +80,22 @@ def ring_waiting() -> None:
             doorbell.ring(run.pk)
 
 
-def release_local_trainers() -> None:
-    """Ask this machine's trainers to stop after the present step and to leave their runs in the queue."""
-    for run in selectors.list_active_runs():
-        handle = _handle(run)
-        if handle is not None:
-            get_launcher(run.launcher or None).stop(handle, force=False)
+def release_local_trainers(*, wait_s: float = 4.0) -> int:
+    """Stop this machine's trainers in good order; return how many have not ended within `wait_s`.
+
+    They end after the present step; their runs go back to the queue and go on from a checkpoint when
+    the platform starts again.
+    """
+    launcher = get_launcher()
+    handles = [handle for run in selectors.list_active_runs() if (handle := _handle(run)) is not None]
+    living = [handle for handle in handles if launcher.check(handle) is Liveness.ALIVE]
+    for handle in living:
+        launcher.stop(handle, force=False)
+    deadline_s = time.monotonic() + wait_s
+    while living and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+        living = [handle for handle in living if launcher.check(handle) is Liveness.ALIVE]
+    return len(living)
 
 
 def _why(run: Run, end: ProcessEnd) -> tuple[ExitClass, str]:

@@ -29,9 +29,9 @@ def age_text(moment: datetime | None) -> str:
     return "-" if moment is None else f"{seconds_text((timezone.now() - moment).total_seconds())} ago"
 
 
-def metrics_text(metrics: Mapping[str, Any]) -> str:
+def metrics_text(metrics: Mapping[str, Any], *, digits: int = 4) -> str:
     """Return metrics on one line."""
-    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
+    return "  ".join(f"{name} {value:.{digits}f}" for name, value in metrics.items() if value is not None)
 
 
 def progress_text(run: Run) -> str:

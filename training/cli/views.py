@@ -12,12 +12,12 @@ from training.cli.texts import end_sentence, metrics_text, run_record, seconds_t
 from training.models import EpochMetrics, Run
 
 _PHASES = {
-    "": "waiting in the queue",
-    "starting": "starting the training process",
+    "": "queued",
+    "starting": "starting",
     "preparing": "reading the data",
     "learning": "learning",
     "publishing": "writing the model",
-    "waiting to go on": "waiting to go on from the last checkpoint",
+    "waiting to go on": "waiting to go on",
     "done": "done",
 }
 
@@ -111,7 +111,7 @@ class TerminalView:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<16}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
             console=console,
@@ -128,20 +128,21 @@ class TerminalView:
         total = p.get("epochs")
         done = max(0, int(p.get("epoch", 0)) - (0 if p.get("step") == p.get("steps") else 1)) if total else 0
         left = f"{seconds_text(p['left_s'])} left" if p.get("left_s") is not None else ""
-        self._progress.update(self._epochs, description=phase_text(run)[:40], total=total, completed=done, note=left)
+        self._progress.update(self._epochs, description=phase_text(run)[:16], total=total, completed=done, note=left)
         if total:
             self._update_batches(p)
 
     def _update_batches(self, p: dict[str, Any]) -> None:
         if self._batches is None:
             self._batches = self._progress.add_task("", total=p["steps"], note="")
-        rate = f"{p['steps_per_s']:.1f} batches/s  " if p.get("steps_per_s") else ""
+        rate = f"{p['steps_per_s']:.3g} batches/s  " if p.get("steps_per_s") else ""
+        learning = {name: value for name, value in (p.get("metrics") or {}).items() if not name.startswith("val_")}
         self._progress.update(
             self._batches,
             description=f"epoch {p.get('epoch', 1)}/{p['epochs']}",
             total=p["steps"],
             completed=p.get("step", 0),
-            note=rate + metrics_text(p.get("metrics") or {}),
+            note=rate + metrics_text(learning, digits=3),
         )
 
     def end_epoch(self, run: Run, epoch: EpochMetrics) -> None:

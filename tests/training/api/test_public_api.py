@@ -59,7 +59,7 @@ def test_a_wrong_order_is_answered_400_and_queues_nothing(api: APIClient, change
 def test_runs_are_paged_and_filtered(api: APIClient) -> None:
     for state in (RunState.FAILED, RunState.SUCCEEDED, RunState.SUCCEEDED):
         make_run(state=state)
-    page = api.get("/api/training/runs/", {"state": "succeeded", "page_size": 1}).json()
+    page = api.get("/api/training/runs/", {"state": "succeeded", "page_size": "1"}).json()
     assert (page["count"], len(page["results"])) == (2, 1)
 
 
