@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aiplatform.contracts.inference import RollBackEndpoint
 from aiplatform.errors import UnavailableError
 from aiplatform.wiring import wiring
 from monitoring.alerts import wire
@@ -46,7 +47,7 @@ def test_an_inference_service_that_is_away_is_unknown_not_empty(settings: Any) -
     settings.SERVICE_URLS = {**settings.SERVICE_URLS, "inference": "http://127.0.0.1:9"}
     assert wire.serving_versions("mnist") is None
     with pytest.raises(UnavailableError):
-        wire._roll_back(wire.RollBackEndpoint(endpoint="mnist", actor="a", reason="r", idempotency_key="k"))
+        wire._roll_back(RollBackEndpoint(endpoint="mnist", actor="a", reason="r", idempotency_key="k"))
 
 
 def test_the_metric_counts_what_fires(world: World) -> None:
