@@ -221,10 +221,10 @@ def prepare(env: dict[str, str]) -> str:
     return str(json.loads(made.strip().splitlines()[-1])["token"])
 
 
-def single(folder: Path) -> Platform:
-    """Return a platform of one process tree on SQLite; not started."""
+def single(folder: Path, **settings: str) -> Platform:
+    """Return a platform of one process tree on SQLite, with further settings; not started."""
     port = free_port()
-    env = base_env(folder, folder / "data")
+    env = {**base_env(folder, folder / "data"), **settings}
     (folder / "data").mkdir(parents=True)
     token = prepare(env)
     bind = f"127.0.0.1:{port}"

@@ -1,0 +1,73 @@
+"""Several HTTP workers are one platform: their metrics add up, and one that dies is replaced."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.topology import Platform, single, wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("e2e")]
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Give a running platform with two HTTP workers."""
+    platform = single(tmp_path_factory.mktemp("workers") / "single", WEB_WORKERS="2")
+    platform.start()
+    yield platform
+    platform.stop()
+
+
+def worker_pids(platform: Platform) -> set[int]:
+    """Return the process ids of the HTTP workers: the children of gunicorn's arbiter."""
+    process = platform.servers["all"].process
+    assert process is not None
+    arbiters = [pid for pid in children(process.pid) if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return {worker for arbiter in arbiters for worker in children(arbiter)}
+
+
+def children(pid: int) -> list[int]:
+    """Return the process ids of a process's children."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def refused_requests(platform: Platform) -> float:
+    """Return how many predictions without a token were answered with 401, over all workers."""
+    text = platform.request("GET", "/metrics", token="").text
+    counts = re.findall(r'^aiplatform_gateway_requests_total\{route="predict",status="401"\} ([0-9.e+]+)$', text, re.M)
+    return sum(map(float, counts))
+
+
+def test_the_metrics_of_all_workers_add_up(two_workers: Platform) -> None:
+    before = refused_requests(two_workers)
+    for _ in range(60):  # each on a connection of its own, so that both workers take some
+        answer = two_workers.request(
+            "POST", "/v1/models/x:predict", token="", json={"instances": [1]}, headers={"Connection": "close"}
+        )
+        assert answer.status_code == 401
+    assert refused_requests(two_workers) - before == 60
+
+
+def test_a_worker_that_is_killed_is_replaced_and_the_platform_answers_meanwhile(two_workers: Platform) -> None:
+    workers = wait_until(lambda: worker_pids(two_workers), within_s=30, what="the workers are known")
+    assert len(workers) == 2
+    victim = min(workers)
+    os.kill(victim, signal.SIGKILL)
+    # What the dying worker had accepted is lost with it; nothing after that may be.
+    wait_until(lambda: victim not in worker_pids(two_workers), within_s=10, what="the worker is dead")
+    deadline_s = time.monotonic() + 30
+    while time.monotonic() < deadline_s:
+        assert two_workers.request("GET", "/health/live", headers={"Connection": "close"}).status_code == 200
+        now = worker_pids(two_workers)
+        if len(now) == 2 and victim not in now:
+            break
+        time.sleep(0.1)
+    assert len(worker_pids(two_workers) - {victim}) == 2
