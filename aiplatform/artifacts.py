@@ -17,6 +17,8 @@ import json
 import os
 import secrets
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -116,7 +118,7 @@ def decode_manifest(raw: bytes) -> Manifest:
     """
     try:
         return msgspec.json.decode(raw, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ArtifactCorruptError(f"{MANIFEST} cannot be read: {error}") from error
 
 
@@ -255,9 +257,9 @@ def read_arrays(path: Path) -> Arrays:
     Raises: ArtifactCorruptError if it cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactCorruptError(f"{path} cannot be read: {error}") from error
     return {n: a.astype(object) if a.dtype.kind in "SU" else a for n, a in arrays.items()}
 

@@ -193,5 +193,14 @@ def error_from_payload(http_status: int, payload: object) -> PlatformError:
     fallback = _CODE_BY_STATUS.get(http_status, PlatformError)
     error_class = ERRORS_BY_CODE.get(str(body.get("code", "")), fallback)
     message = str(body.get("error") or f"the service answered with status {http_status}")
+    error = error_class(message)
     details = body.get("details")
-    return error_class(message, **{str(k): v for k, v in details.items()} if isinstance(details, Mapping) else {})
+    if isinstance(details, Mapping):  # by name and not as arguments: a field may be called 'message'
+        error.details = {str(k): v for k, v in details.items()}
+    if isinstance(error, LimitError):
+        error.retry_after_s = _number_or_none(error.details.get("retry_after_s"))
+    return error
+
+
+def _number_or_none(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

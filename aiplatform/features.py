@@ -43,6 +43,8 @@ def image_features(images: Array) -> dict[str, Array]:
     """
     pixels = images.astype(np.float32)
     gray = pixels.mean(axis=tuple(range(3, pixels.ndim))) if pixels.ndim > 3 else pixels  # (n, h, w)
+    if not len(gray):
+        return {name: np.zeros(0) for name in ("brightness", "contrast", "sharpness", "fill")}
     flat = gray.reshape(len(gray), -1)
     middle = (flat.max(axis=1) + flat.min(axis=1)) / 2
     across = np.abs(np.diff(gray, axis=2)).reshape(len(gray), -1)
@@ -68,7 +70,7 @@ def _column(values: Array) -> Array:
     if values.dtype.kind in "fiub":
         return values.astype(np.float64)
     texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values.tolist()]
-    return np.array([None if v in (None, "") else str(v) for v in texts], dtype=object)
+    return np.array([None if v is None or v == "" or v != v else str(v) for v in texts], dtype=object)  # NaN != NaN
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,10 +86,10 @@ class CategoryProfile:
         return int(self.sketch.total_weight)
 
     def update(self, values: Iterable[Any]) -> None:
-        """Add values; each is counted under its text."""
+        """Add values; each is counted under its text. None and NaN are missing."""
         counts: dict[str, int] = {}
         for value in values:
-            if value is None:
+            if value is None or value != value:  # NaN, as tables write a missing text
                 self.missing += 1
             else:
                 key = str(value)

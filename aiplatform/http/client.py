@@ -8,7 +8,13 @@ from urllib.parse import quote
 
 import httpx
 
-from aiplatform.errors import DeadlineExceededError, UnavailableError, error_from_payload
+from aiplatform.errors import (
+    DeadlineExceededError,
+    InvalidInputError,
+    PlatformError,
+    UnavailableError,
+    error_from_payload,
+)
 from aiplatform.http.codec import JSON_TYPE, decode_message, encode_message
 from aiplatform.http.signing import IDENTITY_HEADER, SIGNATURE_HEADER, canonical_target, sign_request
 from aiplatform.identity import Identity
@@ -80,8 +86,14 @@ class ServiceClient:
         )
         response = self._send(request, attempts=ATTEMPTS if is_idempotent else 1)
         if response.is_success:
-            return decode_message(response.content, answer)
+            return self._decode(response, answer)
         raise error_from_payload(response.status_code, _json_or_none(response))
+
+    def _decode(self, response: httpx.Response, answer: type[T]) -> T:
+        try:
+            return decode_message(response.content, answer)
+        except InvalidInputError as error:  # it is the service's fault here, not our caller's
+            raise PlatformError(f"{self._service} answered something else than {answer.__name__}: {error}") from error
 
     def _send(self, request: httpx.Request, *, attempts: int) -> httpx.Response:
         where = f"{self._service} ({request.method} {request.url.path})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,11 +23,31 @@ class NestedHandler(WSGIHandler):
     """
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:  # type: ignore[override]
-        set_script_prefix("/")
-        response = self.get_response(self.request_class(environ))
+        # In a context of its own: what is bound to log lines in there must not replace the caller's.
+        response = contextvars.copy_context().run(self._answer, environ)
         status = f"{response.status_code} {response.reason_phrase}"
         start_response(status, list(response.items()))
         return [_read_and_release(response)]
+
+    def _answer(self, environ: dict[str, Any]) -> HttpResponseBase:
+        set_script_prefix("/")
+        return self.get_response(self.request_class(environ))
+
+
+class InProcessTransport(httpx.BaseTransport):
+    """httpx's WSGI transport, with the path as WSGI wants it: decoded once, as latin-1."""
+
+    def __init__(self, handler: NestedHandler) -> None:
+        self._handler = handler
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request by this process's own Django."""
+
+        def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            environ["PATH_INFO"] = request.url.path.encode().decode("latin-1")
+            return self._handler(environ, start_response)
+
+        return httpx.WSGITransport(app=application).handle_request(request)
 
 
 def _read_and_release(response: HttpResponseBase) -> bytes:
@@ -39,4 +60,4 @@ def _read_and_release(response: HttpResponseBase) -> bytes:
 @functools.cache
 def in_process_client() -> httpx.Client:
     """Return the client whose requests go to this process's own Django."""
-    return httpx.Client(transport=httpx.WSGITransport(app=NestedHandler()), base_url=ORIGIN)
+    return httpx.Client(transport=InProcessTransport(NestedHandler()), base_url=ORIGIN)

@@ -32,6 +32,7 @@ class GatewayProcess:
     folder: Path
     port: int
     behind: LocalServer
+    client: httpx.Client
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -50,13 +51,13 @@ class GatewayProcess:
 
     def get(self, path: str) -> httpx.Response | None:
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=5)
+            return self.client.get(f"http://127.0.0.1:{self.port}{path}")
         except httpx.TransportError:
             return None
 
     def predict(self, secret: str) -> httpx.Response:
-        return httpx.post(
-            f"http://127.0.0.1:{self.port}{PREDICT}", content=b'{"instances":[1]}', trust_env=False, timeout=10,
+        return self.client.post(
+            f"http://127.0.0.1:{self.port}{PREDICT}", content=b'{"instances":[1]}',
             headers={"Authorization": f"Bearer {secret}", "X-Request-Id": "req-1"},
         )  # fmt: skip
 
@@ -101,8 +102,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with local_server(predicted) as behind:
-        gateway = GatewayProcess(environment(folder, behind.url), folder, port, behind)
+    with local_server(predicted) as behind, httpx.Client(trust_env=False, timeout=10) as client:
+        gateway = GatewayProcess(environment(folder, behind.url), folder, port, behind, client)
         gateway.manage("migrate", "--verbosity", "0")
         gateway.env["DJANGO_SUPERUSER_PASSWORD"] = "a-long-password"
         gateway.manage("createsuperuser", "--noinput", "--username", "root", "--email", "root@example.invalid")
