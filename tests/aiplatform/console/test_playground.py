@@ -92,8 +92,8 @@ def test_a_prediction_is_made_in_the_name_of_the_person(staff: Client, client: C
     for someone in (staff, client):
         post(someone, "/playground/predict", {"endpoint": "digits", "row": []})
     assert [(caller.username, caller.scopes) for caller in fake_world.callers] == [
-        ("ada", {Scope.ADMIN}),
-        ("guest", {Scope.PREDICT, Scope.MONITOR}),
+        ("ada", frozenset({Scope.ADMIN})),
+        ("guest", frozenset({Scope.PREDICT, Scope.MONITOR})),
     ]
 
 
