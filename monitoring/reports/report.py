@@ -13,12 +13,12 @@ from django.conf import settings
 from aiplatform.errors import InvalidInputError
 from aiplatform.profiles import CategoryProfile, DataProfile, NumericProfile
 from monitoring.accuracy import Accuracy, realised_accuracy, wilson_interval
-from monitoring.baselines import load_baseline
+from monitoring.baselines import BaselineProfile, load_baseline
 from monitoring.drift.results import DriftTable
 from monitoring.drift.table import compare_profiles, missing_baseline
 from monitoring.models import ServedVersion, Window
 from monitoring.reports.series import SeriesPoint, build_series
-from monitoring.reports.verdict import HealthVerdict, judge_health
+from monitoring.reports.verdict import Health, HealthVerdict, judge_health
 from monitoring.selectors import (
     Period,
     Totals,
@@ -101,18 +101,13 @@ def build_report(*, endpoint: str, version: int, period_s: float, now: datetime 
     windows = list_windows(endpoint, version, period)
     rows, totals = list(windows), get_totals(windows)
     baseline, profile = load_baseline(served), _merged_profile(rows)
-    limits = drift_limits()
-    drift = (
-        missing_baseline(baseline.reason)
-        if baseline.profile is None
-        else compare_profiles(baseline.profile, profile, limits)
-    )
+    drift = _compare(baseline, profile)
     accuracy = realised_accuracy(labelled=totals.labelled, correct=totals.correct, predictions=totals.rows)
     p50, p95, p99 = latency_quantiles(merge_latency(windows), [0.5, 0.95, 0.99])
     return PerformanceReport(
         served=served,
         period=period,
-        verdict=judge_health(totals, accuracy, baseline.accuracy, drift),
+        verdict=_recent_trouble(served, period, baseline) or judge_health(totals, accuracy, baseline.accuracy, drift),
         totals=totals,
         latency_ms={"p50": p50, "p95": p95, "p99": p99},
         accuracy=accuracy,
@@ -121,8 +116,27 @@ def build_report(*, endpoint: str, version: int, period_s: float, now: datetime 
         predicted_labels=_label_counts(profile),
         predicted_values=_value_quantiles(profile),
         drift=drift,
-        series=build_series(rows, period, baseline=baseline.profile, min_samples=limits.min_samples),
+        series=build_series(rows, period, baseline=baseline.profile, min_samples=settings.DRIFT_MIN_SAMPLES),
     )
+
+
+def _recent_trouble(served: ServedVersion, period: Period, baseline: BaselineProfile) -> HealthVerdict | None:
+    """Return the verdict on the period's end alone, if it is bad: in the whole it could drown."""
+    recent = Period.last(settings.DRIFT_PERIOD_S, now=period.end)
+    if recent.start <= period.start:
+        return None
+    windows = list_windows(served.endpoint, served.version, recent)
+    totals, profile = get_totals(windows), _merged_profile(list(windows))
+    accuracy = realised_accuracy(labelled=totals.labelled, correct=totals.correct, predictions=totals.rows)
+    when = f"in the last {settings.DRIFT_PERIOD_S / 60:g} minutes"
+    verdict = judge_health(totals, accuracy, baseline.accuracy, _compare(baseline, profile), when=when)
+    return verdict if verdict.health is Health.NOT_WELL else None
+
+
+def _compare(baseline: BaselineProfile, profile: DataProfile) -> DriftTable:
+    if baseline.profile is None:
+        return missing_baseline(baseline.reason)
+    return compare_profiles(baseline.profile, profile, drift_limits())
 
 
 def check_period(period_s: float) -> None:

@@ -15,6 +15,7 @@ from monitoring.selectors import Period, group_by_bucket, latency_quantiles
 from monitoring.windows import MINUTE_S, merge_profile, read_latency, read_window_profile
 
 MAX_POINTS = 120
+DRIFT_REACH = 5  # buckets that a drift value may look back to find enough predictions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +43,27 @@ def build_series(
         return []
     minutes = max(1, -(-int(period.seconds // MINUTE_S + 1) // MAX_POINTS))
     start, points = min(grouped), []
+    step = timedelta(minutes=minutes)
     while start <= period.end:
         length_s = min(minutes * MINUTE_S, max(1.0, (period.end - start).total_seconds()))
-        points.append(_point(start, grouped.get(start, []), length_s, baseline, min_samples))
-        start += timedelta(minutes=minutes)
+        reach = _latest([grouped.get(start - step * back, []) for back in range(DRIFT_REACH)], min_samples)
+        psi = _worst_psi(reach, baseline) if baseline and reach else None
+        points.append(_point(start, grouped.get(start, []), length_s, psi))
+        start += step
     return points
 
 
-def _point(
-    start: datetime, windows: list[Window], length_s: float, baseline: DataProfile | None, min_samples: int
-) -> SeriesPoint:
+def _latest(buckets: list[list[Window]], min_samples: int) -> list[Window]:
+    """Return the windows of the newest buckets (first) that hold enough; none if the newest is empty."""
+    found: list[Window] = []
+    for windows in buckets if buckets[0] else []:
+        found.extend(windows)
+        if sum(window.rows for window in found) >= min_samples:
+            return found
+    return []
+
+
+def _point(start: datetime, windows: list[Window], length_s: float, worst_psi: float | None) -> SeriesPoint:
     rows, requests = sum(w.rows for w in windows), sum(w.requests for w in windows)
     p50, p95, p99 = _latencies(windows)
     accuracy = realised_accuracy(
@@ -67,7 +79,7 @@ def _point(
         latency_p99_ms=p99,
         accuracy=accuracy.value,
         label_coverage=accuracy.coverage,
-        worst_psi=_worst_psi(windows, baseline) if baseline and rows >= min_samples else None,
+        worst_psi=worst_psi,
     )
 
 

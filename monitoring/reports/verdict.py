@@ -40,15 +40,18 @@ class HealthVerdict:
 
 
 def judge_health(
-    totals: Totals, accuracy: Accuracy, expected_accuracy: float | None, drift: DriftTable
+    totals: Totals, accuracy: Accuracy, expected_accuracy: float | None, drift: DriftTable, *, when: str = ""
 ) -> HealthVerdict:
-    """Return the verdict. `expected_accuracy` is the trainer's own on data held back, if known."""
+    """Return the verdict. `expected_accuracy` is the trainer's own on data held back, if known.
+
+    `when` is put into the text of a bad verdict.
+    """
     if not totals.requests:
         return HealthVerdict(health=Health.NO_TRAFFIC, text="No traffic in this period.")
     problems = (*_error_problems(totals), *_accuracy_problems(accuracy, expected_accuracy), *_drift_problems(drift))
     gaps = (*_accuracy_gaps(accuracy, totals), *_drift_gaps(drift))
     if problems:
-        text = "Not well: " + "; ".join(finding.text for finding in problems) + "."
+        text = " ".join(["Not well", when]).strip() + ": " + "; ".join(finding.text for finding in problems) + "."
         return HealthVerdict(health=Health.NOT_WELL, text=text, problems=problems, gaps=gaps)
     if drift.verdict is Verdict.NOT_ENOUGH_DATA and accuracy.labelled < settings.ACCURACY_MIN_LABELS:
         text = "Not enough data to judge: " + "; ".join(finding.text for finding in gaps) + "."

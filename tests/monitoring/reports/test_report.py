@@ -11,6 +11,7 @@ import pytest
 from aiplatform.contracts.monitoring import FeedbackItem
 from aiplatform.errors import InvalidInputError, NotFoundError
 from aiplatform.http.codec import encode_message
+from monitoring.drift.results import Verdict
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
 from monitoring.reports.report import PerformanceReport, build_report, group_confusions, report_to_dict
@@ -75,6 +76,30 @@ def test_accuracy_far_below_the_trainers_own_is_a_problem(artifact: tuple[str, s
     found = report()
     assert [finding.area for finding in found.verdict.problems] == ["accuracy"]
     assert "95.0% was expected" in found.verdict.text
+
+
+def test_trouble_at_the_end_of_a_long_period_does_not_drown(artifact: tuple[str, str]) -> None:
+    for minute in range(20, 50):
+        values, labels = RANDOM.normal(100, 10, 200), LABELS[:200]
+        time = NOW - timedelta(minutes=minute)
+        batch = make_batch(
+            200, time=time, numeric={"brightness": values}, labels=labels, uri=artifact[0], digest=artifact[1]
+        )
+        record_predictions(batches=[batch], now=NOW)
+    record(artifact, shift=40)
+    found = build_report(endpoint="digits", version=1, period_s=3600, now=NOW)
+    assert found.drift.verdict is Verdict.OK  # 300 among 6,300
+    assert found.verdict.health is Health.NOT_WELL
+    assert found.verdict.text.startswith("Not well in the last 15 minutes: drifted: brightness")
+    assert (found.series[-1].worst_psi or 0) > 1
+
+
+def test_the_drift_of_a_quiet_minute_looks_back_for_enough_predictions(artifact: tuple[str, str]) -> None:
+    for minute in range(4):
+        values, time = RANDOM.normal(100, 10, 40), NOW - timedelta(minutes=minute)
+        batch = make_batch(40, time=time, numeric={"brightness": values}, uri=artifact[0], digest=artifact[1])
+        record_predictions(batches=[batch], now=NOW)
+    assert [point.worst_psi is not None for point in report().series] == [False, False, True, True]
 
 
 def test_few_labels_do_not_condemn(artifact: tuple[str, str]) -> None:
