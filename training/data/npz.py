@@ -42,7 +42,7 @@ def load_npz(path: Path, *, seed: int, fingerprint: str) -> Dataset:
 def _read_arrays(path: Path) -> dict[str, Array]:
     wanted = {name for pairs in NAMES.values() for pair in pairs for name in pair}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name in wanted}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
         raise InvalidInputError(f"'{path}' is not a readable .npz file: {error}") from error

@@ -122,9 +122,7 @@ def test_a_checkpoint_that_cannot_be_written_fails_the_training(tmp_path: Path) 
         learn(order(tmp_path), RememberingReporter())
 
 
-def test_a_killed_training_goes_on_from_its_last_checkpoint(
-    unbroken: tuple[TrainedModel, Any], tmp_path: Path
-) -> None:
+def test_a_killed_training_goes_on_from_its_last_checkpoint(unbroken: tuple[TrainedModel, Any], tmp_path: Path) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path\n"
         "from tests.training.learning.test_learning import order, learn, RememberingReporter\n"
