@@ -23,11 +23,11 @@ from training.launchers.base import Handle
 from training.leases import Claim, StaleFenceError, confirm_start, end_run, record_process, take_back_run, write_run
 from training.models import Run
 from training.publishing import Origin, adopt_published, publish_model
+from training.reasons import stop_message
 from training.recipes.api import StopRequestedError, TrainingOrder
 from training.reporting import RunReporter, persist
 from training.run_files import run_folder, work_folder
 from training.states import ExitClass
-from training.supervision import stop_message
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +108,7 @@ class Attempt:
 
     def _stop(self) -> int:
         reason = self._flag.reason
-        message = stop_message(reason) if reason else "stopped in good order; goes on from its last checkpoint"
+        message = stop_message(reason)
         self._reporter.log(message)
         persist(lambda: take_back_run(self._claim.run_id, self._claim.fence, reason, message=message))
         return 0

@@ -22,6 +22,7 @@ from django.utils import timezone
 from aiplatform.errors import ConflictError
 from training.launchers.base import Handle
 from training.models import EpochMetrics, Run
+from training.reasons import stop_message
 from training.states import ACTIVE_STATES, RETRIED_CLASSES, ExitClass, RunState
 
 log = structlog.get_logger(__name__)
@@ -174,29 +175,39 @@ def end_run(run_id: UUID, fence: int, reason: ExitClass, *, message: str = "", t
 def take_back_run(run_id: UUID, fence: int, reason: ExitClass, *, message: str) -> bool:
     """Take an active run from its process: queue it again if it may go on, else end it.
 
-    An orderly stop (`reason` NONE) gives the attempt back. False if the fence is stale.
+    An orderly stop (`reason` NONE) gives the attempt back. A reason that stands in the row goes
+    before the given one, so that a cancellation is not lost. False if the fence is stale.
     """
+    ordered = held_by(run_id, fence).values_list("stop_reason", flat=True).first()
+    if ordered is None:
+        return False
+    if ordered and ordered != reason:
+        reason = ExitClass(ordered)
+        message = stop_message(reason)
     is_orderly = reason == ExitClass.NONE
-    if is_orderly or reason in RETRIED_CLASSES:
-        queued = (
-            held_by(run_id, fence)
-            .filter(Q() if is_orderly else Q(attempts_left__gt=0))
-            .update(
-                **_NOBODY,
-                state=RunState.QUEUED,
-                fence=F("fence") + 1,
-                attempts_left=F("attempts_left") + int(is_orderly),
-                stop_reason="",
-                stop_ordered_at=None,
-                progress={"phase": "waiting to go on"},
-                exit_message=message[:MESSAGE_LENGTH],
-                rung_at=timezone.now(),
-            )
+    if (is_orderly or reason in RETRIED_CLASSES) and _requeue(run_id, fence, ordered, message, is_orderly=is_orderly):
+        log.info("run_requeued", run=str(run_id), reason=reason.value or "shutdown", message=message)
+        return True
+    if not held_by(run_id, fence).filter(stop_reason=ordered).exists():
+        return take_back_run(run_id, fence, reason, message=message)  # a stop was ordered just now
+    return end_run(run_id, fence, reason or ExitClass.LOST, message=message)
+
+
+def _requeue(run_id: UUID, fence: int, ordered: str, message: str, *, is_orderly: bool) -> bool:
+    held = held_by(run_id, fence).filter(stop_reason=ordered)
+    return bool(
+        held.filter(Q() if is_orderly else Q(attempts_left__gt=0)).update(
+            **_NOBODY,
+            state=RunState.QUEUED,
+            fence=F("fence") + 1,
+            attempts_left=F("attempts_left") + int(is_orderly),
+            stop_reason="",
+            stop_ordered_at=None,
+            progress={"phase": "waiting to go on"},
+            exit_message=message[:MESSAGE_LENGTH],
+            rung_at=timezone.now(),
         )
-        if queued:
-            log.info("run_requeued", run=str(run_id), reason=reason.value or "shutdown", message=message)
-            return True
-    return end_run(run_id, fence, reason if not is_orderly else ExitClass.LOST, message=message)
+    )
 
 
 def _after(moment: datetime, seconds: float) -> datetime:

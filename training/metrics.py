@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from prometheus_client import Gauge
 
-_MODE = "mostrecent"  # several clocks read the same rows
+_MODE: Final = "mostrecent"  # several clocks read the same rows
 
 RUNS = Gauge("aiplatform_training_runs", "Training runs by state", ["state"], multiprocess_mode=_MODE)
 LONGEST_WAIT = Gauge(

@@ -19,6 +19,7 @@ from training.launchers import get_launcher
 from training.launchers.base import Handle, LaunchOrder, Liveness, ProcessEnd
 from training.leases import held_by, order_stop, take_back_run
 from training.models import Run
+from training.reasons import stop_message
 from training.run_files import run_folder
 from training.states import ExitClass, RunState
 
@@ -107,16 +108,6 @@ def _why(run: Run, end: ProcessEnd) -> tuple[ExitClass, str]:
     if run.state == RunState.STARTING and end.exit_code is not None and end.exit_code > 0:
         return ExitClass.FAILED, f"the training process did not come up ({how}); its log says why"
     return ExitClass.LOST, f"the training process is gone ({how})"
-
-
-def stop_message(reason: ExitClass) -> str:
-    """Return why a run was stopped, with the limit's setting and value."""
-    return {
-        ExitClass.CANCELLED: "cancelled",
-        ExitClass.TIMED_OUT: f"took longer than TRAINING_WALL_CLOCK_S={settings.TRAINING_WALL_CLOCK_S:g} s",
-        ExitClass.STALLED: f"made no progress for TRAINING_STALL_S={settings.TRAINING_STALL_S:g} s",
-        ExitClass.LOST: f"gave no sign of life for TRAINING_LEASE_S={settings.TRAINING_LEASE_S:g} s",
-    }.get(reason, reason.label)
 
 
 def _describe_exit_code(code: int | None) -> str:

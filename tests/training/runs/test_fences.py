@@ -87,3 +87,13 @@ def test_a_process_id_that_is_used_again_is_not_taken_for_the_trainer(bench: Ben
     assert processes.is_alive(me, processes.start_time(me))
     assert not processes.is_alive(me, "12345")
     processes.signal_session(me, "12345", signal.SIGKILL, leader_only=True)  # must not kill this test
+
+
+def test_a_cancellation_is_not_lost_when_the_process_ends_at_the_same_moment(bench: Bench) -> None:
+    for reason in (ExitClass.NONE, ExitClass.LOST):
+        run = bench.create()
+        claim = leases.claim_run(run.pk)
+        assert claim is not None
+        leases.order_stop(bench.fresh(run), ExitClass.CANCELLED)
+        assert leases.take_back_run(run.pk, claim.fence, reason, message="gone")
+        assert bench.fresh(run).state == RunState.CANCELLED
