@@ -63,7 +63,11 @@ class Evaluator:
             self._close_orphans()
             active = list(self.list_active_versions(self.clock() - LOOK_BACK))
             for rule in AlertRule.objects.filter(is_enabled=True).prefetch_related("channels"):
-                self._evaluate_rule(rule, active, serving)
+                try:
+                    self._evaluate_rule(rule, active, serving)
+                except Exception:  # what one rule cannot write must not keep the others from being looked at
+                    log.exception("alert_rule_failed", rule=rule.name)
+                    self.steps["failed"] += 1
         _count_firing()
         return self.steps
 

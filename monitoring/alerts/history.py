@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -26,4 +27,4 @@ def append_thinned(samples: Sequence[Sample], at: datetime, value: float | None)
 
 
 def _sample(at: datetime, value: float | None) -> Sample:
-    return [round(at.timestamp(), 1), value]
+    return [round(at.timestamp(), 1), value if value is not None and math.isfinite(value) else None]

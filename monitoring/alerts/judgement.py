@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,19 +50,26 @@ class Observation:
 
 def judge(rule: Condition, measured: Measured) -> Observation:
     """Return the verdict; a value on too few samples is no verdict at all."""
-    value, samples, detail = measured.value, measured.samples, measured.detail
+    value, samples, detail = measured.value, measured.samples, storable(measured.detail)
+    if value is None or math.isnan(value):
+        reason = detail.get("reason") or "no data"
+        text = f"{rule.metric} has no value in the last {rule.window_s} s: {reason}"
+        return Observation(verdict=Verdict.NO_DATA, message=text, samples=samples, detail=detail)
     if samples < rule.minimum_samples:
         text = f"{samples} samples in {rule.window_s} s, at least {rule.minimum_samples} are needed"
         return Observation(verdict=Verdict.NO_DATA, message=text, value=value, samples=samples, detail=detail)
-    if value is None or math.isnan(value):
-        text = f"{rule.metric} has no value in the last {rule.window_s} s"
-        return Observation(verdict=Verdict.NO_DATA, message=text, samples=samples, detail=detail)
     comparison = Comparison(rule.comparison)
     is_breach = comparison.holds(value, rule.threshold)
     relation = comparison.label if is_breach else f"not {comparison.label}"
     text = f"{rule.metric} is {format_number(value)}, {relation} {format_number(rule.threshold)}"
     verdict = Verdict.BREACH if is_breach else Verdict.OK
     return Observation(verdict=verdict, message=text, value=value, samples=samples, detail=detail)
+
+
+def storable(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what JSON columns of every database take: no NaN, no infinity, no foreign types."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(detail), default=str), parse_constant=str)
+    return plain
 
 
 def format_number(value: float | None) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from monitoring.alerts.vocabulary import NoDataPolicy
 from monitoring.models.alerts import Alert, AlertRule, Notification, RuleTarget
-from tests.monitoring.alerts.world import World, event_kinds, make_channel, make_rule, only_alert, target_state
+from tests.monitoring.alerts.world import START, World, event_kinds, make_channel, make_rule, only_alert, target_state
 
 
 def test_a_well_version_has_a_target_and_no_alert(world: World) -> None:
@@ -295,3 +295,41 @@ def test_a_feature_is_handed_on_to_the_measurement(world: World) -> None:
     assert world.measured[0] == {
         "metric": "drift_psi", "endpoint": "mnist", "version": 1, "window_s": 600, "now": world.now, "feature": "age",
     }  # fmt: skip
+
+
+def test_a_value_that_is_not_finite_is_kept_and_shown(world: World) -> None:
+    make_rule(metric="drift_psi", threshold=0.25)
+    world.detail = {"feature": "age", "statistic": float("nan"), "at": world.now}
+    world.tick(value=float("inf"))
+    alert = only_alert()
+    assert (alert.state, alert.value) == ("firing", float("inf"))
+    assert alert.history[0][1] is None
+    assert alert.detail == {"feature": "age", "statistic": "NaN", "at": str(START)}
+
+
+def test_no_data_says_why(world: World) -> None:
+    make_rule(metric="drift_psi")
+    world.detail = {"reason": "the artifact has no profile"}
+    world.values[("mnist", 1)] = None
+    world.tick()
+    assert RuleTarget.objects.get().message == "drift_psi has no value in the last 300 s: the artifact has no profile"
+
+
+def test_a_rule_that_cannot_be_written_stops_no_other(world: World) -> None:
+    make_rule(name="a broken one")
+    make_rule(name="b sound one")
+    evaluator = world.evaluator()
+    world.value = 0.2
+    serving: list[str] = []
+
+    def list_active_once_broken(endpoint: str) -> frozenset[int]:
+        serving.append(endpoint)
+        if len(serving) == 1:
+            raise ValueError("damaged")
+        return frozenset({1})
+
+    evaluator.serving_versions = list_active_once_broken
+    AlertRule.objects.update(version_scope="serving")
+    evaluator.run()
+    assert evaluator.steps["failed"] == 1
+    assert only_alert().rule_name == "b sound one"

@@ -21,6 +21,7 @@ class World:
     now: datetime = START
     value: float | None = 0.0
     samples: int = 1000
+    detail: dict[str, Any] = field(default_factory=dict)
     values: dict[tuple[str, int], float | Exception | None] = field(default_factory=dict)
     active: list[tuple[str, int]] = field(default_factory=lambda: [("mnist", 1)])
     serving: dict[str, frozenset[int] | None] = field(default_factory=lambda: {"mnist": frozenset({1})})
@@ -34,7 +35,7 @@ class World:
         value = self.values.get((asked["endpoint"], asked["version"]), self.value)
         if isinstance(value, Exception):
             raise value
-        return Measurement(metric=metric, value=value, samples=0 if value is None else self.samples)
+        return Measurement(metric=metric, value=value, samples=0 if value is None else self.samples, detail=self.detail)
 
     def evaluator(self, **options: Any) -> Evaluator:
         """Return an evaluator that looks at this world."""
