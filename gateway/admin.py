@@ -72,9 +72,7 @@ class TokenAdmin(ModelAdmin):  # type: ignore[misc]
         if request.method != "POST" or not form.is_valid():
             return confirm(request, question, form=form)
         try:
-            token, secret = create_token(
-                **form.values(), actor=request.user.get_username(), request_id=_request_id()
-            )
+            token, secret = create_token(**form.values(), actor=request.user.get_username(), request_id=_request_id())
         except PlatformError as error:
             return confirm(request, question, form=form, error=str(error), status=error.http_status)
         return _secret_page(request, token, secret)

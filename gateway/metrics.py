@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-requests = Counter(
-    "aiplatform_gateway_requests_total", "Requests answered at the gateway", ["route", "status"]
-)
+requests = Counter("aiplatform_gateway_requests_total", "Requests answered at the gateway", ["route", "status"])
 latency = Histogram(
     "aiplatform_gateway_request_duration_seconds",
     "Time from a request's arrival at the gateway to its answer",

@@ -127,9 +127,7 @@ def describe_token(token: Token) -> dict[str, Any]:
     }
 
 
-def _check_token(
-    *, name: str, scopes: Sequence[str], rates: Sequence[str], expires_in: timedelta | None
-) -> None:
+def _check_token(*, name: str, scopes: Sequence[str], rates: Sequence[str], expires_in: timedelta | None) -> None:
     known = [scope.value for scope in Scope]
     unknown = sorted(set(scopes) - set(known))
     if unknown or not scopes:

@@ -1,8 +1,8 @@
 """A circuit breaker for one address: after some failures in a row it is left alone for a while.
 
-    closed --failures--> open --time--> half-open --trial succeeds--> closed
-                          ^                 |
-                          +--trial fails----+
+closed --failures--> open --time--> half-open --trial succeeds--> closed
+                      ^                 |
+                      +--trial fails----+
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ class BreakerState(StrEnum):
 class CircuitBreaker:
     """Counts failures in a row. Safe under threads; nothing blocks."""
 
-    def __init__(
-        self, *, failures: int, open_s: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, failures: int, open_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = failures
         self._open_s = open_s
         self._clock = clock

@@ -22,10 +22,10 @@ def test_it_opens_after_failures_in_a_row_and_not_before() -> None:
     breaker.record_success()
     breaker.record_failure()
     breaker.record_failure()
-    assert breaker.state is BreakerState.CLOSED
+    before = breaker.state
     assert breaker.acquire()
     breaker.record_failure()
-    assert breaker.state is BreakerState.OPEN
+    assert (before, breaker.state) == (BreakerState.CLOSED, BreakerState.OPEN)
     assert not breaker.acquire()
 
 

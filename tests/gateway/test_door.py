@@ -48,7 +48,8 @@ def door(behind: Behind, *tokens: Any, counted: list[Any] | None = None, max_bod
 
 
 def test_a_request_with_a_token_reaches_the_application_with_its_identity() -> None:
-    behind, counted = Behind(), []
+    behind = Behind()
+    counted: list[Any] = []
     reply = ask(door(behind, counted=counted), PREDICT, headers=bearer(), chunks=(b'{"instances":[1]}',))
     assert reply.status == 200
     assert reply.headers["x-prediction-id"] == "p1"
@@ -99,7 +100,8 @@ def test_an_admin_token_may_predict() -> None:
 
 
 def test_past_the_limit_the_answer_says_all_and_the_application_sees_nothing() -> None:
-    behind, counted = Behind(), []
+    behind = Behind()
+    counted: list[Any] = []
     guarded = door(behind, known_token(predict="2/min"), counted=counted)
     passed = [ask(guarded, PREDICT, headers=bearer()) for _ in range(2)]
     assert [reply.headers["ratelimit-remaining"] for reply in passed] == ["1", "0"]

@@ -28,7 +28,7 @@ def pool_of(*addresses: str, failures: int = 3) -> Pool:
 
 
 def send(
-    pool: Pool, method: str = "GET", path: str = "/api/training/runs/?page=2", body: Any = None, **headers: str
+    pool: Pool, method: str = "GET", path: str = "/api/training/runs/?page=2", body: Any = None, **headers: Any
 ) -> Any:
     forwarder = RestForwarder(secret=INTERNAL_SECRET, longest_s=2)
     request = RequestFactory().generic(

@@ -1,0 +1,80 @@
+"""Each app's contract as its callers use it, over both transports."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from aiplatform.contracts.inference import DeployVersion, InferenceClient, PredictRows, RollBackEndpoint
+from aiplatform.contracts.monitoring import (
+    FeedbackItem,
+    MonitoringClient,
+    PredictionBatch,
+    RecordFeedback,
+    RecordPredictions,
+)
+from aiplatform.contracts.training import TrainingClient
+from aiplatform.errors import NotFoundError, PlatformError
+from tests.contracts.conftest import NewClient
+
+NOW_S = time.time()
+BATCH = PredictionBatch(
+    batch_id="b1", replica="r1", endpoint="digits", model="digits", version=1, artifact_uri="file:///nowhere",
+    artifact_digest="sha256:0", prediction_ids=("p1", "p1"), rows=(0, 1), times_s=(NOW_S, NOW_S),
+    latencies_ms=(1.0, 1.0), http_statuses=(200, 200), numeric_features={"brightness": (1.0, None)},
+    predicted_labels=("3", "7"), confidences=(0.9, 0.8),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "no such model", "ä"])
+def test_training_says_not_found_for_what_it_does_not_have(new_client: NewClient, name: str) -> None:
+    training = TrainingClient(new_client(service="training"))
+    with pytest.raises(NotFoundError):
+        training.get_model_version(name, "latest")
+    with pytest.raises(NotFoundError):
+        training.get_lineage(name, 1)
+
+
+def test_inference_lists_no_endpoints_and_finds_none(new_client: NewClient) -> None:
+    inference = InferenceClient(new_client(service="inference"))
+    assert inference.list_endpoints().endpoints == ()
+    with pytest.raises(NotFoundError):
+        inference.get_endpoint("no-such-endpoint")
+    with pytest.raises(NotFoundError):
+        inference.predict_rows(PredictRows(endpoint="no-such-endpoint", instances=([1.0],)))
+
+
+def test_inference_deploys_nothing_that_training_does_not_have(new_client: NewClient) -> None:
+    inference = InferenceClient(new_client(service="inference"))
+    with pytest.raises(PlatformError):
+        inference.deploy_version(DeployVersion(endpoint="digits", model="digits", reference="latest"))
+    assert inference.list_endpoints().endpoints == ()
+
+
+def test_inference_rolls_back_nothing_that_is_not_there(new_client: NewClient) -> None:
+    order = RollBackEndpoint(endpoint="digits", actor="ada", reason="drift", idempotency_key="k1")
+    with pytest.raises(NotFoundError):
+        InferenceClient(new_client(service="inference")).roll_back_endpoint(order)
+
+
+def test_monitoring_counts_a_batch_that_arrives_twice_once(new_client: NewClient) -> None:
+    monitoring = MonitoringClient(new_client(service="monitoring"))
+    order = RecordPredictions(batches=(BATCH,))
+    assert (monitoring.record_predictions(order).accepted, monitoring.record_predictions(order).duplicates) == (1, 1)
+
+
+def test_monitoring_joins_feedback_once_and_keeps_what_is_early(new_client: NewClient) -> None:
+    monitoring = MonitoringClient(new_client(service="monitoring"))
+    monitoring.record_predictions(RecordPredictions(batches=(BATCH,)))
+    known, early = FeedbackItem(prediction_id="p1", label="3"), FeedbackItem(prediction_id="p9", label="3")
+    first = monitoring.record_feedback(RecordFeedback(items=(known, early)))
+    again = monitoring.record_feedback(RecordFeedback(items=(known,)))
+    assert (first.joined, first.pending, again.joined, again.repeated) == (1, 1, 0, 1)
+
+
+def test_monitoring_reports_on_a_version(new_client: NewClient) -> None:
+    monitoring = MonitoringClient(new_client(service="monitoring"))
+    monitoring.record_predictions(RecordPredictions(batches=(BATCH,)))
+    report = monitoring.get_report("digits", 1, 3600)
+    assert (report.endpoint, report.version, report.period_s) == ("digits", 1, 3600)
