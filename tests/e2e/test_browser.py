@@ -85,7 +85,7 @@ def run_id(platform: Platform) -> str:
     done = platform.run_manage(
         "train", "run", "keras_cnn", "--data", "digits", "--name", "digits", "--set", "epochs=4", "--detach", "--json"
     )
-    return str(json.loads(done.stdout.strip().splitlines()[-1])["id"])
+    return str(json.loads(done.stdout.strip().splitlines()[-1])["run"])
 
 
 def test_a_run_is_watched_until_it_succeeded(page: Any, platform: Platform, run_id: str) -> None:
