@@ -52,7 +52,7 @@ def trained(any_platform: Platform) -> Platform:
     wait_until(
         lambda: any_platform.request("GET", f"/v2/models/{MODEL}/versions/1/ready").status_code == 200,
         within_s=90,
-        what=f"version 1 is served\n{[s.tail(15) for s in any_platform.servers.values()]}",
+        what=lambda: "version 1 is served\n" + "\n".join(s.tail(15) for s in any_platform.servers.values()),
     )
     return any_platform
 
@@ -202,6 +202,35 @@ def test_rolling_back_returns_to_the_version_before(trained: Platform) -> None:
         within_s=60,
         what="the version before answers",
     )
+
+
+def test_an_alert_rolls_the_endpoint_back_by_itself(trained: Platform) -> None:
+    images, _ = held_out_digits()
+    order = {"model": MODEL, "reference": "2", "reason": "a bad one"}
+    trained.post_json(f"/api/inference/endpoints/{MODEL}/deploy/", order)
+    wait_until(
+        lambda: predict(trained, images[:1]).headers["X-Model-Version"] == "2", within_s=60, what="version 2 answers"
+    )
+    rule = {
+        "name": "version 2 is bad", "endpoint": MODEL, "version_scope": "one", "version": 2, "metric": "prediction_count",
+        "comparison": "gt", "threshold": 0, "window_s": 3600, "for_s": 0, "minimum_samples": 1, "severity": "critical",
+        "action": "rollback",
+    }  # fmt: skip
+    made = trained.post_json("/api/monitoring/rules/", rule)
+    wait_until(
+        lambda: predict(trained, images[:1]).headers["X-Model-Version"] == "1", within_s=60, what="version 1 is back"
+    )
+    alert = trained.get_json(f"/api/monitoring/alerts/?rule={made['id']}")["results"][0]
+    wait_until(
+        lambda: (
+            (trained.get_json(f"/api/monitoring/alerts/{alert['id']}/")["action"] or {}).get("state") == "succeeded"
+        ),
+        within_s=30,
+        what="the action is on record",
+    )
+    history = trained.get_json(f"/api/inference/endpoints/{MODEL}/history/")["results"]
+    assert history[0]["kind"] == "rollback"
+    trained.request("PATCH", f"/api/monitoring/rules/{made['id']}/", json={"is_enabled": False})
 
 
 def test_a_revoked_token_is_refused_within_five_seconds(trained: Platform) -> None:

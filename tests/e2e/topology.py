@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(is_true: Callable[[], Any], *, within_s: float, what: str) -> Any:
+def wait_until(is_true: Callable[[], Any], *, within_s: float, what: str | Callable[[], str]) -> Any:
     """Poll until the call returns something true, and return it; fail when the time is over."""
     deadline_s = time.monotonic() + within_s
     while True:
         found = is_true()
         if found:
             return found
-        assert time.monotonic() < deadline_s, f"not within {within_s} s: {what}"
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"not within {within_s} s: {what() if callable(what) else what}")
         time.sleep(0.1)
 
 
@@ -99,6 +101,10 @@ class Server:
     def tail(self, lines: int = 40) -> str:
         """Return the end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _not_ready(server: Server) -> str:
+    return f"{server.name} is ready\n{server.tail()}"
 
 
 @dataclass
@@ -173,7 +179,7 @@ class Platform:
         for server in self.servers.values():
             server.start()
         for server in self.servers.values():
-            wait_until(server.is_ready, within_s=90, what=f"{server.name} is ready\n{server.tail()}")
+            wait_until(server.is_ready, within_s=90, what=partial(_not_ready, server))
 
     def stop(self) -> dict[str, float]:
         """Stop every server; return the seconds that each took."""
