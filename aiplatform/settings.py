@@ -287,7 +287,7 @@ REPORT_MAX_ERROR_RATE = env.number("REPORT_MAX_ERROR_RATE", 0.01, "Share of serv
 
 # --- Gateway --------------------------------------------------------------------------------------
 env.section("Gateway")
-KNOX_TOKEN_MODEL = "gateway.Token"
+KNOX_TOKEN_MODEL = "gateway.Token"  # noqa: S105  (a model, not a secret)
 REST_KNOX = {"TOKEN_PREFIX": "aip_", "TOKEN_TTL": None}
 IDENTITY_REFRESH_S = env.number("IDENTITY_REFRESH_S", 2.0, "Seconds between looks at tokens, limits and addresses")
 RATE_LIMIT_PREDICT = env.text("RATE_LIMIT_PREDICT", "6000/min", "Predict requests of one token (N/s, /min, /h, /day)")

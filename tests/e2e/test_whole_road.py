@@ -165,7 +165,8 @@ def test_no_request_fails_while_a_version_changes_under_load(trained: Platform) 
     is_over = threading.Event()
 
     def answers_with(version: str) -> bool:
-        return predict(trained, images[:1]).headers.get("X-Model-Version") == version
+        answered: str | None = predict(trained, images[:1]).headers.get("X-Model-Version")
+        return answered == version
 
     def load() -> None:
         while not is_over.is_set():
@@ -212,8 +213,8 @@ def test_an_alert_rolls_the_endpoint_back_by_itself(trained: Platform) -> None:
         lambda: predict(trained, images[:1]).headers["X-Model-Version"] == "2", within_s=60, what="version 2 answers"
     )
     rule = {
-        "name": "version 2 is bad", "endpoint": MODEL, "version_scope": "one", "version": 2, "metric": "prediction_count",
-        "comparison": "gt", "threshold": 0, "window_s": 3600, "for_s": 0, "minimum_samples": 1, "severity": "critical",
+        "name": "version 2 is bad", "endpoint": MODEL, "version_scope": "one", "version": 2,
+        "metric": "prediction_count", "comparison": "gt", "threshold": 0, "window_s": 3600, "for_s": 0, "minimum_samples": 1, "severity": "critical",
         "action": "rollback",
     }  # fmt: skip
     made = trained.post_json("/api/monitoring/rules/", rule)
@@ -221,13 +222,12 @@ def test_an_alert_rolls_the_endpoint_back_by_itself(trained: Platform) -> None:
         lambda: predict(trained, images[:1]).headers["X-Model-Version"] == "1", within_s=60, what="version 1 is back"
     )
     alert = trained.get_json(f"/api/monitoring/alerts/?rule={made['id']}")["results"][0]
-    wait_until(
-        lambda: (
-            (trained.get_json(f"/api/monitoring/alerts/{alert['id']}/")["action"] or {}).get("state") == "succeeded"
-        ),
-        within_s=30,
-        what="the action is on record",
-    )
+
+    def is_on_record() -> bool:
+        action = trained.get_json(f"/api/monitoring/alerts/{alert['id']}/")["action"]
+        return bool(action and action["state"] == "succeeded")
+
+    wait_until(is_on_record, within_s=30, what="the action is on record")
     history = trained.get_json(f"/api/inference/endpoints/{MODEL}/history/")["results"]
     assert history[0]["kind"] == "rollback"
     trained.request("PATCH", f"/api/monitoring/rules/{made['id']}/", json={"is_enabled": False})
