@@ -135,3 +135,9 @@ def test_only_what_people_use_is_published_and_on_loopback(compose: Any) -> None
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
     assert set(published) == {"gateway", "console", "prometheus"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+@pytest.mark.parametrize("role", ["training", "inference", "monitoring"])
+def test_no_app_is_told_to_look_for_itself_elsewhere(compose: Any, role: str) -> None:
+    """With its own address set, a process would send its own requests on instead of answering them."""
+    assert compose["services"][role]["environment"][f"{role.upper()}_URL"] == ""

@@ -137,3 +137,9 @@ def test_the_clusters_rules_are_those_of_prometheus() -> None:
     resource = yaml.safe_load((MANIFESTS / "components/prometheus-operator/prometheus-rule.yaml").read_text())
     rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
     assert resource["spec"]["groups"] == rules["groups"]
+
+
+@pytest.mark.parametrize("role", ["training", "inference", "monitoring"])
+def test_no_app_is_told_to_look_for_itself_elsewhere(rendered: dict[str, Path], role: str) -> None:
+    [container] = pods(rendered["base"])[role]["containers"]
+    assert {"name": f"{role.upper()}_URL", "value": ""} in container["env"]
