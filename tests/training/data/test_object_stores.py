@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from aiplatform.errors import InvalidInputError, UnavailableError
@@ -16,7 +20,6 @@ from training.data.sources import load_dataset
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    import fsspec
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -56,3 +59,46 @@ def test_files_and_folders_come_from_s3(s3: str, tmp_path: Path) -> None:
         load_dataset(f"{s3}/nothing.npz", target=None, seed=1, scratch=scratch)
     with pytest.raises((InvalidInputError, UnavailableError), match=r"'s3://nobucket/x\.npz'"):
         load_dataset("s3://nobucket/x.npz", target=None, seed=1, scratch=scratch)
+
+
+@pytest.fixture
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["gcp-storage-emulator", "start", "--in-memory", "--default-bucket=data", "--host=127.0.0.1"]
+    server = subprocess.Popen(
+        [*command, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
+    try:
+        _wait_for(port)
+        yield "gs://data"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def test_files_come_from_gcs(gcs: str, tmp_path: Path) -> None:
+    write_bars(tmp_path / "bars.npz", rows=90)
+    filesystem, _ = open_filesystem(gcs)
+    filesystem.put_file(str(tmp_path / "bars.npz"), "data/bars.npz")
+    there = load_dataset(f"{gcs}/bars.npz", target=None, seed=1, scratch=tmp_path / "scratch")
+    here = load_dataset(str(tmp_path / "bars.npz"), target=None, seed=1, scratch=tmp_path / "scratch")
+    assert there.fingerprint == here.fingerprint
+    with pytest.raises(InvalidInputError, match="there is no data at 'gs://data/nothing'"):
+        load_dataset(f"{gcs}/nothing", target=None, seed=1, scratch=tmp_path / "scratch")

@@ -180,8 +180,11 @@ def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tmp_path: Path) -> No
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
+    def write_whole(path: Path) -> None:
+        path.write_bytes(b"whole")
+
     store = CheckpointStore(tmp_path, identity="one")
-    store.save(Progress(epoch=2), lambda path: path.write_bytes(b"whole") and None)
+    store.save(Progress(epoch=2), write_whole)
     with pytest.raises(OSError, match="No space left"):
         store.save(Progress(epoch=3), fill_up)
     found: list[bytes] = []

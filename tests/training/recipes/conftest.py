@@ -35,7 +35,7 @@ def train(tmp_path: Path) -> Callable[..., Written]:
         with stage_artifact(str(tmp_path / name / "place")) as staged:
             model.write_to(staged)
             staged.folder.rename(folder)
-        warmup = (read_arrays(folder / "warmup" / f"{kind}.npz") for kind in ("inputs", "outputs"))
-        return (model, folder, *warmup)
+        warmup = folder / "warmup"
+        return model, folder, read_arrays(warmup / "inputs.npz"), read_arrays(warmup / "outputs.npz")
 
     return run
