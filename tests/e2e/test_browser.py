@@ -67,16 +67,15 @@ def keep(page: Any, name: str) -> None:
     """Keep a screenshot in light and in dark."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
+        page.evaluate("isDark => document.documentElement.classList.toggle('dark', isDark)", theme == "dark")
         page.screenshot(path=str(SCREENSHOTS / f"{name}-{theme}.png"), full_page=True)
-    page.emulate_media(color_scheme="light")
+    page.evaluate("document.documentElement.classList.remove('dark')")
 
 
 def pick(page: Any, label: str) -> None:
-    """Click a button or link of that name, wherever the page puts it."""
-    page.get_by_role("button", name=label, exact=True).or_(
-        page.get_by_role("link", name=label, exact=True)
-    ).first.click()
+    """Click a button or link of that name; an icon's name may stand before it."""
+    name = re.compile(rf"(^|\s){label}$")
+    page.get_by_role("button", name=name).or_(page.get_by_role("link", name=name)).first.click()
 
 
 @pytest.fixture(scope="module")
