@@ -214,7 +214,8 @@ def test_an_alert_rolls_the_endpoint_back_by_itself(trained: Platform) -> None:
     )
     rule = {
         "name": "version 2 is bad", "endpoint": MODEL, "version_scope": "one", "version": 2,
-        "metric": "prediction_count", "comparison": "gt", "threshold": 0, "window_s": 3600, "for_s": 0, "minimum_samples": 1, "severity": "critical",
+        "metric": "prediction_count", "comparison": "gt",
+        "threshold": 0, "window_s": 3600, "for_s": 0, "minimum_samples": 1, "severity": "critical",
         "action": "rollback",
     }  # fmt: skip
     made = trained.post_json("/api/monitoring/rules/", rule)
