@@ -159,3 +159,9 @@ def test_the_command_fails_with_the_reason(args: tuple[str, ...]) -> None:
 def test_a_period_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError, match="m, h, d or w"):
         parse_period(text)
+
+
+def test_the_only_table_of_tokens_is_the_gateways_own() -> None:
+    names = connection.introspection.table_names()
+    assert [name for name in names if name.startswith("knox")] == []
+    assert "gateway_token" in names
