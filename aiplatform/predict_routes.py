@@ -34,7 +34,7 @@ def build_predict_chain() -> AsgiApplication | None:
 
 
 def _local_backend() -> AsgiApplication | None:
-    if INFERENCE not in settings.ROLES or settings.SERVICE_URLS.get(INFERENCE):
+    if INFERENCE not in settings.ROLES:
         return None
     if wiring.predict_application is None:
         raise InvalidConfigurationError("the inference app announced no predict application")

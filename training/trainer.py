@@ -18,6 +18,7 @@ def main(arguments: list[str]) -> int:
     """Do one attempt; return the exit code."""
     run_id, fence = UUID(arguments[0]), int(arguments[1])
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiplatform.settings")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow: warnings, not what processor it found
     django.setup()
 
     import structlog

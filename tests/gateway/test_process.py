@@ -122,7 +122,9 @@ def make_token(gateway: GatewayProcess) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def secret(gateway: GatewayProcess) -> str:
-    return str(make_token(gateway)["token"])
+    made = str(make_token(gateway)["token"])
+    poll(lambda: gateway.predict(made).status_code == 200, within_s=10, what="a token just made is known")
+    return made
 
 
 def test_a_gateway_imports_no_learning_framework_and_no_numpy(tmp_path: Path) -> None:

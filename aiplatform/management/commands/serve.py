@@ -38,6 +38,7 @@ class Command(BaseCommand):
             call_command("migrate", interactive=False, verbosity=0)
         self._require_migrations()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_fresh_metrics_folder())
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow: warnings, not what processor it found
         supervisor = Supervisor(
             children=_children(bind, workers),
             grace_s=settings.GRACEFUL_STOP_S + 1,

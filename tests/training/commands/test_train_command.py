@@ -121,7 +121,7 @@ def test_a_run_cancelled_while_it_is_waited_for_has_exit_code_3(bench: Bench) ->
 
 
 def test_ctrl_c_without_a_terminal_leaves_the_run_alone(bench: Bench) -> None:
-    process = _command([*ORDER, "--set", "epochs=4", "step_s=0.05"])
+    process = _command([*ORDER, "--set", "epochs=16", "step_s=0.05"])
     run = _first_epoch(bench)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)

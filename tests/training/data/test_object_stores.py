@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,8 @@ def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = ["gcp-storage-emulator", "start", "--in-memory", "--default-bucket=data", "--host=127.0.0.1"]
+    emulator = str(Path(sys.executable).parent / "gcp-storage-emulator")
+    command = [emulator, "start", "--in-memory", "--default-bucket=data", "--host=127.0.0.1"]
     server = subprocess.Popen(
         [*command, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
