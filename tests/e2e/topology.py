@@ -85,18 +85,20 @@ class Server:
         except httpx.HTTPError:
             return False
 
-    def stop(self) -> float:
-        """End it by SIGTERM; return how long that took in seconds. Kill what does not end."""
+    def ask_to_stop(self) -> None:
+        """Send it SIGTERM."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+
+    def wait_for_end(self) -> None:
+        """Wait until it has ended; kill what does not end."""
         if self.process is None:
-            return 0.0
-        started_s = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
+            return
         try:
             self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        return time.monotonic() - started_s
 
     def tail(self, lines: int = 40) -> str:
         """Return the end of its log."""
@@ -182,9 +184,17 @@ class Platform:
             wait_until(server.is_ready, within_s=90, what=partial(_not_ready, server))
 
     def stop(self) -> dict[str, float]:
-        """Stop every server; return the seconds that each took."""
+        """Stop every server at once; return the seconds that each took."""
         self._client.close()
-        return {name: server.stop() for name, server in self.servers.items()}
+        self._client = httpx.Client(timeout=30, trust_env=False)
+        started_s = time.monotonic()
+        for server in self.servers.values():
+            server.ask_to_stop()
+        took_s = {}
+        for name, server in self.servers.items():
+            server.wait_for_end()
+            took_s[name] = time.monotonic() - started_s
+        return took_s
 
 
 def base_env(folder: Path, data_dir: Path) -> dict[str, str]:
