@@ -49,8 +49,10 @@ clean: ## Remove environment, data and caches (not .env)
 $(BIN)/python:
 	sh deploy/create_venv.sh $(PYTHON) $(VENV)
 
-$(VENV)/.installed: requirements.txt | $(BIN)/python
+$(VENV)/.installed: requirements.txt deploy/requirements/fast.in | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -r deploy/requirements/fast.in 2>/dev/null \
+	    || echo "no C compiler: gunicorn's fast parser is left out; serving works, somewhat slower"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
