@@ -165,6 +165,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = "aiplatform.console.formats"  # times on pages name their zone
 
 # --- REST API -------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -18,6 +18,7 @@ from aiplatform.contracts.inference import EndpointInfo
 from aiplatform.errors import NotFoundError
 from inference import selectors
 from inference.admin_orders import EndpointOrders
+from inference.charts import draw_endpoint
 from inference.models import Endpoint
 from inference.panel import describe_for_people, health_state
 from inference.traffic import describe_traffic
@@ -82,13 +83,18 @@ class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
             info = selectors.get_endpoint(name)
         except NotFoundError as error:
             raise Http404(error.message) from error
+        charts, gap = draw_endpoint(info)
         context = page_context(
             request,
             title=f"Endpoint {name}",
+            charts=charts,
+            gap=gap,
             endpoint=describe_for_people(info),
             info=info,
             revisions=selectors.list_revisions(name)[:HISTORY_ROWS],
             may_change=self.has_change_permission(request),
+            may_roll_back=selectors.find_rollback_revision(name) is not None,
+            original=selectors.list_endpoint_rows().get(name=name),
             opts=self.model._meta,
         )
         return TemplateResponse(request, "inference/endpoint.html", context)

@@ -13,7 +13,7 @@ class InferenceConfig(AppConfig):
     """Announce to the kernel what this app runs."""
 
     name = "inference"
-    verbose_name = "Inference"
+    verbose_name = "Serving"
 
     def ready(self) -> None:
         """Register checks and wiring; a console without the inference role shows, and serves nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -86,6 +87,10 @@ class ChannelAdmin(ModelAdmin):  # type: ignore[misc]
     fields = ("name", "address", "url", "is_default", "is_enabled", "last_sent_at", "last_error")
     actions_detail = ("test",)
 
+    def get_fields(self, request: HttpRequest, obj: Channel | None = None) -> tuple[str, ...]:
+        """Return the fields; a new channel has sent nothing yet."""
+        return self.fields if obj else self.form.Meta.fields
+
     @display(description="Present address")  # type: ignore[untyped-decorator]
     def address(self, channel: Channel) -> str:
         """Return the address without its secrets."""
@@ -118,6 +123,16 @@ class SilenceAdmin(ModelAdmin):  # type: ignore[misc]
     def get_queryset(self, request: HttpRequest) -> QuerySet[Silence]:
         """Return all silences."""
         return selectors.list_silences()
+
+    def get_form(self, request: HttpRequest, obj: Silence | None = None, change: bool = False, **kwargs: Any) -> Any:
+        """Say in which zone times are typed."""
+        zones = {"starts_at": "UTC.", "ends_at": "UTC."}
+        return super().get_form(request, obj, change, help_texts=zones, **kwargs)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Offer an hour from now."""
+        now = timezone.now()
+        return {"starts_at": now, "ends_at": now + timedelta(hours=1), **super().get_changeform_initial_data(request)}
 
     def save_model(self, request: HttpRequest, obj: Silence, form: ModelForm[Silence], change: bool) -> None:
         """Save in this person's name, and mark the alerts that are covered."""

@@ -93,7 +93,17 @@ class ReportAdmin(ReadOnlyAdmin):
 class PredictionAdmin(ReadOnlyAdmin):
     """Single predictions, found by id."""
 
-    list_display = ("prediction_id", "row", "time", "endpoint", "version", "label", "confidence", "value", "truth")
+    list_display = (
+        "prediction_id",
+        "row",
+        "time",
+        "endpoint",
+        "version",
+        "label",
+        "shown_confidence",
+        "value",
+        "truth",
+    )
     search_fields = ("prediction_id__exact",)
     search_help_text = "A prediction id, from the header X-Prediction-Id"
     list_select_related = ("window__served", "feedback")
@@ -110,6 +120,11 @@ class PredictionAdmin(ReadOnlyAdmin):
     def version(self, prediction: Prediction) -> int:
         """Return which version answered."""
         return prediction.window.served.version
+
+    @admin.display(description="Confidence", ordering="confidence")
+    def shown_confidence(self, prediction: Prediction) -> str:
+        """Return the confidence with as many digits as mean something."""
+        return "-" if prediction.confidence is None else f"{prediction.confidence:.3f}"
 
     @admin.display
     def truth(self, prediction: Prediction) -> str:
@@ -135,11 +150,16 @@ class PredictionAdmin(ReadOnlyAdmin):
 class FeedbackAdmin(ReadOnlyAdmin):
     """What people and programs said was right."""
 
-    list_display = ("prediction_key", "row", "label", "value", "predicted", "source", "is_pending", "received_at")
+    list_display = ("prediction_key", "row", "label", "value", "predicted", "source", "shown_state", "received_at")
     search_fields = ("prediction_key__exact",)
     list_filter = ("is_pending", "source")
     list_select_related = ("prediction",)
     show_full_result_count = False
+
+    @admin.display(description="State", ordering="is_pending")
+    def shown_state(self, feedback: Feedback) -> str:
+        """Return whether its prediction is known."""
+        return "waits for its prediction" if feedback.is_pending else "counted"
 
     @admin.display
     def predicted(self, feedback: Feedback) -> str:

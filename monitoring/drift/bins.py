@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +44,22 @@ def bin_numbers(baseline: NumericProfile, window: NumericProfile) -> BinnedPair:
     Error: each share is within the sketch's normalized rank error (1.7% at k=200), exact below some 200 values.
     """
     edges = bin_edges(baseline)
-    names = [f"≤ {edge:.4g}" for edge in edges] + [f"> {edges[-1]:.4g}"] if edges else []
+    names = _range_names(edges)
     sides = [_numeric_counts(profile, edges) for profile in (baseline, window)]
     return _with_missing(names, sides[0], sides[1], baseline.missing, window.missing)
+
+
+def _range_names(edges: list[float]) -> list[str]:
+    """Return the ranges' names, with as many digits as tell the edges apart."""
+    if not edges:
+        return []
+    gaps = [high - low for low, high in itertools.pairwise(edges)]
+    finest = min(gaps, default=math.inf) / 10
+    texts = ([f"{edge:.{digits}g}" for edge in edges] for digits in (4, 6, 8, 12, 17))
+    names = next(
+        t for t in texts if all(abs(float(name) - edge) <= finest for name, edge in zip(t, edges, strict=True))
+    )
+    return [*(f"≤ {name}" for name in names), f"> {names[-1]}"]
 
 
 def bin_categories(baseline: CategoryProfile, window: CategoryProfile) -> BinnedPair:

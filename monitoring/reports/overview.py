@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from aiplatform.console.charts import sparkline
 from monitoring.drift.results import ColumnDrift, Verdict
 from monitoring.models import ServedVersion
+from monitoring.reports.page import percent
 from monitoring.reports.report import PerformanceReport, build_report
 from monitoring.selectors import list_active_served
 
@@ -28,6 +29,7 @@ class OverviewLine:
     url: str
     report: PerformanceReport
     throughput_per_s: float
+    accuracy: str
     worst: ColumnDrift | None
     traffic: SafeString
     latency: SafeString
@@ -64,6 +66,7 @@ def _line(served: ServedVersion, now: datetime) -> OverviewLine:
         url=report_url(served.endpoint, served.version),
         report=report,
         throughput_per_s=report.totals.rows / report.period.seconds,
+        accuracy=percent(report.accuracy.value),
         worst=worst_feature(report),
         traffic=sparkline([point.throughput_per_s for point in report.series], label="predictions per second"),
         latency=sparkline([point.latency_p95_ms for point in report.series], label="p95 latency, ms"),

@@ -101,22 +101,17 @@ def _charts(report: PerformanceReport) -> list[SafeString]:
     points = report.series
     expected = {"in training": report.expected_accuracy} if report.expected_accuracy is not None else {}
 
-    def over_time(*names: str) -> dict[str, list[tuple[Any, float | None]]]:
-        return {_WORDS[name]: [(point.start, getattr(point, name)) for point in points] for name in names}
+    def draw(title: str, *names: str, thresholds: dict[str, float] | None = None) -> SafeString:
+        series = {_WORDS[name]: [(point.start, getattr(point, name)) for point in points] for name in names}
+        return line_chart(title=title, series=series, x_is_time=True, x_label="UTC", thresholds=thresholds)
 
     charts = [
-        line_chart(title="Latency, ms", series=over_time(*LATENCIES), x_is_time=True),
-        line_chart(title="Predictions per second", series=over_time("throughput_per_s"), x_is_time=True),
-        line_chart(
-            title="Accuracy and coverage", series=over_time("accuracy", "label_coverage"), x_is_time=True,
-            thresholds=expected,
-        ),
-        line_chart(
-            title="Drift of the worst feature, PSI", series=over_time("worst_psi"), x_is_time=True,
-            thresholds={"drifted": settings.DRIFT_PSI_THRESHOLD},
-        ),
-        line_chart(title="Share of requests that failed", series=over_time("error_rate"), x_is_time=True),
-    ]  # fmt: skip
+        draw("Latency, ms", *LATENCIES),
+        draw("Predictions per second", "throughput_per_s"),
+        draw("Accuracy and coverage", "accuracy", "label_coverage", thresholds=expected),
+        draw("Drift of the worst feature, PSI", "worst_psi", thresholds={"drifted": settings.DRIFT_PSI_THRESHOLD}),
+        draw("Share of requests that failed", "error_rate"),
+    ]
     if report.predicted_labels:
         charts.append(bar_chart(title="What was predicted", series=_label_shares(report)))
     return charts

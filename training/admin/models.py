@@ -57,6 +57,7 @@ class RegisteredModelAdmin(ReadOnlyAdmin):
             request,
             title=model.name,
             model=model,
+            original=model,
             opts=self.opts,
             versions=selectors.list_versions(model.name),
             may_change=self.has_change_permission(request),

@@ -95,6 +95,7 @@ class RunAdmin(ReadOnlyAdmin):
             request,
             title=f"Run {run.short_id}: {run.recipe} on {run.data_uri}",
             run=run,
+            original=run,
             opts=self.opts,
             version=ready_version(run),
             may_cancel=not run.is_ended and self.has_change_permission(request),

@@ -85,6 +85,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             request,
             title=f"{version.model.name} version {version.version}",
             version=version,
+            original=version,
             opts=self.opts,
             lineage=lineage,
             parameters=parameters,

@@ -50,6 +50,15 @@ def test_an_endpoints_page_shows_problems_replicas_and_history(console: Client) 
     shown = text(console.get(url("detail", "digits")))
     assert "altered file" in shown and "r1" in shown and "/admin/monitoring/report/digits/2/" in shown
     assert shown.count("ann") >= 2
+    assert "p95 latency, ms" in shown and "Drift of the worst feature" in shown
+
+
+def test_a_rollback_is_offered_only_where_there_is_something_to_return_to(
+    console: Client, registry: FakeRegistry
+) -> None:
+    services.deploy_version(endpoint="new", model="digits", reference="1", actor="ann", reason="", registry=registry)
+    assert url("rollback", "digits") in text(console.get(url("detail", "digits")))
+    assert url("rollback", "new") not in text(console.get(url("detail", "new")))
 
 
 @pytest.mark.parametrize(

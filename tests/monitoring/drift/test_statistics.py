@@ -131,3 +131,11 @@ def test_missing_values_are_a_bin() -> None:
     pair = bin_numbers(a, b)
     assert pair.window[-1] == 50
     assert population_stability_index(pair) > 0.25
+
+
+def test_the_names_of_bins_tell_close_edges_apart() -> None:
+    near_one = 1 - np.linspace(1e-6, 1e-3, 1000)
+    profile = profile_of(near_one)
+    names = bin_numbers(profile, profile).names
+    assert len({*names}) == len(names)
+    assert "> 1" not in names, "no share is greater than 1"
