@@ -35,6 +35,7 @@ from aiplatform.storage import (
     local_path,
     open_filesystem,
     remove_folder,
+    store_errors,
     upload_folder,
 )
 from aiplatform.tensors import Signature
@@ -200,16 +201,17 @@ def read_manifest(uri: str) -> tuple[Manifest, str]:
 
     Raises: ArtifactError if there is none; ArtifactCorruptError if it cannot be read.
     """
-    try:
+    with store_errors(f"could not read {uri}"):
         filesystem, root = open_filesystem(uri)
-        raw = filesystem.cat_file(f"{root}/{MANIFEST}")
-    except OSError as error:
-        raise ArtifactError(f"no artifact at {uri}: {error}") from error
+        try:
+            raw = filesystem.cat_file(f"{root}/{MANIFEST}")
+        except FileNotFoundError as error:
+            raise ArtifactError(f"no artifact at {uri}: {error}") from error
     return decode_manifest(raw), manifest_digest(raw)
 
 
 def fetch_artifact(uri: str, *, cache: Path, digest: str) -> Path:
-    """Return a local, verified folder of the artifact; downloaded once per digest.
+    """Return a local, verified folder of the artifact; downloaded once per digest, again if the copy is damaged.
 
     Raises: ArtifactError if it is missing; ArtifactCorruptError if a byte differs.
     """
@@ -218,15 +220,10 @@ def fetch_artifact(uri: str, *, cache: Path, digest: str) -> Path:
         verify_artifact(folder, digest=digest)
         return folder
     folder = cache / digest.replace(":", "-")
+    if folder.exists() and not _is_whole(folder, digest):
+        remove_folder(folder)
     if not folder.exists():
-        staging = cache / f".fetch-{secrets.token_hex(8)}"
-        try:
-            download_folder(uri, staging)
-            verify_artifact(staging, digest=digest)
-            _move_unless_there(staging, folder)
-        finally:
-            remove_folder(staging)
-    verify_artifact(folder, digest=digest)
+        _download_verified(uri, folder, digest)
     return folder
 
 
@@ -303,6 +300,24 @@ def _sync_directory(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_whole(folder: Path, digest: str) -> bool:
+    try:
+        verify_artifact(folder, digest=digest)
+    except ArtifactError:
+        return False
+    return True
+
+
+def _download_verified(uri: str, folder: Path, digest: str) -> None:
+    staging = folder.with_name(f".fetch-{secrets.token_hex(8)}")
+    try:
+        download_folder(uri, staging)
+        verify_artifact(staging, digest=digest)
+        _move_unless_there(staging, folder)
+    finally:
+        remove_folder(staging)
 
 
 def _move_unless_there(source: Path, target: Path) -> None:

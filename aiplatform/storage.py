@@ -7,12 +7,14 @@ endpoints come from their own variables (AWS_*, GOOGLE_APPLICATION_CREDENTIALS, 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import fsspec
 
-from aiplatform.errors import ArtifactError, InvalidInputError
+from aiplatform.errors import ArtifactError, InvalidInputError, PlatformError
 
 REMOTE_SCHEMES = ("s3", "gs", "gcs")
 
@@ -49,12 +51,13 @@ def local_path(uri: str) -> Path:
 def open_filesystem(uri: str) -> tuple[FileSystem, str]:
     """Return the file system of a URI and the path within it.
 
+    Listings are never taken from memory: another process may have written or removed what they say.
     Raises: InvalidInputError if the scheme is not file, s3 or gs.
     """
     scheme = uri.split("://", 1)[0] if "://" in uri else "file"
     if scheme != "file" and scheme not in REMOTE_SCHEMES:
         raise InvalidInputError(f"'{uri}': the scheme must be file, s3 or gs, not '{scheme}'")
-    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem, path = fsspec.core.url_to_fs(uri, use_listings_cache=False)
     return cast(FileSystem, filesystem), str(path)
 
 
@@ -67,26 +70,44 @@ def upload_folder(folder: Path, uri: str, *, last: str) -> None:
     """Copy a folder to an object store, the file named `last` after all others.
 
     Readers treat that file as the mark of a complete upload.
+    Raises: ArtifactError if the file named `last` is there already, or the store cannot be written.
     """
-    filesystem, root = open_filesystem(uri)
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    try:
+    with store_errors(f"could not upload to {uri}"):
+        filesystem, root = open_filesystem(uri)
+        if filesystem.exists(f"{root}/{last}"):
+            raise ArtifactError(f"{uri} exists already; a version is immutable")
         for name in [*(f for f in files if f != last), last]:
             filesystem.put_file(str(folder / name), f"{root}/{name}")
-    except OSError as error:
-        raise ArtifactError(f"could not upload to {uri}: {error}") from error
 
 
 def download_folder(uri: str, folder: Path) -> None:
-    """Copy all files below a URI into a folder."""
-    filesystem, root = open_filesystem(uri)
-    try:
-        for name in filesystem.find(root):
+    """Copy all files below a URI into a folder.
+
+    Raises: ArtifactError if there are none, one lies outside, or the store cannot be read.
+    """
+    with store_errors(f"could not download {uri}"):
+        filesystem, root = open_filesystem(uri)
+        names = filesystem.find(root)
+        if not names:
+            raise ArtifactError(f"no artifact at {uri}: no object has that prefix")
+        for name in names:
             target = folder / str(name)[len(root) :].lstrip("/")
+            if folder.resolve() not in target.resolve().parents:
+                raise ArtifactError(f"{uri}: object '{name}' would be written outside its folder")
             target.parent.mkdir(parents=True, exist_ok=True)
             filesystem.get_file(name, str(target))
-    except OSError as error:
-        raise ArtifactError(f"could not download {uri}: {error}") from error
+
+
+@contextmanager
+def store_errors(what_failed: str) -> Iterator[None]:
+    """Turn whatever a store raises into an ArtifactError that begins with what failed."""
+    try:
+        yield
+    except PlatformError:
+        raise
+    except Exception as error:  # object stores raise kinds of their own for refused and unreachable
+        raise ArtifactError(f"{what_failed}: {type(error).__name__}: {error}") from error
 
 
 def remove_folder(folder: Path) -> None:

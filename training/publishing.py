@@ -23,7 +23,7 @@ from aiplatform.artifacts import (
     stage_artifact,
 )
 from aiplatform.errors import ArtifactError
-from aiplatform.storage import is_remote, local_path, open_filesystem
+from aiplatform.storage import is_remote, local_path, open_filesystem, store_errors
 from training.leases import Claim
 from training.models import ModelVersion, Run
 from training.recipes.api import TrainedModel
@@ -83,16 +83,15 @@ def clear_remnant(version: ModelVersion) -> None:
     Raises: ArtifactError if it cannot be removed.
     """
     uri = version.artifact_uri
-    try:
+    with store_errors(f"could not clear {uri} of what a dead attempt left there"):
         if is_remote(uri):
             filesystem, root = open_filesystem(uri)
             if filesystem.exists(root):
+                log.warning("remnant_removed", uri=uri)
                 filesystem.rm(root, recursive=True)
         elif local_path(uri).exists():
             log.warning("remnant_removed", uri=uri)
             shutil.rmtree(local_path(uri))
-    except OSError as error:
-        raise ArtifactError(f"could not clear {uri} of what a dead attempt left there: {error}") from error
 
 
 def build_manifest(run: Run, version: ModelVersion, trained: TrainedModel, origin: Origin) -> Manifest:
