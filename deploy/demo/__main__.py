@@ -92,7 +92,8 @@ def _predict_and_tell_the_truth(platform: Platform, model: str, version: int, pi
     path = f"/api/monitoring/reports/?endpoint={model}&version={version}&period_s=3600"
 
     def is_known() -> bool:
-        return bool(platform.get(path)["accuracy"]["labelled"] >= CLEAN)
+        report = platform.find(path)  # there is none before the first predictions have arrived
+        return report is not None and bool(report["accuracy"]["labelled"] >= CLEAN)
 
     poll(is_known, within_s=30, what="monitoring knows the labels")
     median_ms = sorted(latencies_ms)[len(latencies_ms) // 2]

@@ -128,6 +128,14 @@ class Platform:
         response.raise_for_status()
         return response.json()
 
+    def find(self, path: str) -> Any:
+        """Return the JSON at a path, or None if there is nothing yet."""
+        response = self._client.get(path)
+        if response.status_code == 404:
+            return None
+        response.raise_for_status()
+        return response.json()
+
     def post(self, path: str, body: Any) -> httpx.Response:
         """Return the answer to a POST of JSON."""
         response = self._client.post(path, json=body)
