@@ -50,9 +50,15 @@ INTERNAL_SECRETS = env.items(
 # --- The other services ---------------------------------------------------------------------------
 env.section("Services")
 SERVICE_URLS = {
-    "training": env.text("TRAINING_URL", "", "Address of the training service, or several with commas; empty: in this process"),
-    "inference": env.text("INFERENCE_URL", "", "Address of the inference service, or several with commas; empty: in this process"),
-    "monitoring": env.text("MONITORING_URL", "", "Address of the monitoring service, or several with commas; empty: in this process"),
+    "training": env.text(
+        "TRAINING_URL", "", "Address of the training service, or several with commas; empty: in this process"
+    ),
+    "inference": env.text(
+        "INFERENCE_URL", "", "Address of the inference service, or several with commas; empty: in this process"
+    ),
+    "monitoring": env.text(
+        "MONITORING_URL", "", "Address of the monitoring service, or several with commas; empty: in this process"
+    ),
 }
 INTERNAL_TIMEOUT_S = env.number("INTERNAL_TIMEOUT_S", 10.0, "Deadline of a call between apps, seconds")
 
@@ -260,30 +266,68 @@ PREDICT_DEADLINE_S = env.number(
 PREDICT_MAX_DEADLINE_S = env.number("PREDICT_MAX_DEADLINE_S", 120.0, "Longest wait that a caller may ask for")
 ENGINE_THREADS = env.integer("ENGINE_THREADS", 0, "Threads that an engine uses for one batch; 0: the framework decides")
 MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 16_000_000, "Largest uploaded image, in pixels")
-RECONCILE_INTERVAL_S = env.number("RECONCILE_INTERVAL_S", 1.0, "How often a serving process compares what it serves with what is wanted")
-RECORDER_FLUSH_INTERVAL_S = env.number("RECORDER_FLUSH_INTERVAL_S", 1.0, "Predictions reach the disk at least so often; a killed process loses at most these")
+RECONCILE_INTERVAL_S = env.number(
+    "RECONCILE_INTERVAL_S", 1.0, "How often a serving process compares what it serves with what is wanted"
+)
+RECORDER_FLUSH_INTERVAL_S = env.number(
+    "RECORDER_FLUSH_INTERVAL_S",
+    1.0,
+    "Predictions reach the disk at least so often; a killed process loses at most these",
+)
 RECORDER_BATCH_ROWS = env.integer("RECORDER_BATCH_ROWS", 2000, "Most rows in one batch of recorded predictions")
-RECORDER_QUEUE_BYTES = env.integer("RECORDER_QUEUE_BYTES", 64 * 1024 * 1024, "Most memory for predictions that wait to be recorded; beyond: dropped and counted")
-SPOOL_MAX_BYTES = env.integer("SPOOL_MAX_BYTES", 512 * 1024 * 1024, "Most disk for recorded predictions while monitoring is away, per process; beyond: the oldest go")
+RECORDER_QUEUE_BYTES = env.integer(
+    "RECORDER_QUEUE_BYTES",
+    64 * 1024 * 1024,
+    "Most memory for predictions that wait to be recorded; beyond: dropped and counted",
+)
+SPOOL_MAX_BYTES = env.integer(
+    "SPOOL_MAX_BYTES",
+    512 * 1024 * 1024,
+    "Most disk for recorded predictions while monitoring is away, per process; beyond: the oldest go",
+)
 
 # --- Monitoring -----------------------------------------------------------------------------------
 env.section("Monitoring")
 ALERT_INTERVAL_S = env.number("ALERT_INTERVAL_S", 10.0, "Seconds between two evaluations of the alert rules")
-NOTIFICATION_INTERVAL_S = env.number("NOTIFICATION_INTERVAL_S", 2.0, "Seconds between two looks for messages to send and actions to take")
-NOTIFICATION_ATTEMPTS = env.integer("NOTIFICATION_ATTEMPTS", 12, "Times that a message is tried, over about 50 minutes, before it is given up")
+NOTIFICATION_INTERVAL_S = env.number(
+    "NOTIFICATION_INTERVAL_S", 2.0, "Seconds between two looks for messages to send and actions to take"
+)
+NOTIFICATION_ATTEMPTS = env.integer(
+    "NOTIFICATION_ATTEMPTS", 12, "Times that a message is tried, over about 50 minutes, before it is given up"
+)
 ALERT_RETENTION_DAYS = env.number("ALERT_RETENTION_DAYS", 90.0, "Days that resolved alerts are kept")
-WINDOW_RETENTION_DAYS = env.number("WINDOW_RETENTION_DAYS", 90.0, "Days that windows of statistics are kept; older predictions are not counted")
-PREDICTION_RETENTION_DAYS = env.number("PREDICTION_RETENTION_DAYS", 14.0, "Days that single predictions and feedback are kept; a later label finds nothing")
-PREDICTION_RETENTION_ROWS = env.integer("PREDICTION_RETENTION_ROWS", 5_000_000, "Single predictions kept at most; the oldest go first")
-PENDING_FEEDBACK_HOURS = env.number("PENDING_FEEDBACK_HOURS", 24.0, "Hours that feedback waits for a prediction that has not arrived")
-MAX_WATCHED_FEATURES = env.integer("MAX_WATCHED_FEATURES", 256, "Features of a model that are watched; further ones are left out")
-DRIFT_PERIOD_S = env.number("DRIFT_PERIOD_S", 900.0, "Seconds of traffic compared with the baseline on the home page and in /metrics")
-DRIFT_PSI_THRESHOLD = env.number("DRIFT_PSI_THRESHOLD", 0.2, "Population stability index from which a feature has drifted")
-DRIFT_KS_THRESHOLD = env.number("DRIFT_KS_THRESHOLD", 0.2, "Kolmogorov-Smirnov distance from which a feature has drifted")
-DRIFT_SIGNIFICANCE = env.number("DRIFT_SIGNIFICANCE", 0.001, "Chance of a false drift verdict in one comparison, over all its features")
+WINDOW_RETENTION_DAYS = env.number(
+    "WINDOW_RETENTION_DAYS", 90.0, "Days that windows of statistics are kept; older predictions are not counted"
+)
+PREDICTION_RETENTION_DAYS = env.number(
+    "PREDICTION_RETENTION_DAYS", 14.0, "Days that single predictions and feedback are kept; a later label finds nothing"
+)
+PREDICTION_RETENTION_ROWS = env.integer(
+    "PREDICTION_RETENTION_ROWS", 5_000_000, "Single predictions kept at most; the oldest go first"
+)
+PENDING_FEEDBACK_HOURS = env.number(
+    "PENDING_FEEDBACK_HOURS", 24.0, "Hours that feedback waits for a prediction that has not arrived"
+)
+MAX_WATCHED_FEATURES = env.integer(
+    "MAX_WATCHED_FEATURES", 256, "Features of a model that are watched; further ones are left out"
+)
+DRIFT_PERIOD_S = env.number(
+    "DRIFT_PERIOD_S", 900.0, "Seconds of traffic compared with the baseline on the home page and in /metrics"
+)
+DRIFT_PSI_THRESHOLD = env.number(
+    "DRIFT_PSI_THRESHOLD", 0.2, "Population stability index from which a feature has drifted"
+)
+DRIFT_KS_THRESHOLD = env.number(
+    "DRIFT_KS_THRESHOLD", 0.2, "Kolmogorov-Smirnov distance from which a feature has drifted"
+)
+DRIFT_SIGNIFICANCE = env.number(
+    "DRIFT_SIGNIFICANCE", 0.001, "Chance of a false drift verdict in one comparison, over all its features"
+)
 DRIFT_MIN_SAMPLES = env.integer("DRIFT_MIN_SAMPLES", 100, "Predictions below which drift is 'not enough data'")
 ACCURACY_MIN_LABELS = env.integer("ACCURACY_MIN_LABELS", 30, "Labels below which accuracy is 'not enough data'")
-ACCURACY_MAX_DROP = env.number("ACCURACY_MAX_DROP", 0.05, "How far accuracy may lie below the artifact's own before a report says so")
+ACCURACY_MAX_DROP = env.number(
+    "ACCURACY_MAX_DROP", 0.05, "How far accuracy may lie below the artifact's own before a report says so"
+)
 REPORT_MAX_ERROR_RATE = env.number("REPORT_MAX_ERROR_RATE", 0.01, "Share of server errors above which a report says so")
 
 # --- Gateway --------------------------------------------------------------------------------------

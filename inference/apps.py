@@ -20,10 +20,8 @@ class InferenceConfig(AppConfig):
         from inference import checks  # noqa: F401 - registers itself
         from inference.panel import endpoints_panel
 
-        wiring.add_panel(
-            Panel(name="endpoints", order=10, template="inference/panel.html", context=endpoints_panel)
-        )
-        if INFERENCE in settings.ROLES and not settings.SERVICE_URLS.get(INFERENCE):
+        wiring.add_panel(Panel(name="endpoints", order=10, template="inference/panel.html", context=endpoints_panel))
+        if INFERENCE in settings.ROLES:
             _announce_serving()
 
 

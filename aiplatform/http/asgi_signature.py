@@ -17,9 +17,7 @@ from aiplatform.wiring import AsgiApplication, Receive, Scope, Send
 class RequireSignature:
     """Verify the signature, put the identity into the scope's state, and go on."""
 
-    def __init__(
-        self, application: AsgiApplication, *, secrets: Sequence[str], limit_bytes: int | None = None
-    ) -> None:
+    def __init__(self, application: AsgiApplication, *, secrets: Sequence[str], limit_bytes: int | None = None) -> None:
         self._application = application
         self._secrets = secrets
         self._limit_bytes = limit_bytes

@@ -117,4 +117,3 @@ def _validated(serializer_class: type[Serializer[Any]], request: Request) -> dic
 def _actor(request: Request) -> str:
     identity = request.auth
     return identity.username if isinstance(identity, Identity) else ""
-

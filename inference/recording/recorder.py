@@ -92,8 +92,7 @@ class PredictionRecorder:
         size, rows = event_bytes(event), event_rows(event)
         with self._lock:
             is_full = (
-                self._waiting_bytes + size > self._limits.queue_bytes
-                or len(self._events) >= self._limits.queue_events
+                self._waiting_bytes + size > self._limits.queue_bytes or len(self._events) >= self._limits.queue_events
             )
             if not is_full:
                 self._events.append((event, size))
@@ -111,9 +110,7 @@ class PredictionRecorder:
             self._waiting_bytes = self._waiting_rows = 0
         if not events:
             return 0
-        batches = build_batches(
-            [event for event, _ in events], replica=self._replica, max_rows=self._limits.batch_rows
-        )
+        batches = build_batches([event for event, _ in events], replica=self._replica, max_rows=self._limits.batch_rows)
         self._keep(batches)
         return sum(len(batch.prediction_ids) for batch in batches)
 
