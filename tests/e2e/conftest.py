@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -37,7 +39,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 def _run(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp(kind)
     folder.chmod(0o755)
-    for parent in folder.parents[:2]:
+    for parent in takewhile(lambda path: path != Path(tempfile.gettempdir()), folder.parents):
         parent.chmod(0o755)  # PostgreSQL runs as its own user and must reach its folder
     with ExitStack() as stack:
         running = _platform(kind, folder, stack)
