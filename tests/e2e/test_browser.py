@@ -128,6 +128,7 @@ def test_a_drawn_digit_is_answered_and_judged(page: Any, platform: Platform) -> 
     page.goto("/playground/")
     draw_seven(page)
     page.wait_for_function("document.querySelectorAll('.playground-row').length === 10")
+    page.locator("#right:enabled").wait_for()  # what is drawn is what was answered
     answer = page.locator("#answer").text_content()
     assert answer in list("0123456789")
     other = "4" if answer != "4" else "9"

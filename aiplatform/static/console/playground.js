@@ -45,6 +45,7 @@ function showSeen(row) {
 
 // One question at a time: what was drawn meanwhile is asked when the answer is there.
 async function ask() {
+  expectAnswer();
   if (state.isAsking) { state.isStale = true; return; }
   state.isAsking = true;
   state.isStale = false;
@@ -63,8 +64,15 @@ async function ask() {
 }
 
 function askSoon() {
+  expectAnswer();
   if (state.timer) return;
   state.timer = setTimeout(() => { state.timer = 0; ask(); }, PAUSE_MS);
+}
+
+// A verdict is about the answer that is shown, so there is none to give while another is on its way.
+function expectAnswer() {
+  byId("thanks").hidden = true;
+  setVerdictEnabled(false);
 }
 
 function showNothing() {
@@ -84,10 +92,9 @@ function showAnswer(answer) {
   byId("prediction-id").textContent = answer.prediction_id;
   byId("facts").hidden = false;
   byId("verdict").hidden = answer.label === null;
-  byId("thanks").hidden = true;
   byId("right").textContent = `Right, it is ${answer.label}`;
   for (const button of byId("labels").children) button.hidden = button.dataset.label === answer.label;
-  setVerdictEnabled(true);
+  setVerdictEnabled(!state.isStale && !state.timer);
 }
 
 function showBars(answer) {
@@ -115,10 +122,11 @@ function showBars(answer) {
 }
 
 async function tellTruth(label) {
+  const { prediction_id, version } = state.answer;
   setVerdictEnabled(false);
   try {
-    await post(description.truth_url, { prediction_id: state.answer.prediction_id, label });
-    byId("thanks").textContent = `Noted: it is ${label}. This counts in the accuracy of version ${state.answer.version}.`;
+    await post(description.truth_url, { prediction_id, label });
+    byId("thanks").textContent = `Noted: it is ${label}. This counts in the accuracy of version ${version}.`;
     byId("thanks").hidden = false;
   } catch (error) {
     byId("problem").textContent = error.message;
