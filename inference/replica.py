@@ -111,6 +111,7 @@ def _load_with(serving: ServingRuntime, counting: metrics.PrometheusMetrics) -> 
             limits=options.limits,
             options=options.engine,
             metrics=counting,
+            slots=serving.slots,
         )
 
     return load

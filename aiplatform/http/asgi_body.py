@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+import functools
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from aiplatform.errors import PayloadTooLargeError, PlatformError
@@ -10,19 +11,30 @@ from aiplatform.http.codec import JSON_TYPE, encode_message
 from aiplatform.wiring import Receive, Scope, Send
 
 Headers = Sequence[tuple[bytes, bytes]]
+_HEADER_MAP = "aiplatform.headers"
 
 
 class ClientDisconnectedError(Exception):
     """The client went away before its request was whole; there is nobody to answer."""
 
 
+def header_map(scope: Scope) -> Mapping[bytes, bytes]:
+    """Return the request's headers by lower-case name, the first of each; made once a request."""
+    found: dict[bytes, bytes] | None = scope.get(_HEADER_MAP)
+    if found is None:
+        found = scope[_HEADER_MAP] = dict(reversed(scope["headers"]))
+    return found
+
+
 def header(scope: Scope, name: str) -> str:
     """Return a request header, or '' if it is not there."""
-    wanted = name.lower().encode()
-    for key, value in scope["headers"]:
-        if key == wanted:
-            return bytes(value).decode("latin-1")
-    return ""
+    value = header_map(scope).get(_lower(name))
+    return "" if value is None else value.decode("latin-1")
+
+
+@functools.cache
+def _lower(name: str) -> bytes:
+    return name.lower().encode()  # names come from the code, never from a request
 
 
 async def read_body(receive: Receive, *, limit_bytes: int | None = None) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY
 
+from aiplatform.hot_metrics import flush_metrics
 from aiplatform.wiring import wiring
 from inference import checks, metrics
 from inference.replica import readiness, this_replica
@@ -13,6 +14,7 @@ from inference.versions import resolve_version  # noqa: F401 - importing the app
 
 
 def sample(name: str, **labels: str) -> float:
+    flush_metrics()
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
