@@ -32,7 +32,11 @@ def test_a_histogram_counts_in_the_same_buckets_as_prometheus_own() -> None:
 def test_threads_lose_no_count() -> None:
     registry = CollectorRegistry()
     hot = HotCounter(Counter("many", "", registry=registry))
-    threads = [threading.Thread(target=lambda: [hot.inc() for _ in range(5000)]) for _ in range(4)]
+    def count_many() -> None:
+        for _ in range(5000):
+            hot.inc()
+
+    threads = [threading.Thread(target=count_many) for _ in range(4)]
     for thread in threads:
         thread.start()
         hot.flush()
