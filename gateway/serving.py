@@ -11,7 +11,7 @@ from aiplatform.roles import INFERENCE
 from aiplatform.wiring import AsgiApplication
 from gateway.door import PredictDoor
 from gateway.forwarding.predictions import PredictForwarder
-from gateway.forwarding.session import ClientSession
+from gateway.forwarding.upstreams import Upstreams
 from gateway.loop import GatewayLoop
 from gateway.process import this_gateway
 
@@ -39,13 +39,13 @@ async def stop_loop() -> None:
 
 
 @functools.cache
-def _session() -> ClientSession:
-    return ClientSession()
+def _upstreams() -> Upstreams:
+    return Upstreams()
 
 
 @functools.cache
 def _loop() -> GatewayLoop:
-    return GatewayLoop(this_gateway(), _session())
+    return GatewayLoop(this_gateway(), _upstreams())
 
 
 def _forwarder() -> PredictForwarder:
@@ -54,7 +54,7 @@ def _forwarder() -> PredictForwarder:
         raise InvalidConfigurationError("this gateway has no inference app and no INFERENCE_URL")
     return PredictForwarder(
         pool=pool,
-        session=_session(),
+        upstreams=_upstreams(),
         secret=settings.INTERNAL_SECRETS[0],
         longest_s=settings.GATEWAY_PREDICT_TIMEOUT_S,
         max_body_bytes=settings.MAX_BODY_BYTES,

@@ -32,6 +32,7 @@ def test_a_histogram_counts_in_the_same_buckets_as_prometheus_own() -> None:
 def test_threads_lose_no_count() -> None:
     registry = CollectorRegistry()
     hot = HotCounter(Counter("many", "", registry=registry))
+
     def count_many() -> None:
         for _ in range(5000):
             hot.inc()
