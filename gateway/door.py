@@ -16,6 +16,8 @@ from aiplatform.context import REQUEST_ID_HEADER, begin_request, choose_request_
 from aiplatform.contracts.predict import IDENTITY_STATE, REQUEST_ID_STATE
 from aiplatform.errors import PayloadTooLargeError, PlatformError, UnauthenticatedError
 from aiplatform.http.asgi_body import (
+    CLOSE,
+    BodyWatch,
     ClientDisconnectedError,
     Headers,
     header,
@@ -65,15 +67,16 @@ class PredictDoor:
         request_id = choose_request_id(header(scope, REQUEST_ID_HEADER))
         begin_request(request_id)
         answer = Answer(send, request_id)
+        watched = BodyWatch(receive)
         try:
-            await self._pass(scope, receive, answer, request_id)
+            await self._pass(scope, watched, answer, request_id)
         except PlatformError as error:
-            await self._refuse(answer, error)
+            await self._refuse(answer, error, watched)
         except ClientDisconnectedError:
             return
         except Exception:  # a bug behind the door must still answer in the door's form
             log.exception("request_failed")
-            await self._refuse(answer, PlatformError("the request failed; its id stands in the log"))
+            await self._refuse(answer, PlatformError("the request failed; its id stands in the log"), watched)
         route = "health" if scope["path"] in OPEN_PATHS else PREDICT
         self._count(route, answer.status, time.perf_counter() - started_s)
 
@@ -117,9 +120,11 @@ class PredictDoor:
             return receive
         return replay_body(await read_body(receive, limit_bytes=self._max_body_bytes), receive)
 
-    async def _refuse(self, answer: Answer, error: PlatformError) -> None:
+    async def _refuse(self, answer: Answer, error: PlatformError, watched: BodyWatch) -> None:
         if answer.status:
             return  # the answer is on its way; nothing can be said any more
+        if not await watched.finish():
+            answer.add_headers(CLOSE)
         if error.http_status >= 500:
             log.warning("request_refused", code=error.code, error=error.message)
         extra = [(b"www-authenticate", b"Bearer")] if isinstance(error, UnauthenticatedError) else []
