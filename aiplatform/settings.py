@@ -280,6 +280,12 @@ MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 16_000_000, "Largest uploaded
 RECONCILE_INTERVAL_S = env.number(
     "RECONCILE_INTERVAL_S", 1.0, "How often a serving process compares what it serves with what is wanted"
 )
+RECORD_PREDICTIONS = env.flag(
+    "RECORD_PREDICTIONS", True, "Record predictions for monitoring; without: no drift, no accuracy, no windows"
+)
+COUNT_REQUESTS = env.flag(
+    "COUNT_REQUESTS", True, "Count predictions and requests for Prometheus; switched off only to measure its cost"
+)
 RECORDER_FLUSH_INTERVAL_S = env.number(
     "RECORDER_FLUSH_INTERVAL_S",
     1.0,

@@ -13,6 +13,7 @@ from gateway.door import PredictDoor
 from gateway.forwarding.predictions import PredictForwarder
 from gateway.forwarding.upstreams import Upstreams
 from gateway.loop import GatewayLoop
+from gateway.metrics import count_request
 from gateway.process import this_gateway
 
 
@@ -25,7 +26,12 @@ def build_door(backend: AsgiApplication | None) -> AsgiApplication:
         limiter=gateway.limiter,
         max_body_bytes=settings.MAX_BODY_BYTES,
         is_remote=backend is None,
+        count=count_request if settings.COUNT_REQUESTS else _count_nothing,
     )
+
+
+def _count_nothing(route: str, status: int, seconds: float) -> None:
+    return
 
 
 async def start_loop() -> None:

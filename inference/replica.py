@@ -28,6 +28,7 @@ from inference.reconcile.reconciler import Reconciler
 from inference.reconcile.store import DatabaseStore
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
 from inference.recording.spool import Spool
+from inference.recording_api import Metrics, NoMetrics, NoRecorder, Recorder
 from inference.selectors import HEARTBEAT_INTERVAL_S
 from inference.serving import ServingRuntime, runtime
 
@@ -47,8 +48,9 @@ class Replica:
         self._serving = serving
         self._loop = ReconcileLoop(interval_s=settings.RECONCILE_INTERVAL_S)
         self._recorder = _make_recorder(self.name)
-        counting = metrics.PrometheusMetrics()
-        serving.connect(recorder=self._recorder, metrics=counting)
+        counting: Metrics = metrics.PrometheusMetrics() if settings.COUNT_REQUESTS else NoMetrics()
+        recorder: Recorder = self._recorder if settings.RECORD_PREDICTIONS else NoRecorder()
+        serving.connect(recorder=recorder, metrics=counting)
         self.reconciler = Reconciler(
             replica=self.name,
             store=DatabaseStore(),
@@ -101,7 +103,7 @@ def read_aliases(model: str) -> dict[str, int]:
     return {alias: info.version for info in versions for alias in info.aliases}
 
 
-def _load_with(serving: ServingRuntime, counting: metrics.PrometheusMetrics) -> Any:
+def _load_with(serving: ServingRuntime, counting: Metrics) -> Any:
     def load(*, endpoint: str, info: ModelVersionInfo, folder: Path) -> LoadedVersion:
         options = serving.options
         return load_version(

@@ -84,6 +84,7 @@ class PredictService:
         """
         attempt = self._begin(endpoint, version=version, label=label, key=key)
         try:
+            attempt.loaded.queue.refuse_if_full()
             arrays = await asyncio.to_thread(attempt.read, inputs) if reads_slowly else attempt.read(inputs)
             outputs = await attempt.loaded.queue.run(
                 arrays, deadline=self._deadline(attempt, deadline_s), priority=priority

@@ -94,6 +94,15 @@ class BatchQueue:
         """Say whether the event loop runs the engine itself."""
         return self._is_inline
 
+    def refuse_if_full(self) -> None:
+        """Raise QueueFullError, before a request is even decoded, when no row has room."""
+        if self._waiting.rows < self._limits.max_queue_rows:
+            return
+        with self._wakes:
+            self._waiting.forget_abandoned()
+            if self._waiting.rows >= self._limits.max_queue_rows:
+                raise self._full(1)
+
     async def run(self, inputs: Arrays, *, deadline: float, priority: Priority = Priority.NORMAL) -> Arrays:
         """Return the outputs for some rows. `deadline` is on the monotonic clock, in seconds.
 
@@ -174,7 +183,7 @@ class BatchQueue:
             if not self._has_room(job):
                 self._waiting.forget_abandoned()
                 if not self._has_room(job):
-                    raise self._full(job)
+                    raise self._full(job.rows)
             self._waiting.add(job, parts)
             if not self._is_inline:
                 self._wakes.notify()
@@ -204,9 +213,9 @@ class BatchQueue:
             and waiting.size_bytes + job.size_bytes <= limits.max_queue_bytes
         )
 
-    def _full(self, job: Job) -> QueueFullError:
+    def _full(self, rows: int) -> QueueFullError:
         limits, waiting = self._limits, self._waiting
-        is_by_rows = waiting.rows + job.rows > limits.max_queue_rows
+        is_by_rows = waiting.rows + rows > limits.max_queue_rows
         setting = "MAX_QUEUE_ROWS" if is_by_rows else "MAX_QUEUE_BYTES"
         limit = limits.max_queue_rows if is_by_rows else limits.max_queue_bytes
         found = f"{waiting.rows} rows wait" if is_by_rows else f"inputs of {waiting.size_bytes} bytes wait"
