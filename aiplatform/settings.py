@@ -275,6 +275,11 @@ INLINE_ENGINE_MS = env.number(
 ENGINE_SLOTS = env.integer(
     "ENGINE_SLOTS", 0, "Calls of engines in threads at once in a process; 0: its share of the cores, at least 1"
 )
+ENGINE_HOST = env.flag(
+    "ENGINE_HOST",
+    False,
+    "One process holds the engines, and the HTTP workers of the machine share it: for GPUs and for large models",
+)
 ENGINE_THREADS = env.integer("ENGINE_THREADS", 0, "Threads that an engine uses for one batch; 0: the framework decides")
 MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 16_000_000, "Largest uploaded image, in pixels")
 RECONCILE_INTERVAL_S = env.number(

@@ -16,11 +16,14 @@ from typing import Any
 import structlog
 from django.conf import settings
 
+from aiplatform.artifacts import Manifest
 from aiplatform.contracts.monitoring import IngestReceipt, RecordPredictions
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.services import monitoring_client, training_client
 from inference import metrics
 from inference.connections import tidy_connections
+from inference.engine_host.client import open_hosted
+from inference.engines import Engine, EngineOptions, load_engine
 from inference.loaded import LoadedVersion, load_version
 from inference.reconcile.loading import make_loader
 from inference.reconcile.loop import ReconcileLoop
@@ -114,9 +117,27 @@ def _load_with(serving: ServingRuntime, counting: Metrics) -> Any:
             options=options.engine,
             metrics=counting,
             slots=serving.slots,
+            loader=_open_in_host if settings.ENGINE_HOST else load_engine,
         )
 
     return load
+
+
+def engine_host_path() -> Path:
+    """Return the socket of this machine's engine host."""
+    path: Path = settings.DATA_DIR / "engines.sock"
+    return path
+
+
+def _open_in_host(folder: Path, manifest: Manifest, options: EngineOptions) -> Engine:
+    return open_hosted(
+        engine_host_path(),
+        folder,
+        manifest,
+        options,
+        max_batch_rows=settings.MAX_BATCH_ROWS,
+        timeout_s=settings.PREDICT_MAX_DEADLINE_S,
+    )
 
 
 def _make_recorder(replica: str) -> PredictionRecorder:
