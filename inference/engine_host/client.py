@@ -87,8 +87,9 @@ class HostConnection:
     @property
     def is_alive(self) -> bool:
         """Say whether the host still holds its end."""
+        self._sock.settimeout(0)
         try:
-            return self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+            return self._sock.recv(1, socket.MSG_PEEK) != b""
         except BlockingIOError:
             return True
         except OSError:
