@@ -70,8 +70,8 @@ def test_a_hosted_engine_answers_as_its_engine_and_is_loaded_once(tmp_path: Path
         first.close()
         assert second.run(rows(7))["y"].tolist() == [[14, 14]]
         second.close()
-        wait_for(lambda: not host.loaded)
-        assert engines[0].is_closed
+        wait_for(lambda: engines[0].is_closed)
+        assert not host.loaded
 
 
 def test_large_arrays_text_and_outputs_larger_than_inputs_come_through(tmp_path: Path, artifact: Path) -> None:
