@@ -281,6 +281,11 @@ ENGINE_HOST = env.flag(
     "One process holds the engines, and the HTTP workers of the machine share it: for GPUs and for large models",
 )
 ENGINE_THREADS = env.integer("ENGINE_THREADS", 0, "Threads that an engine uses for one batch; 0: the framework decides")
+MEMORY_RESERVE_BYTES = env.integer(
+    "MEMORY_RESERVE_BYTES",
+    256 * 1024 * 1024,
+    "Memory that stays free when a version is loaded; one that would take it is refused with a reason",
+)
 MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 16_000_000, "Largest uploaded image, in pixels")
 RECONCILE_INTERVAL_S = env.number(
     "RECONCILE_INTERVAL_S", 1.0, "How often a serving process compares what it serves with what is wanted"
