@@ -35,8 +35,8 @@ def check_memory(manifest: Manifest, *, reserve_bytes: int, available: int | Non
     if needed + reserve_bytes <= available:
         return
     raise UnavailableError(
-        f"{manifest.name} version {manifest.version} needs about {needed} bytes to load and {available} are free, of which "
-        f"{reserve_bytes} are kept (MEMORY_RESERVE_BYTES)",
+        f"{manifest.name} version {manifest.version} needs about {needed} bytes to load and {available} are free, "
+        f"of which {reserve_bytes} are kept (MEMORY_RESERVE_BYTES)",
         limit="memory",
         value=available,
         setting="MEMORY_RESERVE_BYTES",
@@ -57,13 +57,10 @@ def _container_bytes(cgroup: Path) -> int | None:
     try:
         limit = (cgroup / "memory.max").read_text().strip()
         used = int((cgroup / "memory.current").read_text())
-        cached = [
-            line.split()[1]
-            for line in (cgroup / "memory.stat").read_text().splitlines()
-            if line[:14] == "inactive_file "
-        ]
+        statistics = dict(line.split(maxsplit=1) for line in (cgroup / "memory.stat").read_text().splitlines())
+        cached = int(statistics.get("inactive_file", 0))
     except (OSError, ValueError):
         return None
     if limit == "max":
         return None
-    return max(0, int(limit) - used + sum(map(int, cached)))
+    return max(0, int(limit) - used + cached)
