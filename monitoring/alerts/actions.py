@@ -25,7 +25,7 @@ from monitoring.models.alerts import ActionRun, Alert, AlertRule
 log = structlog.get_logger(__name__)
 
 CLAIM_S = 60.0
-_COUNTED_BY_COOLDOWN = (ActionState.PENDING, ActionState.RUNNING, ActionState.SUCCEEDED)
+_UNFINISHED = (ActionState.PENDING, ActionState.RUNNING)
 _FINAL_ERRORS = (ConflictError, NotFoundError, InvalidInputError)
 
 Performer = Callable[[ActionRun], Mapping[str, Any]]  # raises a PlatformError
@@ -41,25 +41,21 @@ def order_action_if_due(alert: Alert, rule: AlertRule, *, now: datetime) -> Acti
         idempotency_key=f"alert-{alert.pk}-{int((alert.fired_at or now).timestamp())}",
         next_attempt_at=now, created_at=now, evidence=_evidence(alert),
     )  # fmt: skip
-    recent = _find_recent(run, rule.action_cooldown_s, now)
-    if recent:
+    run.error = _cooldown_text(run, rule, now)
+    if run.error:
         run.state, run.finished_at = ActionState.SKIPPED, now
-        run.error = (
-            f"cooldown: {recent.kind} of {recent.endpoint} was ordered at {recent.created_at:%H:%M:%S} UTC, "
-            f"less than {rule.action_cooldown_s} s ago"
-        )
     run.save()
-    if recent:
+    if run.error:
         add_event(alert, EventKind.ACTION, at=now, text=f"{run.kind} skipped: {run.error}")
         ACTIONS.labels(run.kind, ActionState.SKIPPED.value).inc()
     return run
 
 
 def run_due_actions(*, performers: Performers, clock: Callable[[], datetime], backoff: Backoff) -> int:
-    """Carry out what is due, and return how many were tried."""
+    """Carry out what is due, in the order in which it was ordered, and return how many were tried."""
     tried = 0
     for run in _list_due(clock(), backoff):
-        if _claim(run, clock()):
+        if not _has_one_before_it(run) and _claim(run, clock()):
             tried += 1
             _attempt(run, performers, clock, backoff)
     return tried
@@ -106,6 +102,10 @@ def _attempt(run: ActionRun, performers: Performers, clock: Callable[[], datetim
     if run.state == ActionState.PENDING and run.alert.state != AlertState.FIRING:
         _finish(run, ActionState.SKIPPED, clock(), error=f"the alert was over first. {run.error}".strip())
         return
+    cooldown = _cooldown_text(run, run.alert.rule, clock()) if run.state == ActionState.PENDING else ""
+    if cooldown:
+        _finish(run, ActionState.SKIPPED, clock(), error=cooldown)
+        return
     try:
         result = performers[run.kind](run)
     except _FINAL_ERRORS as error:
@@ -147,12 +147,24 @@ def _finish(
     log.info("alert_action", action=run.kind, endpoint=run.endpoint, version=run.version, outcome=state.value)
 
 
-def _find_recent(run: ActionRun, cooldown_s: float, now: datetime) -> ActionRun | None:
-    since = now - timedelta(seconds=cooldown_s)
-    recent = ActionRun.objects.filter(
-        endpoint=run.endpoint, kind=run.kind, state__in=_COUNTED_BY_COOLDOWN, created_at__gt=since
+def _has_one_before_it(run: ActionRun) -> bool:
+    # What becomes of the earlier order decides: a refused one, say from an idle version, starts no cooldown.
+    return ActionRun.objects.filter(endpoint=run.endpoint, kind=run.kind, state__in=_UNFINISHED, pk__lt=run.pk).exists()
+
+
+def _cooldown_text(run: ActionRun, rule: AlertRule | None, now: datetime) -> str:
+    """Return why the cooldown forbids this, or nothing."""
+    cooldown_s = rule.action_cooldown_s if rule else 0
+    done = ActionRun.objects.filter(
+        endpoint=run.endpoint, kind=run.kind, state=ActionState.SUCCEEDED,
+        created_at__gt=now - timedelta(seconds=cooldown_s),
+    ).order_by("-created_at").first()  # fmt: skip
+    if done is None:
+        return ""
+    return (
+        f"cooldown: {done.kind} of {done.endpoint} was ordered at {done.created_at:%H:%M:%S} UTC, "
+        f"less than {cooldown_s} s ago"
     )
-    return recent.order_by("-created_at").first()
 
 
 def _evidence(alert: Alert) -> dict[str, Any]:

@@ -15,16 +15,19 @@ from tests.monitoring.alerts.world import World, event_kinds, make_channel, make
 
 @dataclass
 class Inference:
-    """Takes orders to roll back; `error` is raised once it has the order."""
+    """Takes orders to roll back; `error` is raised once it has the order, and a refusal of an idle version."""
 
     orders: list[RollBackEndpoint] = field(default_factory=list)
     error: BaseException | None = None
+    idle_version: int | None = None
 
     def roll_back(self, order: RollBackEndpoint) -> EndpointInfo:
         """Keep the order and answer as told."""
         self.orders.append(order)
         if self.error:
             raise self.error
+        if order.from_version == self.idle_version:
+            raise ConflictError(f"version {self.idle_version} has no traffic any more")
         share = TrafficShare(version=1, weight=100)
         return EndpointInfo(
             name=order.endpoint, model="mnist", generation=3, traffic=(share,), replicas=(), is_ready=True
@@ -146,3 +149,32 @@ def test_a_second_firing_within_the_cooldown_is_skipped_and_one_after_it_acts(wo
     assert inference.act(world) == 1
     assert Alert.objects.count() == 3
     assert len(inference.orders) == 2
+
+
+def fire_two_versions(world: World) -> None:
+    """Have an idle version and the one that serves break a rule in the same instant; the idle one is told first."""
+    make_rule(action="rollback", action_cooldown_s=600)
+    world.active, world.serving = [("mnist", 1), ("mnist", 2)], {"mnist": frozenset({2})}
+    world.tick(value=0.2)
+
+
+def test_a_refused_order_from_an_idle_version_does_not_hold_back_the_one_that_serves(world: World) -> None:
+    inference = Inference(idle_version=1)
+    fire_two_versions(world)
+    assert inference.act(world) == 2
+    idle, serving = ActionRun.objects.order_by("pk")
+    assert (idle.version, idle.state) == (1, "refused")
+    assert (serving.version, serving.state) == (2, "succeeded")
+
+
+def test_an_order_waits_for_the_one_before_it_and_is_skipped_if_that_succeeds(world: World) -> None:
+    inference = Inference(error=UnavailableError("inference cannot be reached"))
+    fire_two_versions(world)
+    assert inference.act(world) == 1, "the second waits for what becomes of the first"
+    inference.error = None
+    world.tick(10)
+    assert inference.act(world) == 2
+    first, second = ActionRun.objects.order_by("pk")
+    assert (first.state, second.state) == ("succeeded", "skipped")
+    assert second.error.startswith("cooldown: rollback of mnist was ordered at")
+    assert len({order.idempotency_key for order in inference.orders}) == 1
