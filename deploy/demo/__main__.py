@@ -65,7 +65,7 @@ def _tell(platform: Platform, options: argparse.Namespace, started_s: float) -> 
     pictures = load_pictures(options.data)
     accuracy = _predict_and_tell_the_truth(platform, model, version, pictures)
     _watch(platform, model)
-    _drift(platform, model, pictures)
+    _drift(platform, model, version, pictures)
     _where_to_look(platform, password, token, model, version, pictures)
     _say(f"Done in {time.monotonic() - started_s:.0f} s; test pictures answered right: {accuracy:.1%}")
 
@@ -112,13 +112,14 @@ def _watch(platform: Platform, model: str) -> None:
     platform.ensure_rule(rule, token=make_token("demo-rules", ["admin"], expires="1h"))
 
 
-def _drift(platform: Platform, model: str, pictures: Pictures) -> None:
+def _drift(platform: Platform, model: str, version: int, pictures: Pictures) -> None:
     _say(f"Now {DRIFTED} pictures from a camera gone wrong (inverted), as they happen in production")
     for image, _ in pictures.drifted(DRIFTED):
         platform.post(f"/v1/models/{model}:predict", {"instances": [image]})
 
     def firing() -> list[dict[str, object]]:
-        alerts = platform.get(f"/api/monitoring/alerts/?state=firing&endpoint={model}")["results"]
+        # Of this version: an earlier demo's alert may be firing still.
+        alerts = platform.get(f"/api/monitoring/alerts/?state=firing&endpoint={model}&version={version}")["results"]
         return [alert for alert in alerts if str(alert["rule_name"]).startswith(RULE)]
 
     alert = poll(firing, within_s=90, what="the drift alert fires")[0]

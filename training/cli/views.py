@@ -20,6 +20,7 @@ _PHASES = {
     "waiting to go on": "waiting to go on",
     "done": "done",
 }
+_PHASE_WIDTH = max(len(text) for text in _PHASES.values())
 
 
 def phase_text(run: Run) -> str:
@@ -110,7 +111,7 @@ class TerminalView:
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description:<16}"),
+            TextColumn(f"{{task.description:<{_PHASE_WIDTH}}}"),
             BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
@@ -128,7 +129,8 @@ class TerminalView:
         total = p.get("epochs")
         done = max(0, int(p.get("epoch", 0)) - (0 if p.get("step") == p.get("steps") else 1)) if total else 0
         left = f"{seconds_text(p['left_s'])} left" if p.get("left_s") is not None else ""
-        self._progress.update(self._epochs, description=phase_text(run)[:16], total=total, completed=done, note=left)
+        phase = phase_text(run)[:_PHASE_WIDTH]
+        self._progress.update(self._epochs, description=phase, total=total, completed=done, note=left)
         if total:
             self._update_batches(p)
 

@@ -24,6 +24,9 @@ from training.run_files import exit_file, log_file
 
 # The parent's own: a trainer that counted into the server's metrics folder would outlive it there.
 _NOT_INHERITED = ("PROMETHEUS_MULTIPROC_DIR",)
+# Threads of OpenMP (PyTorch's) that wait must not keep a core busy: beside other work on the machine, that made
+# training several times slower. Who sets the variable himself keeps his.
+_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
 _REAPER_S = 0.3
 
 
@@ -37,7 +40,7 @@ class LocalLauncher:
             process = subprocess.Popen(
                 [sys.executable, "-m", "training.trainer", str(order.run_id), str(order.fence)],
                 cwd=settings.BASE_DIR,
-                env={key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
+                env=trainer_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -72,6 +75,12 @@ class LocalLauncher:
     def count_oom_kills(self) -> int | None:
         """Return how often the kernel has killed for memory."""
         return processes.count_oom_kills()
+
+
+def trainer_environment() -> dict[str, str]:
+    """Return what a trainer inherits from this process, and what it gets by default."""
+    inherited = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
+    return {**_DEFAULTS, **inherited}
 
 
 def _reap(process: subprocess.Popen[bytes], file: Path) -> None:

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from training import checks, processes, supervision
 from training.launchers.base import LaunchOrder
-from training.launchers.local import LocalLauncher
+from training.launchers.local import LocalLauncher, trainer_environment
 from training.run_files import exit_file, run_folder
 from training.states import ExitClass, RunState
 
@@ -30,6 +30,19 @@ def test_a_killed_process_ran_out_of_memory_if_the_system_counts_one_more_kill(
     order.folder.mkdir(parents=True)
     exit_file(order.folder, 1).write_text(exit_code)
     assert LocalLauncher().describe_end(order, oom_kills_before=2).is_out_of_memory is is_out_of_memory
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_of_a_trainer_leave_the_processor_to_others(
+    monkeypatch: pytest.MonkeyPatch, chosen: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if chosen:
+        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/tmp/of-the-server")
+    environment = trainer_environment()
+    assert environment["OMP_WAIT_POLICY"] == expected
+    assert "PROMETHEUS_MULTIPROC_DIR" not in environment
 
 
 def test_a_run_that_was_killed_for_memory_is_not_tried_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
