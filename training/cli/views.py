@@ -29,6 +29,11 @@ def phase_text(run: Run) -> str:
     return "stopping" if run.state == "stopping" else _PHASES.get(phase, phase)
 
 
+def _epochs_of(run: Run) -> Any:
+    # A resumed run that waits has no progress yet, but it has epochs already.
+    return run.progress.get("epochs") or run.parameters.get("epochs", "?")
+
+
 class RunView(Protocol):
     """Shows one run while a command waits for it."""
 
@@ -61,7 +66,7 @@ class PlainView:
 
     def end_epoch(self, run: Run, epoch: EpochMetrics) -> None:
         """Write an epoch's metrics."""
-        self._write(f"epoch {epoch.epoch}/{run.progress.get('epochs', '?')}  {metrics_text(epoch.values)}")
+        self._write(f"epoch {epoch.epoch}/{_epochs_of(run)}  {metrics_text(epoch.values)}")
 
     def end(self, run: Run) -> None:
         """Write how it ended."""
@@ -149,8 +154,8 @@ class TerminalView:
 
     def end_epoch(self, run: Run, epoch: EpochMetrics) -> None:
         """Leave a line above the bars."""
-        of = run.progress.get("epochs", "?")
-        self._progress.console.print(f"  epoch {epoch.epoch}/{of}  {metrics_text(epoch.values)}", highlight=False)
+        text = f"  epoch {epoch.epoch}/{_epochs_of(run)}  {metrics_text(epoch.values)}"
+        self._progress.console.print(text, highlight=False)
 
     def end(self, run: Run) -> None:
         """Close the bars and say how it ended."""

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from rich.console import Console
 
 from training import services
 from training.cli import exit_codes
 from training.cli.arguments import absolute_data_uri
 from training.cli.interrupt import Choice, ask_on_interrupt
-from training.models import ModelVersion, Run
+from training.cli.views import PlainView, TerminalView
+from training.models import EpochMetrics, ModelVersion, Run
 from training.states import ExitClass, RunState
 
 from ..conftest import Bench
@@ -206,3 +208,20 @@ def _first_epoch(bench: Bench) -> Run:
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
     return bench.until_epoch(run, 1)
+
+
+def test_a_terminal_shows_each_phase_in_full(bench: Bench) -> None:
+    out = io.StringIO()
+    view = TerminalView(Console(file=out, force_terminal=True, width=120))
+    run = bench.start(epochs=1)
+    run.progress = {"phase": "publishing", "epochs": 1, "epoch": 1, "step": 1, "steps": 1}
+    view.update(run)
+    view.close()
+    assert "writing the model" in out.getvalue()
+
+
+def test_a_resumed_run_that_waits_says_how_many_epochs_it_has() -> None:
+    out = io.StringIO()
+    epoch = EpochMetrics(epoch=2, values={"loss": 0.5})
+    PlainView(out).end_epoch(Run(parameters={"epochs": 60}, progress={}), epoch)
+    assert out.getvalue().startswith("epoch 2/60 ")
