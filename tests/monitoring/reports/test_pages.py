@@ -10,7 +10,7 @@ from django.test import Client
 from aiplatform.contracts.monitoring import FeedbackItem
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
-from monitoring.models import Prediction
+from monitoring.models import PredictionBlock
 from monitoring.reports.overview import overview_panel
 from tests.monitoring.factories import make_batch, now
 
@@ -86,7 +86,7 @@ def test_the_tables_of_predictions_and_feedback_open_and_cannot_be_edited(staff:
     for name in ("prediction", "feedback"):
         assert staff.get(f"/admin/monitoring/{name}/").status_code == 200
         assert staff.get(f"/admin/monitoring/{name}/add/").status_code == 403
-    key = Prediction.objects.earliest("pk").pk
+    key = PredictionBlock.objects.get().pk
     assert staff.post(f"/admin/monitoring/prediction/{key}/delete/").status_code == 403
 
 
