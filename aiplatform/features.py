@@ -74,7 +74,8 @@ def _step_sum(gray: Array, axis: int) -> Array:
     """Return the sum of the absolute differences of neighbours along an axis, shape (n,)."""
     steps = np.diff(gray, axis=axis)
     np.abs(steps, out=steps)
-    return steps.reshape(len(gray), -1).sum(axis=1)
+    total: Array = steps.reshape(len(gray), -1).sum(axis=1)
+    return total
 
 
 def _scalar_columns(name: str, array: Array) -> dict[str, Array]:

@@ -111,11 +111,12 @@ class BlockContent:
 
     def newest_first(self, label: str = "") -> Array:
         """Return the places of all rows, or of those with a label, the newest first."""
-        order = np.lexsort((-self.rows.astype(np.int64), self.times_us))[::-1]
+        order: Array = np.lexsort((-self.rows.astype(np.int64), self.times_us))[::-1]
         if not label or self.label_codes is None:
             return order[:0] if label else order
         code = self.labels.index(label) if label in self.labels else -2
-        return order[self.label_codes[order] == code]
+        found: Array = order[self.label_codes[order] == code]
+        return found
 
     def _hex(self, place: int) -> str:
         return self.keys[place : place + 1 or None].tobytes().hex()
@@ -147,7 +148,7 @@ def sort_rows(ids: PredictionIds, places: Array) -> tuple[Array, Array]:
 
 def pack_block(block: BlockContent) -> bytes:
     """Return a block as its row in the database holds it, each column in the least type that holds it."""
-    has_labels = block.label_codes is not None
+    codes = block.label_codes
     return msgspec.msgpack.encode(
         _Packed(
             minute=block.minute,
@@ -156,7 +157,7 @@ def pack_block(block: BlockContent) -> bytes:
             rows=_least_integers(block.rows) if block.rows.any() else None,
             times_us=Numbers.pack(block.times_us, "u4"),
             names=tuple(block.names),
-            labels=Texts.pack_codes(block.label_codes, block.labels) if has_labels else None,
+            labels=None if codes is None else Texts.pack_codes(codes, block.labels),
             confidences=_least_floats(block.confidences),
             values=_least_floats(block.values),
         )

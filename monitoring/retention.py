@@ -50,8 +50,8 @@ def _remove_surplus_blocks(kept: int) -> int:
     if surplus <= 0:
         return 0
     keys = []
-    latest = blocks.values_list("pk", flat=True).last()
-    for key, rows in blocks.exclude(pk=latest).values_list("pk", "rows")[: CHUNK * MAX_CHUNKS]:
+    latest = blocks.reverse().values_list("pk", flat=True)[:1]
+    for key, rows in blocks.exclude(pk__in=list(latest)).values_list("pk", "rows")[: CHUNK * MAX_CHUNKS]:
         keys.append(key)
         surplus -= rows
         if surplus <= 0:

@@ -65,8 +65,8 @@ class Texts:
         used, compact = np.unique(codes, return_inverse=True)
         has_none = bool(used.size) and int(used[0]) < 0
         found = used[1:] if has_none else used
-        compact = compact.reshape(-1).astype(CODE_TYPE) - int(has_none)
-        return cls(compact.astype(CODE_TYPE).tobytes(), tuple(texts[code] for code in found.tolist()))
+        packed = (compact.reshape(-1) - int(has_none)).astype(CODE_TYPE).tobytes()
+        return cls(packed, tuple(texts[code] for code in found.tolist()))
 
     def unpack(self, rows: int, name: str) -> Array:
         """Return the codes, shape (rows,), read-only.

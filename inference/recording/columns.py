@@ -7,7 +7,7 @@ Two steps: `digest_events` computes features of a few events and lets their arra
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -68,12 +68,21 @@ class Part:
     def row_count(self) -> int:
         return len(self.rows)
 
+    @property
+    def size_bytes(self) -> int:
+        """Return about what the rows take in a batch."""
+        return self.row_count * (64 + 8 * len(self.numbers) + 4 * len(self.categories))
+
 
 def digest_events(events: Sequence[PredictionEvent], *, max_rows: int = CHUNK_ROWS) -> Iterator[Part]:
-    """Give the events' columns in parts of about `max_rows` rows, each of one artifact and shape."""
-    for group in _group(events):
+    """Give the events' columns in parts of about `max_rows` rows, each of one artifact."""
+    for group in _group(events, _artifact_of):
         for some in _cut(group, max_rows):
-            yield _digest(some)
+            try:
+                yield _digest(some)
+            except Exception:  # noqa: BLE001 - arrays of different shapes or names do not stack
+                for same in _group(some, _shapes_of):
+                    yield _digest_safely(same)
 
 
 def assemble_batches(parts: Iterable[Part], *, replica: str, max_rows: int) -> list[PredictionBatch]:
@@ -118,11 +127,10 @@ def event_bytes(event: PredictionEvent) -> int:
     return size
 
 
-def _group(events: Iterable[PredictionEvent]) -> list[list[PredictionEvent]]:
+def _group(events: Iterable[PredictionEvent], key_of: Callable[[PredictionEvent], Any]) -> list[list[PredictionEvent]]:
     groups: dict[Any, list[PredictionEvent]] = {}
     for event in events:
-        key = (event.endpoint, event.version, event.artifact_digest, event.model,
-               _shapes(event.inputs), _shapes(event.outputs))  # fmt: skip
+        key = key_of(event)
         if key in groups:
             groups[key].append(event)
         else:
@@ -130,12 +138,17 @@ def _group(events: Iterable[PredictionEvent]) -> list[list[PredictionEvent]]:
     return list(groups.values())
 
 
-def _shapes(arrays: Arrays | None) -> Any:
-    return arrays and tuple([(name, array.shape[1:], array.dtype) for name, array in arrays.items()])
+def _artifact_of(event: PredictionEvent) -> tuple[Any, ...]:
+    return event.artifact_digest, event.endpoint, event.version, event.model, not event.inputs, not event.outputs
+
+
+def _shapes_of(event: PredictionEvent) -> tuple[Any, ...]:
+    arrays = [*(event.inputs or {}).items(), *(event.outputs or {}).items()]
+    return tuple([(name, array.shape[1:], array.dtype) for name, array in arrays])
 
 
 def _cut(events: Sequence[PredictionEvent], max_rows: int) -> Iterator[Sequence[PredictionEvent]]:
-    """Events of one shape in pieces whose rows and bytes are bounded."""
+    """Give events in pieces whose rows and bytes are bounded."""
     some: list[PredictionEvent] = []
     rows = size = 0
     for event in events:
@@ -151,9 +164,37 @@ def _cut(events: Sequence[PredictionEvent], max_rows: int) -> Iterator[Sequence[
 
 
 def _digest(events: Sequence[PredictionEvent]) -> Part:
+    """Compute the columns of events that stack; ValueError or KeyError if these do not."""
+    rows = sum(event_rows(event) for event in events)
+    if not events[0].inputs:
+        return _part(events, {}, {}, PredictionColumns())
+    features = extract_features(_stack([event.inputs or {} for event in events]))
+    outputs = _stack([event.outputs or {} for event in events])
+    predicted = predicted_columns(outputs, events[0].labels) if outputs else PredictionColumns()
+    for column in (*features.values(), predicted.codes, predicted.confidences, predicted.values):
+        if column is not None and len(column) != rows:
+            raise ValueError(f"a column has {len(column)} rows, the requests {rows}")
+    numbers = {name: column for name, column in features.items() if column.dtype.kind == "f"}
+    categories = {name: _coded(column) for name, column in features.items() if column.dtype.kind != "f"}
+    return _part(events, numbers, categories, predicted)
+
+
+def _digest_safely(events: Sequence[PredictionEvent]) -> Part:
+    try:
+        return _digest(events)
+    except Exception:  # the count and the latency of a request are kept whatever its arrays hold
+        log.exception("features_not_extracted", endpoint=events[0].endpoint, version=events[0].version)
+        return _part(events, {}, {}, PredictionColumns())
+
+
+def _part(
+    events: Sequence[PredictionEvent],
+    numbers: dict[str, Array],
+    categories: dict[str, CodedTexts],
+    predicted: PredictionColumns,
+) -> Part:
     first = events[0]
     sizes = np.array([event_rows(event) for event in events])
-    numbers, categories, predicted = _computed(events, int(sizes.sum()))
     return Part(
         artifact=Artifact(first.endpoint, first.model, first.version, first.artifact_uri, first.artifact_digest),
         ids=PredictionIds.pack([event.prediction_id for event in events], None if (sizes == 1).all() else sizes),
@@ -169,33 +210,14 @@ def _digest(events: Sequence[PredictionEvent]) -> Part:
     )
 
 
-_Computed = tuple[dict[str, Array], dict[str, CodedTexts], PredictionColumns]
-
-
-def _computed(events: Sequence[PredictionEvent], rows: int) -> _Computed:
-    try:
-        return _compute_answered(events, rows) if events[0].inputs else ({}, {}, PredictionColumns())
-    except Exception:  # the count and the latency of a request are kept whatever its arrays hold
-        log.exception("features_not_extracted", endpoint=events[0].endpoint, version=events[0].version)
-        return {}, {}, PredictionColumns()
-
-
-def _compute_answered(events: Sequence[PredictionEvent], rows: int) -> _Computed:
-    features = extract_features(_stack([event.inputs or {} for event in events]))
-    numbers = {name: column for name, column in features.items() if column.dtype.kind == "f"}
-    categories = {name: _coded(column) for name, column in features.items() if column.dtype.kind != "f"}
-    outputs = _stack([event.outputs or {} for event in events])
-    predicted = predicted_columns(outputs, events[0].labels) if outputs else PredictionColumns()
-    for column in (*features.values(), predicted.codes, predicted.confidences, predicted.values):
-        if column is not None and len(column) != rows:
-            raise ValueError(f"a column has {len(column)} rows, the requests {rows}")
-    return numbers, categories, predicted
-
-
 def _stack(rows: Sequence[Arrays]) -> Arrays:
+    """Return the arrays one after the other; ValueError or KeyError if their shapes or names differ."""
     if len(rows) == 1:
         return rows[0]
-    return {name: np.concatenate([arrays[name] for arrays in rows]) for name in rows[0]}
+    names = rows[0].keys()
+    if any(len(arrays) != len(names) for arrays in rows):
+        raise KeyError("some requests have other arrays")
+    return {name: np.concatenate([arrays[name] for arrays in rows]) for name in names}
 
 
 def _coded(column: Array) -> CodedTexts:

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 Ship = Callable[[RecordPredictions], IngestReceipt]
 LOOK_S = 0.05  # between two looks at the queue
 REST_S = 0.0005  # after each step
+ORDER_BYTES = 8 * 1024 * 1024  # of columns in one spool file and one call to monitoring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ class PredictionRecorder:
         self._bytes_out = 0
         self._parts: list[Part] = []
         self._part_rows = 0
+        self._part_bytes = 0
         self._flushing = threading.Lock()
         self._hurry = threading.Event()
         self._is_stopping = threading.Event()
@@ -102,11 +104,11 @@ class PredictionRecorder:
         if waiting > self._max_bytes // 2 and not self._hurry.is_set():
             self._hurry.set()
 
-    def flush(self) -> int:
-        """Move what waits to the spool, or to monitoring if the disk refuses; return the rows."""
+    def flush(self) -> None:
+        """Move what waits to the spool, or to monitoring if the disk refuses."""
         with self._flushing:
             self._digest(len(self._events))
-            return self._write()
+            self._write()
 
     def _run(self) -> None:
         due = time.monotonic() + self._limits.flush_interval_s
@@ -136,21 +138,24 @@ class PredictionRecorder:
                 time.sleep(REST_S)
             some = [self._events.popleft() for _ in range(min(CHUNK_ROWS, count - start))]
             for part in digest_events(some, max_rows=min(CHUNK_ROWS, self._limits.batch_rows)):
-                self._parts.append(part)
-                self._part_rows += part.row_count
+                self._add(part)
             self._bytes_out += sum([event_bytes(event) for event in some])
-            if self._part_rows >= self._limits.batch_rows:
-                self._write()
         if not self._events:
             self._bytes_out = self._bytes_in
 
-    def _write(self) -> int:
-        parts, rows = self._parts, self._part_rows
-        self._parts, self._part_rows = [], 0
+    def _add(self, part: Part) -> None:
+        self._parts.append(part)
+        self._part_rows += part.row_count
+        self._part_bytes += part.size_bytes
+        if self._part_rows >= self._limits.batch_rows or self._part_bytes >= ORDER_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        parts = self._parts
+        self._parts, self._part_rows, self._part_bytes = [], 0, 0
         batches = assemble_batches(parts, replica=self._replica, max_rows=self._limits.batch_rows)
         for order in _orders(batches, self._limits.batch_rows):
             self._keep(order)
-        return rows
 
     def _keep(self, order: RecordPredictions) -> None:
         try:

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aiplatform.errors import InvalidInputError, NotFoundError, UnavailableError
+from inference.recording import recorder as recorder_module
 from inference.recording import shipping
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
 from inference.recording.shipping import Shipper
@@ -230,3 +232,27 @@ def test_a_prediction_that_failed_is_recorded_too(bench: Bench) -> None:
     poll(lambda: bench.monitoring.ids == ["p00001"])
     (batch,) = bench.monitoring.batches.values()
     assert read(batch).http_statuses == (504,)
+
+
+def test_wide_predictions_are_written_in_files_of_bounded_size(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "ORDER_BYTES", 100_000)
+    bench.monitoring.gate.clear()
+    recorder = bench.start(flush_interval_s=60.0)
+    inputs = {f"f{n}": np.zeros((200, 1)) for n in range(20)}
+    outputs = {"y": np.zeros((200, 1))}
+    for number in range(30):
+        recorder.record(event(number, inputs=inputs, outputs=outputs, labels=()))
+    recorder.stop(5)
+    sizes = [path.stat().st_size for path in bench.files()]
+    assert len(sizes) > 5 and max(sizes) < 200_000
+
+
+def test_what_several_threads_record_at_once_all_arrives(bench: Bench) -> None:
+    recorder = bench.start()
+    threads = [threading.Thread(target=record, args=(recorder, range(n * 500, n * 500 + 500))) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    poll(lambda: len(bench.monitoring.ids) == 2000)
+    assert sorted(bench.monitoring.ids) == names(range(2000)) and bench.drops.rows == {}

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from aiplatform.contracts.monitoring import RecordPredictions
 from aiplatform.errors import UnavailableError
 from inference.recording import shipping
 from inference.recording.columns import build_batches
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
 from inference.recording.shipping import Shipper
 from inference.recording.spool import SET_ASIDE, Spool
-from tests.inference.recording.fakes import Drops, FakeMonitoring, RecordPredictions, event
+from tests.inference.recording.fakes import Drops, FakeMonitoring, event
 
 
 class Machine:
@@ -62,8 +63,8 @@ def test_of_two_clocks_one_ships_and_the_other_follows_it(machine: Machine) -> N
     worker = machine.worker("w", 1)
     second.run()
     assert machine.monitoring.ids == []
-    first.finish(0.1)
     worker.close()
+    first.finish(5)
     machine.worker("w", 2)
     second.run()
     assert machine.monitoring.ids == ["p00001", "p00002"]
