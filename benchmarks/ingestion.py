@@ -194,10 +194,9 @@ def print_windows() -> None:
     print(f"\na window of {window.rows} predictions, bytes:")
     for group in ("features", "outputs"):
         for name, column in window.profile[group].items():
-            print(
-                f"  {group} {name:20s} {len(column['sketch']) * 3 // 4:6d} as a sketch, {len(column['sketch']):6d} kept"
-            )
-    print(f"  latency {'':20s}  {len(window.latency):6d}")
+            kept = len(column["sketch"])
+            print(f"  {group + ' ' + name:30s} {kept * 3 // 4:6d} as a sketch, {kept:6d} in base64")
+    print(f"  {'latency':30s} {len(window.latency):6d} as a sketch")
     rows = PredictionBlock.objects.aggregate(rows=Sum("rows"))["rows"]
     size = sum(len(content) for content in PredictionBlock.objects.values_list("content", flat=True))
     print(f"index of single predictions: {size / rows:.1f} bytes each")
