@@ -18,7 +18,11 @@ class KernelConfig(AppConfig):
     def ready(self) -> None:
         """Register system checks, configure logs, and make the data folder."""
         from aiplatform import checks  # noqa: F401  (registers itself)
+        from aiplatform.hot_metrics import MetricsFlusher
+        from aiplatform.wiring import Lifespan, wiring
 
         configure_structlog()
+        flusher = MetricsFlusher()
+        wiring.add_lifespan(Lifespan(name="metrics", start=flusher.start, stop=flusher.stop))
         with contextlib.suppress(OSError):  # check aiplatform.E008 says what is wrong with it
             settings.DATA_DIR.mkdir(parents=True, exist_ok=True)

@@ -83,6 +83,21 @@ class ImageInput:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Padding:
+    """How rows of different sizes may share a batch: pad `input` along `axis` to the next of `sizes`.
+
+    `sizes` rise; `axis` counts from the batch dimension (0), so it is at least 1. `outputs` are those
+    that have as many elements along the same axis as the padded input, and are cut back.
+    """
+
+    input: str
+    axis: int
+    sizes: tuple[int, ...]
+    value: float = 0.0
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What an artifact says of itself.
 
@@ -101,6 +116,7 @@ class Manifest:
     labels: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     image: ImageInput | None = None
+    padding: tuple[Padding, ...] = ()
     created_at: str = ""  # ISO 8601, UTC
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION

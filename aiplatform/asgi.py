@@ -12,6 +12,7 @@ from typing import cast
 import django
 from django.core.asgi import get_asgi_application
 
+from aiplatform.http.closing import close_after, leaving
 from aiplatform.predict_routes import build_predict_chain, is_predict_path
 from aiplatform.wiring import AsgiApplication, Receive, Scope, Send, wiring
 
@@ -28,7 +29,10 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _run_lifespan(receive, send)
-        elif scope["type"] == "http" and self._predict is not None and is_predict_path(scope["path"]):
+            return
+        if leaving.has_begun:
+            send = close_after(send)
+        if scope["type"] == "http" and self._predict is not None and is_predict_path(scope["path"]):
             await self._predict(scope, receive, send)
         else:
             await self._others(scope, receive, send)

@@ -11,6 +11,7 @@ from typing import Any
 from prometheus_client import multiprocess
 
 from aiplatform import settings
+from aiplatform.http.closing import leaving
 from aiplatform.http.keep_alive import keep_long_tails
 
 worker_class = "asgi"
@@ -33,8 +34,9 @@ CONNECTIONS_SHARE = 0.4
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Give idle connections less time at the end than the whole shutdown has; keep quick clients' connections."""
+    """Give idle connections less time at the end than the whole shutdown has; see to kept connections."""
     keep_long_tails()
+    leaving.delay_end_of(worker)
     worker.cfg.set("graceful_timeout", max(1, int(settings.GRACEFUL_STOP_S * CONNECTIONS_SHARE)))
 
 

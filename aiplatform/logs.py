@@ -6,7 +6,10 @@ from typing import Any
 
 import structlog
 
+from aiplatform.context import add_request_fields
+
 SHARED_PROCESSORS: list[Any] = [
+    add_request_fields,
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,

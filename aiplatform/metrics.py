@@ -9,8 +9,11 @@ from __future__ import annotations
 import django_prometheus.exports
 from django.http import HttpRequest, HttpResponse
 
+from aiplatform.hot_metrics import flush_metrics
+
 
 def metrics(request: HttpRequest) -> HttpResponse:
     """Return the metrics in Prometheus' text format."""
+    flush_metrics()
     answer: HttpResponse = django_prometheus.exports.ExportToDjangoView(request)
     return answer

@@ -259,15 +259,42 @@ Q_CLUSTER = {
 env.section("Inference")
 MAX_BATCH_ROWS = env.integer("MAX_BATCH_ROWS", 64, "Most rows that an engine is given at once")
 MAX_QUEUE_ROWS = env.integer("MAX_QUEUE_ROWS", 4096, "Most rows that wait before one engine; beyond: 503")
+MAX_QUEUE_BYTES = env.integer(
+    "MAX_QUEUE_BYTES", 256 * 1024 * 1024, "Most bytes of inputs that wait before one engine; beyond: 503"
+)
 MAX_QUEUE_DELAY_MS = env.number("MAX_QUEUE_DELAY_MS", 0.0, "How long a batch that is not full waits for more rows")
 PREDICT_DEADLINE_S = env.number(
     "PREDICT_DEADLINE_S", 10.0, "Longest wait for a prediction if the caller names none; beyond: 504"
 )
 PREDICT_MAX_DEADLINE_S = env.number("PREDICT_MAX_DEADLINE_S", 120.0, "Longest wait that a caller may ask for")
+INLINE_ENGINE_MS = env.number(
+    "INLINE_ENGINE_MS",
+    4.0,
+    "How long an engine call may hold the event loop; engines that need more run in threads; 0: all do",
+)
+ENGINE_SLOTS = env.integer(
+    "ENGINE_SLOTS", 0, "Calls of engines in threads at once in a process; 0: its share of the cores, at least 1"
+)
+ENGINE_HOST = env.flag(
+    "ENGINE_HOST",
+    False,
+    "One process holds the engines, and the HTTP workers of the machine share it: for GPUs and for large models",
+)
 ENGINE_THREADS = env.integer("ENGINE_THREADS", 0, "Threads that an engine uses for one batch; 0: the framework decides")
+MEMORY_RESERVE_BYTES = env.integer(
+    "MEMORY_RESERVE_BYTES",
+    256 * 1024 * 1024,
+    "Memory that stays free when a version is loaded; one that would take it is refused with a reason",
+)
 MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 16_000_000, "Largest uploaded image, in pixels")
 RECONCILE_INTERVAL_S = env.number(
     "RECONCILE_INTERVAL_S", 1.0, "How often a serving process compares what it serves with what is wanted"
+)
+RECORD_PREDICTIONS = env.flag(
+    "RECORD_PREDICTIONS", True, "Record predictions for monitoring; without: no drift, no accuracy, no windows"
+)
+COUNT_REQUESTS = env.flag(
+    "COUNT_REQUESTS", True, "Count predictions and requests for Prometheus; switched off only to measure its cost"
 )
 RECORDER_FLUSH_INTERVAL_S = env.number(
     "RECORDER_FLUSH_INTERVAL_S",

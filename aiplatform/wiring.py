@@ -35,6 +35,14 @@ class Lifespan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Process:
+    """A further process of `manage.py serve`: `manage.py` with these arguments, kept running."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Panel:
     """A part of the console's home page: `context` feeds `template`; smaller `order` is higher."""
 
@@ -56,6 +64,7 @@ class Wiring:
     jobs: list[Job] = field(default_factory=list)
     lifespans: list[Lifespan] = field(default_factory=list)
     panels: list[Panel] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
     predict_application: Callable[[], AsgiApplication] | None = None
     predict_door: Callable[[AsgiApplication | None], AsgiApplication] | None = None
     readiness: dict[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)
@@ -67,6 +76,10 @@ class Wiring:
     def add_lifespan(self, lifespan: Lifespan) -> None:
         """Start and stop something with each serving process."""
         self.lifespans.append(lifespan)
+
+    def add_process(self, process: Process) -> None:
+        """Have `serve` keep a process running beside the HTTP workers; it starts before them."""
+        self.processes.append(process)
 
     def add_panel(self, panel: Panel) -> None:
         """Show a panel on the console's home page."""

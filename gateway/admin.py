@@ -13,11 +13,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from structlog.contextvars import get_contextvars
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from aiplatform.console.pages import Question, confirm, done, page_context
+from aiplatform.context import current_request_id
 from aiplatform.errors import PlatformError
 from gateway.forms import TokenForm
 from gateway.models import AuditRecord, Token
@@ -72,7 +72,9 @@ class TokenAdmin(ModelAdmin):  # type: ignore[misc]
         if request.method != "POST" or not form.is_valid():
             return confirm(request, question, form=form)
         try:
-            token, secret = create_token(**form.values(), actor=request.user.get_username(), request_id=_request_id())
+            token, secret = create_token(
+                **form.values(), actor=request.user.get_username(), request_id=current_request_id()
+            )
         except PlatformError as error:
             return confirm(request, question, form=form, error=str(error), status=error.http_status)
         return _secret_page(request, token, secret)
@@ -84,7 +86,7 @@ class TokenAdmin(ModelAdmin):  # type: ignore[misc]
         if not self.has_add_permission(request):
             return HttpResponseRedirect(reverse(TOKENS_URL))
         if request.method == "POST":
-            revoke_token(token_id=token.pk, actor=request.user.get_username(), request_id=_request_id())
+            revoke_token(token_id=token.pk, actor=request.user.get_username(), request_id=current_request_id())
             return done(request, f"Token '{token.name}' is revoked.", to=reverse(TOKENS_URL))
         question = Question(
             title=f"Revoke the token '{token.name}'?",
@@ -139,7 +141,3 @@ def _secret_page(request: HttpRequest, token: Token, secret: str) -> HttpRespons
         request, title="Copy the secret now", token=token, secret=secret, back_url=reverse(TOKENS_URL)
     )
     return TemplateResponse(request, "gateway/token_created.html", context)  # the admin's pages are never cached
-
-
-def _request_id() -> str:
-    return str(get_contextvars().get("request_id", ""))

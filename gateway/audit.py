@@ -5,8 +5,8 @@ from __future__ import annotations
 import structlog
 from django.db import DatabaseError
 from django.http import HttpRequest
-from structlog.contextvars import get_contextvars
 
+from aiplatform.context import current_request_id
 from aiplatform.identity import Identity
 from gateway.policy import SAFE_METHODS
 from gateway.services import record_audit
@@ -20,14 +20,13 @@ def audit_request(request: HttpRequest, http_status: int) -> None:
         return
     identity: Identity | None = getattr(request, "platform_identity", None)
     actor = _actor(request, identity)
-    request_id = str(get_contextvars().get("request_id", ""))
     try:
         record_audit(
             actor=actor,
             action=request.method or "",
             object=request.path,
             http_status=http_status,
-            request_id=request_id,
+            request_id=current_request_id(),
             identity=identity,
         )
     except DatabaseError as error:

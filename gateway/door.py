@@ -11,17 +11,26 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
-from structlog.contextvars import bind_contextvars
 
-from aiplatform.context import REQUEST_ID_HEADER, begin_request, choose_request_id
+from aiplatform.context import REQUEST_ID_HEADER, begin_request, choose_request_id, describe_request
 from aiplatform.contracts.predict import IDENTITY_STATE, REQUEST_ID_STATE
 from aiplatform.errors import PayloadTooLargeError, PlatformError, UnauthenticatedError
-from aiplatform.http.asgi_body import ClientDisconnectedError, header, read_body, replay_body, send_answer, send_error
+from aiplatform.http.asgi_body import (
+    CLOSE,
+    BodyWatch,
+    ClientDisconnectedError,
+    Headers,
+    header,
+    read_body,
+    replay_body,
+    send_answer,
+    send_error,
+)
 from aiplatform.http.codec import encode_message
 from aiplatform.identity import service_identity
 from aiplatform.wiring import AsgiApplication, Receive, Scope, Send
 from gateway.identities import Identities
-from gateway.limits.answers import rate_headers
+from gateway.limits.answers import raw_rate_headers
 from gateway.limits.limiter import Limiter
 from gateway.metrics import count_request
 from gateway.policy import PREDICT, admit, check_predict_scope
@@ -58,15 +67,16 @@ class PredictDoor:
         request_id = choose_request_id(header(scope, REQUEST_ID_HEADER))
         begin_request(request_id)
         answer = Answer(send, request_id)
+        watched = BodyWatch(receive)
         try:
-            await self._pass(scope, receive, answer, request_id)
+            await self._pass(scope, watched, answer, request_id)
         except PlatformError as error:
-            await self._refuse(answer, error)
+            await self._refuse(answer, error, watched)
         except ClientDisconnectedError:
             return
         except Exception:  # a bug behind the door must still answer in the door's form
             log.exception("request_failed")
-            await self._refuse(answer, PlatformError("the request failed; its id stands in the log"))
+            await self._refuse(answer, PlatformError("the request failed; its id stands in the log"), watched)
         route = "health" if scope["path"] in OPEN_PATHS else PREDICT
         self._count(route, answer.status, time.perf_counter() - started_s)
 
@@ -78,10 +88,10 @@ class PredictDoor:
             return
         token = await self._identities.authenticate_async(header(scope, "Authorization"))
         identity = token.identity
-        bind_contextvars(user=identity.username, token_id=identity.token_id)
+        describe_request(user=identity.username, token_id=identity.token_id)
         check_predict_scope(identity, scope["method"])
         verdict, error = admit(self._limiter, token, PREDICT)
-        answer.add_headers(rate_headers(verdict))
+        answer.add_headers(raw_rate_headers(verdict))
         if error is not None:
             raise error
         state[IDENTITY_STATE] = identity
@@ -110,9 +120,11 @@ class PredictDoor:
             return receive
         return replay_body(await read_body(receive, limit_bytes=self._max_body_bytes), receive)
 
-    async def _refuse(self, answer: Answer, error: PlatformError) -> None:
+    async def _refuse(self, answer: Answer, error: PlatformError, watched: BodyWatch) -> None:
         if answer.status:
             return  # the answer is on its way; nothing can be said any more
+        if not await watched.finish():
+            answer.add_headers(CLOSE)
         if error.http_status >= 500:
             log.warning("request_refused", code=error.code, error=error.message)
         extra = [(b"www-authenticate", b"Bearer")] if isinstance(error, UnauthenticatedError) else []
@@ -128,9 +140,9 @@ class Answer:
         self._headers: list[tuple[bytes, bytes]] = []
         self.status = 0
 
-    def add_headers(self, headers: tuple[tuple[str, str], ...]) -> None:
+    def add_headers(self, headers: Headers) -> None:
         """Add headers to the answer that will come."""
-        self._headers += [(name.lower().encode(), value.encode()) for name, value in headers]
+        self._headers += headers
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -138,5 +150,5 @@ class Answer:
             headers = [*message.get("headers", ()), *self._headers]
             if not any(name == b"x-request-id" for name, _ in headers):
                 headers.append((b"x-request-id", self._request_id))
-            message = {**message, "headers": headers}
+            message["headers"] = headers
         await self._send(message)

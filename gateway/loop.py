@@ -18,7 +18,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from gateway import metrics
 from gateway.discovery.health import check_backends
-from gateway.forwarding.session import ClientSession
+from gateway.forwarding.upstreams import Upstreams
 from gateway.process import Gateway
 from gateway.resilience.breaker import BreakerState
 from gateway.usage import write_last_used
@@ -35,7 +35,7 @@ class GatewayLoop:
     """The background work of one gateway process."""
 
     gateway: Gateway
-    session: ClientSession
+    upstreams: Upstreams
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -55,7 +55,7 @@ class GatewayLoop:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self._write_last_used()
-        await self.session.close()
+        await self.upstreams.close()
 
     def _repeat(self, interval_s: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks.append(asyncio.create_task(_repeat(interval_s, work)))
@@ -77,7 +77,7 @@ class GatewayLoop:
     async def _look_at_addresses(self) -> None:
         await asyncio.to_thread(self.gateway.find_addresses)
         pools = list(self.gateway.pools.values())
-        await check_backends(self.session.get(), pools, timeout_s=settings.HEALTH_CHECK_TIMEOUT_S)
+        await check_backends(self.upstreams, pools, timeout_s=settings.HEALTH_CHECK_TIMEOUT_S)
         for pool in pools:
             for backend in pool.backends:
                 metrics.backend_healthy.labels(pool.service, backend.address).set(backend.is_healthy)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 from prometheus_client import Counter, Gauge, Histogram
+
+from aiplatform.hot_metrics import HotCounter, HotHistogram
 
 requests = Counter("aiplatform_gateway_requests_total", "Requests answered at the gateway", ["route", "status"])
 latency = Histogram(
@@ -33,5 +37,15 @@ identities_age = Gauge(
 
 def count_request(route: str, status: int, seconds: float) -> None:
     """Count one answered request."""
-    requests.labels(route, str(status)).inc()
-    latency.labels(route).observe(seconds)
+    _requests(route, status).inc()
+    _latency(route).observe(seconds)
+
+
+@functools.cache
+def _requests(route: str, status: int) -> HotCounter:
+    return HotCounter(requests.labels(route, str(status)))
+
+
+@functools.cache
+def _latency(route: str) -> HotHistogram:
+    return HotHistogram(latency.labels(route))

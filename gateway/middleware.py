@@ -14,8 +14,8 @@ from collections.abc import Callable
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
-from structlog.contextvars import bind_contextvars
 
+from aiplatform.context import describe_request
 from aiplatform.errors import PayloadTooLargeError, PlatformError, UnauthenticatedError
 from aiplatform.http.views import error_response
 from aiplatform.identity import Identity
@@ -76,7 +76,7 @@ class GatewayMiddleware:
         token: KnownToken = gateway.identities.authenticate(authorization)
         identity = token.identity
         request.platform_identity = identity  # type: ignore[attr-defined]
-        bind_contextvars(user=identity.username, token_id=identity.token_id)
+        describe_request(user=identity.username, token_id=identity.token_id)
         verdict, error = admit(gateway.limiter, token, route)
         headers += rate_headers(verdict)
         if error is not None:

@@ -11,8 +11,9 @@ from aiplatform.roles import INFERENCE
 from aiplatform.wiring import AsgiApplication
 from gateway.door import PredictDoor
 from gateway.forwarding.predictions import PredictForwarder
-from gateway.forwarding.session import ClientSession
+from gateway.forwarding.upstreams import Upstreams
 from gateway.loop import GatewayLoop
+from gateway.metrics import count_request
 from gateway.process import this_gateway
 
 
@@ -25,7 +26,12 @@ def build_door(backend: AsgiApplication | None) -> AsgiApplication:
         limiter=gateway.limiter,
         max_body_bytes=settings.MAX_BODY_BYTES,
         is_remote=backend is None,
+        count=count_request if settings.COUNT_REQUESTS else _count_nothing,
     )
+
+
+def _count_nothing(route: str, status: int, seconds: float) -> None:
+    return
 
 
 async def start_loop() -> None:
@@ -39,13 +45,13 @@ async def stop_loop() -> None:
 
 
 @functools.cache
-def _session() -> ClientSession:
-    return ClientSession()
+def _upstreams() -> Upstreams:
+    return Upstreams()
 
 
 @functools.cache
 def _loop() -> GatewayLoop:
-    return GatewayLoop(this_gateway(), _session())
+    return GatewayLoop(this_gateway(), _upstreams())
 
 
 def _forwarder() -> PredictForwarder:
@@ -54,7 +60,7 @@ def _forwarder() -> PredictForwarder:
         raise InvalidConfigurationError("this gateway has no inference app and no INFERENCE_URL")
     return PredictForwarder(
         pool=pool,
-        session=_session(),
+        upstreams=_upstreams(),
         secret=settings.INTERNAL_SECRETS[0],
         longest_s=settings.GATEWAY_PREDICT_TIMEOUT_S,
         max_body_bytes=settings.MAX_BODY_BYTES,

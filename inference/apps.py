@@ -6,7 +6,7 @@ from django.apps import AppConfig
 from django.conf import settings
 
 from aiplatform.roles import INFERENCE
-from aiplatform.wiring import AsgiApplication, Lifespan, Panel, wiring
+from aiplatform.wiring import AsgiApplication, Lifespan, Panel, Process, wiring
 
 
 class InferenceConfig(AppConfig):
@@ -32,6 +32,8 @@ def _announce_serving() -> None:
     wiring.add_job(shipping_job())
     wiring.add_lifespan(Lifespan(name="inference", start=_start, stop=_stop))
     wiring.add_readiness("inference", _readiness)
+    if settings.ENGINE_HOST:
+        wiring.add_process(Process(name="engines", arguments=("engine_host",)))
 
 
 def _readiness() -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""What Prometheus sees of serving. A child object is looked up once per label set, not per request."""
+"""What Prometheus sees of serving. What changes with each prediction is counted in memory first."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from aiplatform.hot_metrics import HotCounter, HotGauge, HotHistogram
 
 PREDICTIONS = Counter(
     "aiplatform_predictions_total", "Prediction requests by HTTP status", ["endpoint", "version", "status"]
@@ -68,26 +70,26 @@ def set_endpoint_ready(endpoint: str, is_ready: bool) -> None:
     _endpoint_ready(endpoint).set(1 if is_ready else 0)
 
 
-@lru_cache(maxsize=4096)
-def _predictions(endpoint: str, version: int, http_status: int) -> Counter:
-    return PREDICTIONS.labels(endpoint, str(version), str(http_status))
+@cache
+def _predictions(endpoint: str, version: int, http_status: int) -> HotCounter:
+    return HotCounter(PREDICTIONS.labels(endpoint, str(version), str(http_status)))
 
 
-@lru_cache(maxsize=1024)
-def _latency(endpoint: str, version: int) -> Histogram:
-    return LATENCY.labels(endpoint, str(version))
+@cache
+def _latency(endpoint: str, version: int) -> HotHistogram:
+    return HotHistogram(LATENCY.labels(endpoint, str(version)))
 
 
-@lru_cache(maxsize=1024)
-def _batch_rows(endpoint: str, version: int) -> Histogram:
-    return BATCH_ROWS.labels(endpoint, str(version))
+@cache
+def _batch_rows(endpoint: str, version: int) -> HotHistogram:
+    return HotHistogram(BATCH_ROWS.labels(endpoint, str(version)))
 
 
-@lru_cache(maxsize=1024)
-def _queue_rows(endpoint: str, version: int) -> Gauge:
-    return QUEUE_ROWS.labels(endpoint, str(version))
+@cache
+def _queue_rows(endpoint: str, version: int) -> HotGauge:
+    return HotGauge(QUEUE_ROWS.labels(endpoint, str(version)))
 
 
-@lru_cache(maxsize=1024)
+@cache
 def _endpoint_ready(endpoint: str) -> Gauge:
     return ENDPOINT_READY.labels(endpoint)

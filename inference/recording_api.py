@@ -13,7 +13,7 @@ import numpy as np
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for each request
 class PredictionEvent:
     """One request to a known version, answered or failed.
 

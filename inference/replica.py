@@ -16,10 +16,13 @@ from typing import Any
 import structlog
 from django.conf import settings
 
+from aiplatform.artifacts import Manifest
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.services import training_client
 from inference import metrics
 from inference.connections import tidy_connections
+from inference.engine_host.client import open_hosted
+from inference.engines import Engine, EngineOptions, load_engine
 from inference.loaded import LoadedVersion, load_version
 from inference.reconcile.loading import make_loader
 from inference.reconcile.loop import ReconcileLoop
@@ -27,6 +30,7 @@ from inference.reconcile.reconciler import Reconciler
 from inference.reconcile.store import DatabaseStore
 from inference.recording.job import open_spool, ship
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
+from inference.recording_api import Metrics, NoMetrics, NoRecorder, Recorder
 from inference.selectors import HEARTBEAT_INTERVAL_S
 from inference.serving import ServingRuntime, runtime
 
@@ -46,8 +50,9 @@ class Replica:
         self._serving = serving
         self._loop = ReconcileLoop(interval_s=settings.RECONCILE_INTERVAL_S)
         self._recorder = _make_recorder(self.name)
-        counting = metrics.PrometheusMetrics()
-        serving.connect(recorder=self._recorder, metrics=counting)
+        counting: Metrics = metrics.PrometheusMetrics() if settings.COUNT_REQUESTS else NoMetrics()
+        recorder: Recorder = self._recorder if settings.RECORD_PREDICTIONS else NoRecorder()
+        serving.connect(recorder=recorder, metrics=counting)
         self.reconciler = Reconciler(
             replica=self.name,
             store=DatabaseStore(),
@@ -100,7 +105,7 @@ def read_aliases(model: str) -> dict[str, int]:
     return {alias: info.version for info in versions for alias in info.aliases}
 
 
-def _load_with(serving: ServingRuntime, counting: metrics.PrometheusMetrics) -> Any:
+def _load_with(serving: ServingRuntime, counting: Metrics) -> Any:
     def load(*, endpoint: str, info: ModelVersionInfo, folder: Path) -> LoadedVersion:
         options = serving.options
         return load_version(
@@ -110,9 +115,28 @@ def _load_with(serving: ServingRuntime, counting: metrics.PrometheusMetrics) -> 
             limits=options.limits,
             options=options.engine,
             metrics=counting,
+            slots=serving.slots,
+            loader=_open_in_host if settings.ENGINE_HOST else load_engine,
         )
 
     return load
+
+
+def engine_host_path() -> Path:
+    """Return the socket of this machine's engine host."""
+    path: Path = settings.DATA_DIR / "engines.sock"
+    return path
+
+
+def _open_in_host(folder: Path, manifest: Manifest, options: EngineOptions) -> Engine:
+    return open_hosted(
+        engine_host_path(),
+        folder,
+        manifest,
+        options,
+        max_batch_rows=settings.MAX_BATCH_ROWS,
+        timeout_s=settings.PREDICT_MAX_DEADLINE_S,
+    )
 
 
 def _make_recorder(replica: str) -> PredictionRecorder:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import random
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from inference.protocols.tensor_rules import check_inputs
 from inference.protocols.tf_rows import arrays_from_instances
 from inference.recording_api import Metrics, NoMetrics, NoRecorder, PredictionEvent, Recorder
 from inference.routing_table import RoutingTable
-from inference.scheduler import BatchLimits
+from inference.scheduler import BatchLimits, DeviceSlots, Priority
 
 ReadInputs = Callable[[Manifest], Arrays]
 CLIENT_GONE = 499  # the customary status for a request whose client left before the answer
@@ -36,6 +37,7 @@ class ServingOptions:
     """What an operator may set."""
 
     limits: BatchLimits
+    slots: int = 1
     engine: EngineOptions
     deadline_s: float
     max_deadline_s: float
@@ -43,7 +45,7 @@ class ServingOptions:
     max_image_pixels: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for each request
 class Answer:
     """The outputs of one request, all rows, by name in the signature's order."""
 
@@ -71,6 +73,7 @@ class PredictService:
         label: str | None = None,
         key: str | None = None,
         deadline_s: float | None = None,
+        priority: Priority = Priority.NORMAL,
         reads_slowly: bool = False,
     ) -> Answer:
         """Predict. `inputs` may be a function, called once the version is known.
@@ -81,8 +84,11 @@ class PredictService:
         """
         attempt = self._begin(endpoint, version=version, label=label, key=key)
         try:
+            attempt.loaded.queue.refuse_if_full()
             arrays = await asyncio.to_thread(attempt.read, inputs) if reads_slowly else attempt.read(inputs)
-            outputs = await attempt.loaded.queue.run(arrays, deadline=self._deadline(attempt, deadline_s))
+            outputs = await attempt.loaded.queue.run(
+                arrays, deadline=self._deadline(attempt, deadline_s), priority=priority
+            )
             return attempt.succeed(arrays, outputs)
         except asyncio.CancelledError:
             attempt.fail(CLIENT_GONE)
@@ -208,6 +214,7 @@ class ServingRuntime:
 
     def __init__(self, options: ServingOptions) -> None:
         self.options = options
+        self.slots = DeviceSlots(options.slots)
         self.table = RoutingTable()
         self.service = PredictService(
             table=self.table, recorder=NoRecorder(), metrics=NoMetrics(), deadline_s=options.deadline_s
@@ -235,17 +242,25 @@ class ServingRuntime:
             version.close()
 
 
+def cores_of_this_worker() -> int:
+    """Return this worker's share of the cores that the process may use; at least 1."""
+    return max(1, len(os.sched_getaffinity(0)) // max(1, settings.WEB_WORKERS))
+
+
 @functools.cache
 def runtime() -> ServingRuntime:
     """Return this process's runtime, set up from the settings."""
     limits = BatchLimits(
         max_batch_rows=settings.MAX_BATCH_ROWS,
         max_queue_rows=settings.MAX_QUEUE_ROWS,
+        max_queue_bytes=settings.MAX_QUEUE_BYTES,
         max_queue_delay_ms=settings.MAX_QUEUE_DELAY_MS,
+        inline_ms=settings.INLINE_ENGINE_MS,
     )
     return ServingRuntime(
         ServingOptions(
             limits=limits,
+            slots=settings.ENGINE_SLOTS or cores_of_this_worker(),
             engine=EngineOptions(threads=settings.ENGINE_THREADS),
             deadline_s=settings.PREDICT_DEADLINE_S,
             max_deadline_s=settings.PREDICT_MAX_DEADLINE_S,

@@ -7,7 +7,15 @@ from typing import Any
 
 from aiplatform.contracts.predict import IDENTITY_STATE
 from aiplatform.errors import PlatformError
-from aiplatform.http.asgi_body import ClientDisconnectedError, header, read_body, replay_body, send_error
+from aiplatform.http.asgi_body import (
+    CLOSE,
+    BodyWatch,
+    ClientDisconnectedError,
+    header,
+    read_body,
+    replay_body,
+    send_error,
+)
 from aiplatform.http.codec import decode_message
 from aiplatform.http.signing import IDENTITY_HEADER, SIGNATURE_HEADER, canonical_target, verify_request
 from aiplatform.identity import Identity
@@ -23,13 +31,14 @@ class RequireSignature:
         self._limit_bytes = limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        watched = BodyWatch(receive)
         try:
-            body = await read_body(receive, limit_bytes=self._limit_bytes)
+            body = await read_body(watched, limit_bytes=self._limit_bytes)
             identity = self._verified_identity(scope, body)
         except ClientDisconnectedError:
             return
         except PlatformError as error:
-            await send_error(send, error)
+            await send_error(send, error, headers=() if await watched.finish() else CLOSE)
             return
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         state[IDENTITY_STATE] = identity

@@ -9,8 +9,8 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import generics, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from structlog.contextvars import get_contextvars
 
+from aiplatform.context import current_request_id
 from aiplatform.identity import Identity, Scope
 from gateway.api.permissions import IsAdmin
 from gateway.api.serializers import (
@@ -49,7 +49,7 @@ class TokenListView(generics.ListAPIView[Token]):
             predict_rate=values["predict_rate"],
             api_rate=values["api_rate"],
             actor=_caller(request),
-            request_id=_request_id(),
+            request_id=current_request_id(),
         )
         body = CreatedTokenSerializer(token, context={"secret": secret}).data
         return Response(body, status=status.HTTP_201_CREATED)
@@ -70,7 +70,7 @@ class TokenView(generics.GenericAPIView[Token]):
     @extend_schema(responses={200: OpenApiResponse(TokenSerializer, description="The token, revoked")})
     def delete(self, request: Request, pk: int) -> Response:
         """Revoke a token: at once here, within 5 s in every gateway process."""
-        token = revoke_token(token_id=pk, actor=_caller(request), request_id=_request_id())
+        token = revoke_token(token_id=pk, actor=_caller(request), request_id=current_request_id())
         return Response(TokenSerializer(token).data)
 
 
@@ -93,7 +93,3 @@ class AuditListView(generics.ListAPIView[AuditRecord]):
 
 def _caller(request: Request) -> str:
     return request.auth.username if isinstance(request.auth, Identity) else str(request.user)
-
-
-def _request_id() -> str:
-    return str(get_contextvars().get("request_id", ""))

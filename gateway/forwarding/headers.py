@@ -16,6 +16,8 @@ _NOT_SENT_ON = _HOP_BY_HOP | {
     "x-platform-signature", "x-platform-identity", "x-request-id", "x-request-timeout-ms",
 }  # fmt: skip
 _NOT_SENT_BACK = _HOP_BY_HOP | {"content-length", "content-encoding", "server", "date", "x-request-id", "set-cookie"}
+_RAW_NOT_SENT_ON = frozenset(name.encode() for name in _NOT_SENT_ON)
+_RAW_NOT_SENT_BACK = frozenset(name.encode() for name in _NOT_SENT_BACK)
 
 
 def request_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -26,6 +28,16 @@ def request_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]
 def response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the headers of an answer that go back to the caller."""
     return [(name, value) for name, value in headers if name.lower() not in _NOT_SENT_BACK]
+
+
+def raw_request_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Do the same for headers as ASGI has them: bytes, names in lower case."""
+    return [pair for pair in headers if pair[0] not in _RAW_NOT_SENT_ON]
+
+
+def raw_response_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer that go back, of bytes with names in lower case."""
+    return [pair for pair in headers if pair[0] not in _RAW_NOT_SENT_BACK]
 
 
 def patience_s(header: str, longest_s: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from aiplatform.errors import RateLimitedError
@@ -17,6 +18,22 @@ def rate_headers(verdict: Verdict) -> tuple[tuple[str, str], ...]:
         ("RateLimit-Reset", str(math.ceil(verdict.reset_s))),
         ("RateLimit-Policy", f"{verdict.limit};w={verdict.rate.window_s}"),
     )
+
+
+def raw_rate_headers(verdict: Verdict) -> list[tuple[bytes, bytes]]:
+    """Return the same as an ASGI application sends them."""
+    limit, policy = _fixed_headers(verdict.limit, verdict.rate.window_s)
+    return [
+        limit,
+        (b"ratelimit-remaining", b"%d" % verdict.remaining),
+        (b"ratelimit-reset", b"%d" % math.ceil(verdict.reset_s)),
+        policy,
+    ]
+
+
+@functools.lru_cache(maxsize=256)
+def _fixed_headers(limit: int, window_s: int) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+    return (b"ratelimit-limit", b"%d" % limit), (b"ratelimit-policy", b"%d;w=%d" % (limit, window_s))
 
 
 def rate_limited_error(route: str, allowance: Allowance, verdict: Verdict) -> RateLimitedError:

@@ -48,7 +48,7 @@ class Window:
         return (1 - passed + fade) * self.rate.window_s
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: one is made for each request
 class Verdict:
     """Whether a request may pass, and what to tell its sender."""
 

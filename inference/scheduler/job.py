@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -21,20 +21,50 @@ Results = list[tuple["Job", Result]]
 BatchKey = tuple[tuple[str, str, tuple[int, ...]], ...]
 
 
+class Priority(IntEnum):
+    """Who goes first: all that waits at a smaller number runs before a greater one."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+
+
 class Job:
     """Rows that wait for their outputs. Only the first `resolve` counts."""
 
+    __slots__ = (
+        "deadline",
+        "future",
+        "inputs",
+        "is_over",
+        "outputs",
+        "parts_left",
+        "priority",
+        "rows",
+        "size_bytes",
+        "started",
+    )
+
     future: asyncio.Future[Arrays] | Future[Arrays]
 
-    def __init__(self, inputs: Arrays, *, rows: int, deadline: float) -> None:
+    def __init__(self, inputs: Arrays, *, rows: int, deadline: float, priority: Priority = Priority.NORMAL) -> None:
         """`deadline` is on the monotonic clock, in seconds."""
         self.inputs = inputs
         self.rows = rows
+        self.size_bytes = 0  # what the inputs take in memory
+        for array in inputs.values():
+            self.size_bytes += array.nbytes
         self.deadline = deadline
-        self.patience_s = deadline - time.monotonic()
+        self.priority = priority
+        self.started = time.monotonic()
         self.parts_left = 1
         self.outputs: list[Arrays | None] = [None]
         self.is_over = False  # rows of it that have not run yet will not
+
+    @property
+    def patience_s(self) -> float:
+        """Return how long the waiter was ready to wait."""
+        return self.deadline - self.started
 
     def resolve(self, result: Result) -> None:
         """Hand over the outputs, or what went wrong, where the waiter waits."""
@@ -62,26 +92,33 @@ class Job:
 class BlockingJob(Job):
     """A job that a thread waits for."""
 
-    def __init__(self, inputs: Arrays, *, rows: int, deadline: float) -> None:
-        super().__init__(inputs, rows=rows, deadline=deadline)
+    __slots__ = ()
+
+    def __init__(self, inputs: Arrays, *, rows: int, deadline: float, priority: Priority = Priority.NORMAL) -> None:
+        super().__init__(inputs, rows=rows, deadline=deadline, priority=priority)
         self.future: Future[Arrays] = Future()
 
 
 class AsyncJob(Job):
     """A job that a coroutine awaits, in the loop that runs now."""
 
-    def __init__(self, inputs: Arrays, *, rows: int, deadline: float) -> None:
-        super().__init__(inputs, rows=rows, deadline=deadline)
+    __slots__ = ("loop",)
+
+    def __init__(self, inputs: Arrays, *, rows: int, deadline: float, priority: Priority = Priority.NORMAL) -> None:
+        super().__init__(inputs, rows=rows, deadline=deadline, priority=priority)
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Arrays] = self.loop.create_future()
 
 
-def deliver(results: Results) -> None:
-    """Finish jobs, from any thread: one wake-up for each event loop, however many jobs it has here."""
+def deliver(results: Results, *, here: asyncio.AbstractEventLoop | None = None) -> None:
+    """Finish jobs, from any thread: one wake-up for each event loop, however many jobs it has here.
+
+    `here` is the loop that calls, if one does: its own jobs are finished at once.
+    """
     by_loop: dict[asyncio.AbstractEventLoop, Results] = {}
     for job, result in results:
         job.is_over = True
-        if isinstance(job, AsyncJob):
+        if isinstance(job, AsyncJob) and job.loop is not here:
             by_loop.setdefault(job.loop, []).append((job, result))
         else:
             job.resolve(result)
@@ -98,32 +135,36 @@ def _resolve_all(results: Results) -> None:
         job.resolve(result)
 
 
-@dataclass(slots=True)
 class Part:
     """Rows `start` to `stop` of a job: what a batch is put together from."""
 
-    job: Job
-    index: int
-    start: int
-    stop: int
-    key: BatchKey
+    __slots__ = ("index", "job", "key", "rows", "start", "stop")
 
-    @property
-    def rows(self) -> int:
-        """Return how many rows the part has."""
-        return self.stop - self.start
+    def __init__(self, job: Job, index: int, start: int, stop: int, key: BatchKey) -> None:
+        self.job = job
+        self.index = index
+        self.start = start
+        self.stop = stop
+        self.rows = stop - start
+        self.key = key
 
     def inputs(self) -> Arrays:
         """Return the part's rows of each input."""
-        if self.stop - self.start == self.job.rows:
+        if self.rows == self.job.rows:
             return self.job.inputs
         return {name: array[self.start : self.stop] for name, array in self.job.inputs.items()}
 
 
-def cut_job(job: Job, max_rows: int) -> list[Part]:
+def cut_job(job: Job, max_rows: int, key: BatchKey) -> list[Part]:
     """Return the parts of a job, each at most `max_rows` rows."""
-    key = tuple((name, array.dtype.char, array.shape[1:]) for name, array in job.inputs.items())
+    if job.rows <= max_rows:
+        return [Part(job, 0, 0, job.rows, key)]
     starts = range(0, job.rows, max_rows)
     job.parts_left = len(starts)
     job.outputs = [None] * len(starts)
     return [Part(job, i, start, min(start + max_rows, job.rows), key) for i, start in enumerate(starts)]
+
+
+def batch_key(inputs: Arrays) -> BatchKey:
+    """Return what rows must have in common to share an engine call."""
+    return tuple((name, array.dtype.char, array.shape[1:]) for name, array in inputs.items())

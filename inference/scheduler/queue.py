@@ -1,37 +1,52 @@
-"""The bounded queue before one engine, and the thread that empties it.
+"""The bounded queue before one engine, and what empties it.
 
 What arrives while the engine is busy is the next batch: no delay is added when there is little
-traffic, and batches grow by themselves when there is much.
+traffic, and batches grow by themselves when there is much. A call that is short runs on the event
+loop itself, right after the requests that came in together: waking a thread and being woken by it would take
+longer. A call that is long runs in threads, as many as the engine bears, and the loop goes on reading.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 import structlog
 
-from aiplatform.errors import (
-    InvalidInputError,
-    PayloadTooLargeError,
-    QueueFullError,
-    UnavailableError,
-)
-from aiplatform.tensors import Signature
+from aiplatform.artifacts import Padding
+from aiplatform.errors import InvalidInputError, PayloadTooLargeError, QueueFullError, UnavailableError
+from aiplatform.tensors import FREE, Signature
 from inference.engines.base import Engine
 from inference.recording_api import Metrics
 from inference.scheduler.batch import is_batchable, run_batch
-from inference.scheduler.job import Arrays, AsyncJob, BlockingJob, Job, Part, Results, cut_job, deliver
+from inference.scheduler.job import (
+    Arrays,
+    AsyncJob,
+    BlockingJob,
+    Job,
+    Part,
+    Priority,
+    Results,
+    batch_key,
+    cut_job,
+    deliver,
+)
 from inference.scheduler.limits import BatchLimits
+from inference.scheduler.padding import cut_outputs, pad_inputs
+from inference.scheduler.slots import DeviceSlots
+from inference.scheduler.waiting import WaitingRows
 
 CLOSE_TIMEOUT_S = 60.0
+SLOW_CALLS = 3  # so many calls in a row that take several times what they may, and calls leave the loop
 
 log = structlog.get_logger(__name__)
 
 
 class BatchQueue:
-    """Takes rows from any thread or event loop; one thread of its own runs the engine."""
+    """Takes rows from any thread or event loop, and runs them in batches."""
 
     def __init__(
         self,
@@ -42,170 +57,270 @@ class BatchQueue:
         signature: Signature,
         limits: BatchLimits,
         metrics: Metrics,
+        call_ms: Mapping[int, float] | None = None,
+        padding: Sequence[Padding] = (),
+        slots: DeviceSlots | None = None,
     ) -> None:
+        """`call_ms` is the engine's time by rows in a call, as measured at load; unknown counts as long."""
         self._endpoint = endpoint
         self._version = version
         self._engine = engine
         self._limits = limits
         self._metrics = metrics
+        self._padding = tuple(padding)
         self._is_batchable = is_batchable(signature)
-        self._parts: deque[Part] = deque()
-        self._rows = 0  # waiting, without those in the engine
-        self._seconds_per_row = 0.001  # moving average; for Retry-After only
+        self._has_one_shape = not self._padding and all(FREE not in spec.shape[1:] for spec in signature.inputs)
+        self._turn = slots.turn if slots is not None else nullcontext
+        self._waiting = WaitingRows(is_batchable=self._is_batchable)
         self._is_closed = False
-        self._wakes = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name=f"engine-{endpoint}-{version}", daemon=True)
-        self._thread.start()
+        self._drive_due: asyncio.AbstractEventLoop | None = None  # whose list of calls `_drive` stands in
+        self._slow_calls = 0
+        one_row_ms = (call_ms or {}).get(1, float("inf"))
+        self._is_inline = one_row_ms <= limits.inline_ms / 2
+        self._seconds_per_row = one_row_ms / 1000 if self._is_inline else 0.001  # moving average
+        self._wakes = threading.Condition(threading.Lock())
+        self._calls = threading.Lock()  # inline calls and those of threads that wait, one at a time
+        self._threads: list[threading.Thread] = []
+        if not self._is_inline:
+            self._start_threads()
 
     @property
     def depth(self) -> int:
         """Return how many rows wait."""
-        return self._rows
+        return self._waiting.rows
 
-    async def run(self, inputs: Arrays, *, deadline: float) -> Arrays:
+    @property
+    def is_inline(self) -> bool:
+        """Say whether the event loop runs the engine itself."""
+        return self._is_inline
+
+    def refuse_if_full(self) -> None:
+        """Raise QueueFullError, before a request is even decoded, when no row has room."""
+        if self._waiting.rows < self._limits.max_queue_rows:
+            return
+        with self._wakes:
+            self._waiting.forget_abandoned()
+            if self._waiting.rows >= self._limits.max_queue_rows:
+                raise self._full(1)
+
+    async def run(self, inputs: Arrays, *, deadline: float, priority: Priority = Priority.NORMAL) -> Arrays:
         """Return the outputs for some rows. `deadline` is on the monotonic clock, in seconds.
 
         Cancelling the caller takes the rows out of the queue.
         Raises: QueueFullError, DeadlineExceededError, PayloadTooLargeError, UnavailableError once
         closed; PlatformError if the engine fails.
         """
-        job = AsyncJob(inputs, rows=self._count_rows(inputs), deadline=deadline)
+        sizes: tuple[int, ...] = ()
+        if self._padding:
+            inputs, sizes = pad_inputs(inputs, self._padding)
+        job = AsyncJob(inputs, rows=self._count_rows(inputs), deadline=deadline, priority=priority)
         self._enqueue(job)
-        timer = job.loop.call_later(max(0.0, job.patience_s), job.expire)
+        timer = None
+        if self._is_inline:
+            self._ask_for_drive(job.loop)
+        else:
+            timer = job.loop.call_later(max(0.0, job.patience_s), job.expire)
         try:
-            return await job.future
+            outputs = await job.future
         finally:
-            timer.cancel()
             job.is_over = True
+            if timer is not None:
+                timer.cancel()
+        return cut_outputs(outputs, self._padding, sizes) if self._padding else outputs
 
-    def run_blocking(self, inputs: Arrays, *, deadline: float) -> Arrays:
+    def run_blocking(self, inputs: Arrays, *, deadline: float, priority: Priority = Priority.NORMAL) -> Arrays:
         """Do the same from a thread that may wait; raises as `run`."""
-        job = BlockingJob(inputs, rows=self._count_rows(inputs), deadline=deadline)
+        sizes: tuple[int, ...] = ()
+        if self._padding:
+            inputs, sizes = pad_inputs(inputs, self._padding)
+        job = BlockingJob(inputs, rows=self._count_rows(inputs), deadline=deadline, priority=priority)
         self._enqueue(job)
+        if self._is_inline:
+            self._drive_here()
         try:
-            return job.future.result(timeout=max(0.0, deadline - time.monotonic()))
+            outputs = job.future.result(timeout=max(0.0, deadline - time.monotonic()))
         except TimeoutError as error:
             raise job.too_late() from error
         finally:
             job.is_over = True
+        return cut_outputs(outputs, self._padding, sizes) if self._padding else outputs
 
     def close(self) -> None:
-        """Fail what waits and end the thread, after the batch that it runs now."""
+        """Fail what waits and end the threads, after the batches that they run now."""
         with self._wakes:
             self._is_closed = True
-            left = [part.job for part in self._parts]
-            self._parts.clear()
-            self._rows = 0
+            left = self._waiting.clear()
             self._wakes.notify_all()
         error = UnavailableError(f"version {self._version} of model '{self._endpoint}' is being unloaded; try again")
         deliver([(job, error) for job in left])
-        self._thread.join(timeout=CLOSE_TIMEOUT_S)
-        if self._thread.is_alive():
+        until = time.monotonic() + CLOSE_TIMEOUT_S
+        for thread in self._threads:
+            thread.join(timeout=max(0.0, until - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads) or not self._calls.acquire(timeout=CLOSE_TIMEOUT_S):
             log.warning("engine_did_not_stop", endpoint=self._endpoint, version=self._version)
+        else:
+            self._calls.release()
 
     def _count_rows(self, inputs: Arrays) -> int:
         if not self._is_batchable:
             return 1
-        rows = {name: len(array) for name, array in inputs.items()}
-        if len(set(rows.values())) > 1:
+        counts = {len(array) for array in inputs.values()}
+        if len(counts) > 1:
+            rows = {name: len(array) for name, array in inputs.items()}
             raise InvalidInputError(f"all inputs must have the same number of rows, not {rows}")
-        count = next(iter(rows.values()))
+        count = counts.pop()
         if count == 0:
             raise InvalidInputError("the request has no rows; at least 1 is needed")
         return count
 
     def _enqueue(self, job: Job) -> None:
-        limit = self._limits.max_queue_rows
-        if job.rows > limit:
-            raise PayloadTooLargeError(
-                f"the request has {job.rows} rows; a queue holds {limit} (MAX_QUEUE_ROWS)",
-                limit="queued rows",
-                value=limit,
-                setting="MAX_QUEUE_ROWS",
-            )
-        parts = cut_job(job, self._limits.max_batch_rows)
+        self._refuse_too_large(job)
+        key = () if self._has_one_shape else batch_key(job.inputs)
+        parts = cut_job(job, self._limits.max_batch_rows, key)
         with self._wakes:
             if self._is_closed:
                 raise UnavailableError(f"version {self._version} of model '{self._endpoint}' is being unloaded")
-            if self._rows + job.rows > limit:
-                self._forget_abandoned()
-            if self._rows + job.rows > limit:
-                raise self._full(limit)
-            self._parts.extend(parts)
-            self._rows += job.rows
-            self._wakes.notify()
+            if not self._has_room(job):
+                self._waiting.forget_abandoned()
+                if not self._has_room(job):
+                    raise self._full(job.rows)
+            self._waiting.add(job, parts)
+            if not self._is_inline:
+                self._wakes.notify()
 
-    def _forget_abandoned(self) -> None:
-        self._parts = deque(part for part in self._parts if not part.job.is_over)
-        self._rows = sum(part.rows for part in self._parts)
+    def _refuse_too_large(self, job: Job) -> None:
+        limits = self._limits
+        if job.rows > limits.max_queue_rows:
+            raise PayloadTooLargeError(
+                f"the request has {job.rows} rows; a queue holds {limits.max_queue_rows} (MAX_QUEUE_ROWS)",
+                limit="queued rows",
+                value=limits.max_queue_rows,
+                setting="MAX_QUEUE_ROWS",
+            )
+        if job.size_bytes > limits.max_queue_bytes:
+            raise PayloadTooLargeError(
+                f"the request's inputs take {job.size_bytes} bytes; a queue holds {limits.max_queue_bytes} "
+                "(MAX_QUEUE_BYTES)",
+                limit="queued bytes",
+                value=limits.max_queue_bytes,
+                setting="MAX_QUEUE_BYTES",
+            )
 
-    def _full(self, limit: int) -> QueueFullError:
-        return QueueFullError(
-            f"model '{self._endpoint}' version {self._version} is overloaded: {self._rows} rows wait, "
-            f"the limit is {limit} (MAX_QUEUE_ROWS)",
-            limit="queued rows",
-            value=limit,
-            setting="MAX_QUEUE_ROWS",
-            retry_after_s=max(1.0, round(self._rows * self._seconds_per_row, 1)),
+    def _has_room(self, job: Job) -> bool:
+        waiting, limits = self._waiting, self._limits
+        return (
+            waiting.rows + job.rows <= limits.max_queue_rows
+            and waiting.size_bytes + job.size_bytes <= limits.max_queue_bytes
         )
+
+    def _full(self, rows: int) -> QueueFullError:
+        limits, waiting = self._limits, self._waiting
+        is_by_rows = waiting.rows + rows > limits.max_queue_rows
+        setting = "MAX_QUEUE_ROWS" if is_by_rows else "MAX_QUEUE_BYTES"
+        limit = limits.max_queue_rows if is_by_rows else limits.max_queue_bytes
+        found = f"{waiting.rows} rows wait" if is_by_rows else f"inputs of {waiting.size_bytes} bytes wait"
+        return QueueFullError(
+            f"model '{self._endpoint}' version {self._version} is overloaded: {found}, "
+            f"the limit is {limit} ({setting})",
+            limit="queued rows" if is_by_rows else "queued bytes",
+            value=limit,
+            setting=setting,
+            retry_after_s=max(1.0, round(waiting.rows * self._seconds_per_row, 1)),
+        )
+
+    # --- on the event loop ------------------------------------------------------------------------
+
+    def _ask_for_drive(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._drive_due is loop:
+            return
+        self._drive_due = loop
+        delay_ms = self._limits.max_queue_delay_ms
+        if delay_ms > 0 and self._waiting.rows < self._limits.max_batch_rows:
+            loop.call_later(delay_ms / 1000, self._drive, loop)
+        else:
+            loop.call_soon(self._drive, loop)
+
+    def _drive(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run one batch, then let the loop read what has come in meanwhile."""
+        self._drive_due = None
+        if not self._is_inline:
+            return
+        with self._calls:
+            self._run_next(self._inline_rows(), here=loop)
+        if self._waiting and self._drive_due is None:
+            self._drive_due = loop
+            loop.call_soon(self._drive, loop)
+
+    def _drive_here(self) -> None:
+        """Run batches in a thread that waits for one of them, until none waits."""
+        while self._waiting and self._is_inline:
+            with self._calls:
+                self._run_next(self._limits.max_batch_rows)
+
+    def _inline_rows(self) -> int:
+        affordable = int(self._limits.inline_ms / 1000 / max(self._seconds_per_row, 1e-9))
+        return max(1, min(affordable, self._limits.max_batch_rows))
+
+    def _note_inline_call(self, seconds: float) -> None:
+        self._slow_calls = self._slow_calls + 1 if seconds > 5 * self._limits.inline_ms / 1000 else 0
+        if self._slow_calls < SLOW_CALLS:
+            return
+        log.warning("engine_leaves_event_loop", endpoint=self._endpoint, version=self._version, call_s=seconds)
+        with self._wakes:
+            self._is_inline = False
+            if not self._is_closed:
+                self._start_threads()
+
+    # --- in threads -------------------------------------------------------------------------------
+
+    def _start_threads(self) -> None:
+        count = max(1, getattr(self._engine, "slots", 1))
+        name = f"engine-{self._endpoint}-{self._version}"
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def _work(self) -> None:
         while True:
             with self._wakes:
-                while not self._parts and not self._is_closed:
+                while not self._waiting and not self._is_closed:
                     self._wakes.wait()
                 if self._is_closed:
                     return
                 self._await_more_rows()
-                parts, late = self._take_batch()
-                depth = self._rows
-            self._metrics.set_queue_depth(endpoint=self._endpoint, version=self._version, rows=depth)
-            deliver(late)
-            if parts:
-                deliver(self._run(parts))
+            with self._turn():
+                self._run_next(self._limits.max_batch_rows)
 
     def _await_more_rows(self) -> None:
-        if self._limits.max_queue_delay_ms <= 0 or not self._parts:
+        if self._limits.max_queue_delay_ms <= 0:
             return
         until = time.monotonic() + self._limits.max_queue_delay_ms / 1000
-        while self._rows < self._limits.max_batch_rows and not self._is_closed:
+        while self._waiting.rows < self._limits.max_batch_rows and not self._is_closed:
             left_s = until - time.monotonic()
             if left_s <= 0 or not self._wakes.wait(left_s):
                 return
 
-    def _take_batch(self) -> tuple[list[Part], Results]:
-        """Take the oldest rows and those behind them that fit in shape and number."""
-        now = time.monotonic()
-        batch: list[Part] = []
-        others: deque[Part] = deque()
-        late: Results = []
-        rows = 0
-        while self._parts and rows < self._limits.max_batch_rows:
-            part = self._parts.popleft()
-            if part.job.is_over or part.job.deadline <= now:
-                self._rows -= part.rows
-                if not part.job.is_over:
-                    part.job.is_over = True
-                    late.append((part.job, part.job.too_late()))
-                continue
-            fits = not batch or (self._is_batchable and part.key == batch[0].key)
-            if fits and rows + part.rows <= self._limits.max_batch_rows:
-                batch.append(part)
-                rows += part.rows
-            else:
-                others.append(part)
-                if fits or not self._is_batchable:
-                    break  # full: what is behind keeps its order
-        others.extend(self._parts)
-        self._parts = others
-        self._rows -= rows
-        return batch, late
+    # --- both -------------------------------------------------------------------------------------
+
+    def _run_next(self, max_rows: int, *, here: asyncio.AbstractEventLoop | None = None) -> None:
+        with self._wakes:
+            parts, late = self._waiting.take_batch(max_rows, time.monotonic())
+            depth = self._waiting.rows
+        self._metrics.set_queue_depth(endpoint=self._endpoint, version=self._version, rows=depth)
+        if late:
+            deliver(late, here=here)
+        if parts:
+            deliver(self._run(parts), here=here)
 
     def _run(self, parts: list[Part]) -> Results:
         rows = sum(part.rows for part in parts)
         self._metrics.observe_batch(endpoint=self._endpoint, version=self._version, rows=rows)
         started = time.monotonic()
         results = run_batch(self._engine, parts)
-        seconds = (time.monotonic() - started) / rows
-        self._seconds_per_row += 0.1 * (seconds - self._seconds_per_row)
+        seconds = time.monotonic() - started
+        self._seconds_per_row += 0.1 * (seconds / rows - self._seconds_per_row)
+        if self._is_inline:
+            self._note_inline_call(seconds)
         return results

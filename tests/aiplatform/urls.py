@@ -10,8 +10,8 @@ import structlog
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
-from structlog.contextvars import bind_contextvars, get_contextvars
 
+from aiplatform.context import current_request_id, describe_request
 from aiplatform.errors import ConflictError, QueueFullError
 from aiplatform.http.views import internal_view, read_message
 
@@ -34,11 +34,11 @@ class Echo:
 def echo(request: HttpRequest, name: str = "") -> Echo:
     text = read_message(request, Echo).text if request.method == "POST" else name
     identity: Any = request.platform_identity  # type: ignore[attr-defined]
-    bind_contextvars(bound_by="the service")
+    describe_request(bound_by="the service")
     return Echo(
         text=text,
         username=identity.username,
-        request_id=str(get_contextvars().get("request_id", "")),
+        request_id=current_request_id(),
         path=request.path,
         query=request.META.get("QUERY_STRING", ""),
         has_open_transaction=transaction.get_connection().in_atomic_block,

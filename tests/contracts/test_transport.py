@@ -6,9 +6,8 @@ import httpx
 import pytest
 from django.conf import settings
 from django.db import transaction
-from structlog.contextvars import bind_contextvars, get_contextvars
 
-from aiplatform.context import begin_request
+from aiplatform.context import add_request_fields, begin_request, describe_request
 from aiplatform.errors import (
     ConflictError,
     InvalidInputError,
@@ -33,9 +32,9 @@ def test_a_message_arrives_with_its_identity_and_request_id(new_client: NewClien
 
 def test_a_call_leaves_the_callers_log_context_as_it_was(new_client: NewClient) -> None:
     begin_request("req-1")
-    bind_contextvars(user="ada", run="r7")
+    describe_request(user="ada", run="r7")
     new_client().post("/internal/test/echo", Echo(text="x"), Echo)
-    assert get_contextvars() == {"request_id": "req-1", "user": "ada", "run": "r7"}
+    assert add_request_fields(None, "info", {}) == {"request_id": "req-1", "user": "ada", "run": "r7"}
 
 
 @pytest.mark.parametrize("name", ["digits", "a b", "ä", "100%", "a+b", "a?b#c", "x;y", "~a-._", "%41"])

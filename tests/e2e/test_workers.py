@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.topology import Platform, single, wait_until
@@ -53,6 +57,7 @@ def test_the_metrics_of_all_workers_add_up(two_workers: Platform) -> None:
             "POST", "/v1/models/x:predict", token="", json={"instances": [1]}, headers={"Connection": "close"}
         )
         assert answer.status_code == 401
+    wait_until(lambda: refused_requests(two_workers) - before >= 60, within_s=10, what="each worker has handed over")
     assert refused_requests(two_workers) - before == 60
 
 
@@ -71,3 +76,41 @@ def test_a_worker_that_is_killed_is_replaced_and_the_platform_answers_meanwhile(
             break
         time.sleep(0.1)
     assert len(worker_pids(two_workers) - {victim}) == 2
+
+
+def test_workers_that_are_replaced_under_load_fail_no_request(two_workers: Platform) -> None:
+    done = threading.Event()
+
+    def ask_on_a_kept_connection() -> list[int]:
+        statuses = []
+        with httpx.Client(base_url=two_workers.url, timeout=30, trust_env=False) as client:
+            while not done.is_set():
+                statuses.append(client.post("/v1/models/x:predict", json={"instances": [1]}).status_code)
+        return statuses
+
+    with ThreadPoolExecutor(8) as clients:
+        asking = [clients.submit(ask_on_a_kept_connection) for _ in range(8)]
+        try:
+            for _ in range(2):
+                before = worker_pids(two_workers)
+                os.kill(arbiter_pid(two_workers), signal.SIGHUP)
+                wait_until(partial(have_changed, two_workers, before), within_s=60, what="all workers are new")
+        finally:
+            done.set()
+        statuses = [status for client in asking for status in client.result()]
+    assert set(statuses) == {401}, "no token: but an answer, each time"
+    assert len(statuses) > 100
+
+
+def arbiter_pid(platform: Platform) -> int:
+    """Return gunicorn's arbiter."""
+    process = platform.servers["all"].process
+    assert process is not None
+    [arbiter] = [pid for pid in children(process.pid) if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return arbiter
+
+
+def have_changed(platform: Platform, before: set[int]) -> bool:
+    """Say whether there are two workers, and none of those before."""
+    now = worker_pids(platform)
+    return len(now) == 2 and not now & before

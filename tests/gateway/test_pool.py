@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-import aiohttp
 import pytest
 
 from gateway.discovery.discovery import StaticDiscovery
 from gateway.discovery.health import check_backends
 from gateway.discovery.pool import NoBackendError, Pool
+from gateway.forwarding.upstreams import Upstreams
 from gateway.resilience.breaker import CircuitBreaker
 from tests.gateway.support import FakeClock, local_server
 
@@ -73,8 +73,9 @@ def test_addresses_that_stay_keep_their_state_in_a_new_list() -> None:
 
 def test_health_checks_see_which_address_is_ready() -> None:
     async def look(pool: Pool) -> None:
-        async with aiohttp.ClientSession() as session:
-            await check_backends(session, [pool], timeout_s=2)
+        upstreams = Upstreams()
+        await check_backends(upstreams, [pool], timeout_s=2)
+        await upstreams.close()
 
     with local_server() as well, local_server(lambda _: (503, {}, b"")) as unwell, local_server() as gone:
         gone.stop()

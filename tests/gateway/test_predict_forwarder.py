@@ -15,7 +15,7 @@ from aiplatform.http.signing import verify_request
 from gateway.discovery.pool import Pool
 from gateway.door import PredictDoor
 from gateway.forwarding.predictions import PredictForwarder
-from gateway.forwarding.session import ClientSession
+from gateway.forwarding.upstreams import Upstreams
 from gateway.identities import Identities
 from gateway.limits.limiter import Limiter
 from gateway.resilience.breaker import BreakerState, CircuitBreaker
@@ -41,11 +41,11 @@ def forward(
 
     async def run() -> Any:
         clock = FakeClock()
-        session = ClientSession()
+        upstreams = Upstreams()
         pool = Pool(service="inference", new_breaker=lambda: CircuitBreaker(failures=failures, open_s=5, clock=clock))
         pool.set_addresses(addresses)
         forwarder = PredictForwarder(
-            pool=pool, session=session, secret=INTERNAL_SECRET, longest_s=longest_s, max_body_bytes=1000
+            pool=pool, upstreams=upstreams, secret=INTERNAL_SECRET, longest_s=longest_s, max_body_bytes=1000
         )
         door = PredictDoor(
             forwarder,
@@ -61,7 +61,7 @@ def forward(
         try:
             return await script(ask, pool)
         finally:
-            await session.close()
+            await upstreams.close()
 
     return asyncio.run(run())
 
@@ -96,12 +96,12 @@ def test_the_request_arrives_signed_with_the_identity_and_without_the_token() ->
         forward(one(headers=headers, query=b"a=%20b", chunks=(b'{"instances":[1]}',)), server.url)
     seen = server.seen[0]
     assert seen.path == f"{PATH}?a=%20b"
-    assert json.loads(seen.headers["X-Platform-Identity"])["username"] == "ada"
-    verify_request(
-        [INTERNAL_SECRET], seen.headers["X-Platform-Signature"], method="POST", target=f"{PATH}?a=%20b",
-        body=b'{"instances":[1]}', identity=seen.headers["X-Platform-Identity"],
-    )  # fmt: skip
     lowered = {name.lower(): value for name, value in seen.headers.items()}
+    assert json.loads(lowered["x-platform-identity"])["username"] == "ada"
+    verify_request(
+        [INTERNAL_SECRET], lowered["x-platform-signature"], method="POST", target=f"{PATH}?a=%20b",
+        body=b'{"instances":[1]}', identity=lowered["x-platform-identity"],
+    )  # fmt: skip
     assert not {"authorization", "cookie"} & set(lowered)
     assert lowered["x-request-id"] == "req-1"
     assert lowered["inference-header-content-length"] == "9"

@@ -67,7 +67,8 @@ class Command(BaseCommand):
 def _children(bind: str, workers: int) -> list[Child]:
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "python:aiplatform.gunicorn_conf"]
-    children = [
+    children = [Child(process.name, [*manage, *process.arguments]) for process in wiring.processes]
+    children += [
         Child("http", [*gunicorn, "--bind", bind, "--workers", str(workers), "aiplatform.asgi:application"]),
     ]
     if TRAINING in settings.ROLES:

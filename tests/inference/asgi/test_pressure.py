@@ -184,3 +184,20 @@ def test_an_engine_that_always_fails_answers_every_request(serve: Callable[..., 
         return {reply.status for reply in replies}
 
     assert asyncio.run(main()) == {500}
+
+
+def test_a_full_version_refuses_before_it_reads_the_request(serve: Callable[..., AsgiClient]) -> None:
+    engine = FakeEngine(is_open=False)
+    client = serve(route_of(make_loaded(engine, max_queue_rows=1)))
+
+    async def main() -> None:
+        first = asyncio.ensure_future(client.call("POST", PREDICT, BODY))
+        await asyncio.to_thread(engine.began.wait, 10)
+        second = asyncio.ensure_future(client.call("POST", PREDICT, BODY))
+        await asyncio.sleep(0.01)
+        refused = await client.call("POST", PREDICT, b"this is no JSON")
+        assert (refused.status, refused.json["code"]) == (503, "queue_full")
+        engine.gate.set()
+        assert [(await first).status, (await second).status] == [200, 200]
+
+    asyncio.run(main())

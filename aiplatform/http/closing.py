@@ -1,0 +1,48 @@
+"""Lets the clients of a worker that is about to end leave by themselves, so that a restart fails no request.
+
+gunicorn's `asgi` worker, told to end, closes each kept connection after its present answer. It announces that
+(`Connection: close`) only if it knew when the answer began, so a client whose answer was under way sends its next
+request into a closed socket. Here the worker goes on for a moment in which every answer announces the end;
+a client opens its next connection to a worker that lives. Then gunicorn ends it, and finds idle connections only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from aiplatform.wiring import Send
+
+LEAVE_TIME_S = 0.5
+
+
+class Leaving:
+    """Whether this process has been told to end."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    def delay_end_of(self, worker: Any) -> None:
+        """Have gunicorn's worker end LEAVE_TIME_S after it is told to, with all its answers announcing it."""
+        end_now = worker.handle_exit_signal
+
+        def begin() -> None:
+            if not self.has_begun:
+                self.has_begun = True
+                worker.loop.call_later(LEAVE_TIME_S, end_now)
+
+        worker.handle_exit_signal = begin
+
+
+def close_after(send: Send) -> Send:
+    """Return a `send` whose answer is the last on its connection."""
+
+    async def send_and_close(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return send_and_close
+
+
+leaving = Leaving()

@@ -1,0 +1,193 @@
+"""One kept-alive HTTP/1.1 connection to another app: a request at a time, written and read by hand.
+
+Why not a client library: docs/decisions/forwarding-client.md. It speaks what the platform's own servers answer
+with: a length, chunks, or the end of the connection. What it cannot read ends the connection with an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import cast
+
+Headers = list[tuple[bytes, bytes]]
+
+_END_OF_HEAD = b"\r\n\r\n"
+_WITHOUT_BODY = frozenset({204, 304})
+MAX_HEAD_BYTES = 64 * 1024
+
+
+class ConnectionBrokenError(ConnectionError):
+    """The connection ended, or made no sense, before the answer was whole."""
+
+    def __init__(self, message: str, *, has_begun: bool = False) -> None:
+        super().__init__(message)
+        self.has_begun = has_begun  # some of the answer had come
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer as it came; header names in lower case."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """How far the answer has been read."""
+
+    waiter: asyncio.Future[Response]
+    is_head_request: bool
+    buffer: bytearray = field(default_factory=bytearray)
+    response: Response | None = None
+    length: int | None = None  # of the body; None: until the connection ends
+    is_chunked: bool = False
+    chunks: list[bytes] = field(default_factory=list)
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """A connection; `is_reusable` says whether another request may follow."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._reading: _Reading | None = None
+        self.is_reusable = True
+        self.has_answered = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the open transport."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+
+    def send(self, request: bytes, *, is_head_request: bool = False) -> asyncio.Future[Response]:
+        """Write a whole request; return the future of its answer, which may fail with ConnectionBrokenError."""
+        waiter: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        if self._transport is None or not self.is_reusable or self._reading is not None:
+            waiter.set_exception(ConnectionBrokenError("the connection is closed"))
+            return waiter
+        self._reading = _Reading(waiter, is_head_request)
+        self._transport.write(request)
+        return waiter
+
+    def close(self) -> None:
+        """End the connection; an answer that is still awaited fails."""
+        self.is_reusable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        reading = self._reading
+        if reading is None:
+            self.close()  # nobody asked
+            return
+        try:
+            self._read(reading, data)
+        except (ValueError, IndexError) as error:
+            self._fail(f"the answer is not HTTP: {error}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Finish an answer that lasts until the end; fail any other."""
+        self.is_reusable = False
+        reading = self._reading
+        if reading is None:
+            return
+        if reading.response is not None and reading.length is None and not reading.is_chunked and exc is None:
+            self._finish(reading, bytes(reading.buffer))
+        else:
+            self._fail(f"the connection broke: {exc or 'closed by the other side'}")
+
+    def _read(self, reading: _Reading, data: bytes) -> None:
+        if reading.response is None and not reading.buffer and self._read_at_once(reading, data):
+            return
+        reading.buffer += data
+        while reading.response is None:
+            end = reading.buffer.find(_END_OF_HEAD)
+            if end < 0:
+                if len(reading.buffer) > MAX_HEAD_BYTES:
+                    raise ValueError(f"a head of more than {MAX_HEAD_BYTES} bytes")
+                return
+            head = bytes(reading.buffer[:end])
+            del reading.buffer[: end + 4]
+            self._read_head(reading, head)
+        self._read_body(reading)
+
+    def _read_at_once(self, reading: _Reading, data: bytes) -> bool:
+        """Take the usual case, a whole answer in one piece, without a copy through the buffer."""
+        end = data.find(_END_OF_HEAD)
+        if end < 0:
+            return False
+        self._read_head(reading, data[:end])
+        rest = data[end + 4 :]
+        if reading.response is not None and reading.length == len(rest):
+            self._finish(reading, rest)
+        else:
+            reading.buffer += rest
+            if reading.response is not None:
+                self._read_body(reading)
+            elif rest:  # what came was only informational
+                self._read(reading, b"")
+        return True
+
+    def _read_head(self, reading: _Reading, head: bytes) -> None:
+        lines = head.split(b"\r\n")
+        version, status = lines[0][:8], int(lines[0][9:12])
+        if 100 <= status < 200:
+            return
+        headers: Headers = []
+        is_kept = version == b"HTTP/1.1"
+        for line in lines[1:]:
+            name, _, value = line.partition(b":")
+            name, value = name.lower(), value.strip()
+            headers.append((name, value))
+            if name == b"content-length":
+                reading.length = int(value)
+            elif name == b"transfer-encoding":
+                reading.is_chunked = value.lower().endswith(b"chunked")
+            elif name == b"connection":
+                is_kept = value.lower() == b"keep-alive" or (is_kept and value.lower() != b"close")
+        if status in _WITHOUT_BODY or reading.is_head_request:
+            reading.length, reading.is_chunked = 0, False
+        self.is_reusable = is_kept and (reading.is_chunked or reading.length is not None)
+        reading.response = Response(status, headers)
+
+    def _read_body(self, reading: _Reading) -> None:
+        if reading.is_chunked:
+            self._read_chunks(reading)
+        elif reading.length is not None and len(reading.buffer) >= reading.length:
+            if len(reading.buffer) > reading.length:
+                self.is_reusable = False  # more came than was announced
+            self._finish(reading, bytes(reading.buffer[: reading.length]))
+
+    def _read_chunks(self, reading: _Reading) -> None:
+        while (end := reading.buffer.find(b"\r\n")) >= 0:
+            size = int(bytes(reading.buffer[:end]).split(b";")[0], 16)
+            needed = end + 2 + size + 2
+            if size == 0 and reading.buffer.find(b"\r\n", end + 2) < 0:
+                return
+            if len(reading.buffer) < needed:
+                return
+            if size == 0:
+                self.is_reusable = self.is_reusable and bytes(reading.buffer[end + 2 :]) == b"\r\n"  # no trailers
+                self._finish(reading, b"".join(reading.chunks))
+                return
+            reading.chunks.append(bytes(reading.buffer[end + 2 : end + 2 + size]))
+            del reading.buffer[:needed]
+
+    def _finish(self, reading: _Reading, body: bytes) -> None:
+        self._reading = None
+        self.has_answered = True
+        response = reading.response
+        if response is not None and not reading.waiter.done():
+            response.body = body
+            reading.waiter.set_result(response)
+        if not self.is_reusable and self._transport is not None:
+            self._transport.close()
+
+    def _fail(self, message: str) -> None:
+        reading, self._reading = self._reading, None
+        self.close()
+        if reading is not None and not reading.waiter.done():
+            has_begun = reading.response is not None or bool(reading.buffer)
+            reading.waiter.set_exception(ConnectionBrokenError(message, has_begun=has_begun))

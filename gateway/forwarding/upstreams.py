@@ -1,0 +1,141 @@
+"""The kept-alive connections of one process to the other apps: opened when needed, bounded, used in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from dataclasses import dataclass, field
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from gateway.forwarding.connection import ConnectionBrokenError, Headers, Response, UpstreamConnection
+
+CONNECT_TIMEOUT_S = 2.0
+
+
+class ConnectTimeoutError(TimeoutError):
+    """No connection could be opened in time."""
+
+
+@dataclass(slots=True)
+class _Address:
+    """One address: what is open and idle, the newest last, and who waits for a connection."""
+
+    host: str
+    port: int
+    is_tls: bool
+    host_header: bytes
+    idle: list[UpstreamConnection] = field(default_factory=list)
+    open_count: int = 0
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
+class Upstreams:
+    """Sends requests; belongs to the event loop that runs when it is first used."""
+
+    def __init__(self, *, connections: int = 256) -> None:
+        """`connections` is the most that are open to one address; further requests wait their turn."""
+        self._connections = connections
+        self._addresses: dict[str, _Address] = {}
+
+    async def request(
+        self, address: str, method: str, target: str, *, headers: Headers, body: bytes = b"", timeout_s: float
+    ) -> Response:
+        """Send one request to an address ('http://host:port') and return its answer.
+
+        A kept connection that the other side closed before it saw the request is replaced once.
+        Raises: TimeoutError (ConnectTimeoutError if it did not connect); ConnectionBrokenError; OSError.
+        """
+        known = self._addresses.get(address) or self._add(address)
+        request = _encode(method, target, known.host_header, headers, body)
+        async with asyncio.timeout(timeout_s):
+            connection = await self._take(known)
+            try:
+                was_used = connection.has_answered
+                try:
+                    return await connection.send(request, is_head_request=method == "HEAD")
+                except ConnectionBrokenError as error:
+                    if error.has_begun or not was_used:
+                        raise
+                connection = await self._open(known)
+                return await connection.send(request, is_head_request=method == "HEAD")
+            except asyncio.CancelledError:  # also the deadline: its answer may still come, to nobody
+                connection.close()
+                raise
+            finally:
+                self._give_back(known, connection)
+
+    async def close(self) -> None:
+        """Close what is idle; what is in use is closed by its user's end."""
+        for known in self._addresses.values():
+            for connection in known.idle:
+                connection.close()
+            known.idle.clear()
+        self._addresses.clear()
+
+    def _add(self, address: str) -> _Address:
+        parts = urlsplit(address)
+        is_tls = parts.scheme == "https"
+        known = _Address(
+            host=parts.hostname or "",
+            port=parts.port or (443 if is_tls else 80),
+            is_tls=is_tls,
+            host_header=parts.netloc.rpartition("@")[2].encode(),
+        )
+        self._addresses[address] = known
+        return known
+
+    async def _take(self, known: _Address) -> UpstreamConnection:
+        while known.open_count >= self._connections:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            known.waiting.append(turn)
+            await turn
+        known.open_count += 1
+        while known.idle:
+            connection = known.idle.pop()
+            if connection.is_reusable:
+                return connection
+        try:
+            return await self._open(known)
+        except BaseException:
+            self._leave(known)
+            raise
+
+    async def _open(self, known: _Address) -> UpstreamConnection:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    UpstreamConnection, known.host, known.port, ssl=self._tls if known.is_tls else None
+                )
+        except TimeoutError as error:
+            raise ConnectTimeoutError(
+                f"no connection to {known.host}:{known.port} within {CONNECT_TIMEOUT_S} s"
+            ) from error
+        return connection
+
+    def _give_back(self, known: _Address, connection: UpstreamConnection) -> None:
+        if connection.is_reusable:
+            known.idle.append(connection)
+        self._leave(known)
+
+    def _leave(self, known: _Address) -> None:
+        known.open_count -= 1
+        while known.waiting:
+            turn = known.waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
+
+
+def _encode(method: str, target: str, host: bytes, headers: Headers, body: bytes) -> bytes:
+    lines = [b"%s %s HTTP/1.1\r\nhost: %s" % (method.encode(), target.encode("latin-1"), host)]
+    lines += [b"%s: %s" % pair for pair in headers]
+    if body or method in ("POST", "PUT", "PATCH"):
+        lines.append(b"content-length: %d" % len(body))
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines) + body

@@ -1,0 +1,78 @@
+"""Metrics counted in memory arrive in Prometheus as if they had been counted there."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from aiplatform.hot_metrics import HotCounter, HotGauge, HotHistogram, MetricsFlusher, flush_metrics
+
+BUCKETS = (0.1, 1.0, 10.0)
+VALUES = (0.05, 0.1, 0.5, 1.0, 3.0, 10.0, 11.0)
+
+
+def test_a_histogram_counts_in_the_same_buckets_as_prometheus_own() -> None:
+    registry = CollectorRegistry()
+    ours = Histogram("ours", "", ["a"], buckets=BUCKETS, registry=registry).labels("x")
+    theirs = Histogram("theirs", "", ["a"], buckets=BUCKETS, registry=registry).labels("x")
+    hot = HotHistogram(ours)
+    for value in VALUES:
+        hot.observe(value)
+        theirs.observe(value)
+    hot.flush()
+    hot.flush()
+    for bound in ("0.1", "1.0", "10.0", "+Inf"):
+        found = registry.get_sample_value("ours_bucket", {"a": "x", "le": bound})
+        assert found == registry.get_sample_value("theirs_bucket", {"a": "x", "le": bound})
+    assert registry.get_sample_value("ours_sum", {"a": "x"}) == registry.get_sample_value("theirs_sum", {"a": "x"})
+
+
+def test_threads_lose_no_count() -> None:
+    registry = CollectorRegistry()
+    hot = HotCounter(Counter("many", "", registry=registry))
+
+    def count_many() -> None:
+        for _ in range(5000):
+            hot.inc()
+
+    threads = [threading.Thread(target=count_many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+        hot.flush()
+    for thread in threads:
+        thread.join()
+    flush_metrics()
+    assert registry.get_sample_value("many_total") == 20_000
+
+
+def test_a_gauge_hands_over_its_last_value_once() -> None:
+    registry = CollectorRegistry()
+    gauge = Gauge("depth", "", registry=registry)
+    hot = HotGauge(gauge)
+    hot.set(5)
+    hot.set(3)
+    hot.flush()
+    assert registry.get_sample_value("depth") == 3
+    gauge.set(9)
+    hot.flush()
+    assert registry.get_sample_value("depth") == 9, "nothing new was set"
+
+
+def test_a_serving_process_hands_over_while_it_runs_and_at_its_end() -> None:
+    registry = CollectorRegistry()
+    hot = HotCounter(Counter("runs", "", registry=registry))
+
+    async def serve() -> None:
+        flusher = MetricsFlusher(interval_s=0.01)
+        await flusher.start()
+        hot.inc()
+        async with asyncio.timeout(10):
+            while registry.get_sample_value("runs_total") != 1:
+                await asyncio.sleep(0.005)
+        hot.inc()
+        await flusher.stop()
+
+    asyncio.run(serve())
+    assert registry.get_sample_value("runs_total") == 2
