@@ -7,6 +7,7 @@ windows of monitoring cannot differ by how they were computed.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 
 MAX_VECTOR_FEATURES = 64  # of a longer vector, only the first are watched
+IMAGE_FEATURES = ("brightness", "contrast", "sharpness", "fill")
+IMAGE_BLOCK = 64  # images computed at once
 
 Array = np.ndarray[Any, Any]
 
@@ -41,22 +44,38 @@ def image_features(images: Array) -> dict[str, Array]:
     brightness: mean; contrast: standard deviation; sharpness: mean absolute difference of
     neighbours; fill: share of pixels above the middle between the image's least and greatest.
     """
-    pixels = images.astype(np.float32)
-    gray = pixels.mean(axis=tuple(range(3, pixels.ndim))) if pixels.ndim > 3 else pixels  # (n, h, w)
-    if not len(gray):
-        return {name: np.zeros(0) for name in ("brightness", "contrast", "sharpness", "fill")}
-    flat = gray.reshape(len(gray), -1)
+    if not len(images):
+        return {name: np.zeros(0) for name in IMAGE_FEATURES}
+    blocks = [_block_features(images[i : i + IMAGE_BLOCK]) for i in range(0, len(images), IMAGE_BLOCK)]
+    columns = np.concatenate(blocks, axis=1) if len(blocks) > 1 else blocks[0]
+    return dict(zip(IMAGE_FEATURES, columns.astype(np.float64), strict=True))
+
+
+def _block_features(images: Array) -> Array:
+    """Return the features of images few enough for the processor's cache, shape (4, n), float32."""
+    pixels = images.astype(np.float32, copy=False)
+    count, height, width = pixels.shape[:3]
+    if pixels.ndim > 3:
+        pixels = pixels.mean(axis=tuple(range(3, pixels.ndim))) if pixels.shape[3:] != (1,) else pixels[..., 0]
+    flat = np.ascontiguousarray(pixels).reshape(count, -1)  # (n, h * w)
+    gray = flat.reshape(count, height, width)
+    size = np.float32(flat.shape[1])
     middle = (flat.max(axis=1) + flat.min(axis=1)) / 2
-    across = np.abs(np.diff(gray, axis=2)).reshape(len(gray), -1)
-    down = np.abs(np.diff(gray, axis=1)).reshape(len(gray), -1)
-    steps = np.concatenate([across, down], axis=1)
-    columns = {
-        "brightness": flat.mean(axis=1),
-        "contrast": flat.std(axis=1),
-        "sharpness": steps.mean(axis=1) if steps.shape[1] else np.zeros(len(flat)),
-        "fill": (flat > middle[:, None]).mean(axis=1),
-    }
-    return {name: values.astype(np.float64) for name, values in columns.items()}
+    fill = np.count_nonzero(flat > middle[:, None], axis=1) / size
+    brightness = flat.mean(axis=1)
+    centred = flat - brightness[:, None]
+    contrast = np.sqrt(np.einsum("ij,ij->i", centred, centred) / size)
+    steps = height * (width - 1) + (height - 1) * width
+    sharpness = (_step_sum(gray, 2) + _step_sum(gray, 1)) / np.float32(max(1, steps))
+    return np.stack([brightness, contrast, sharpness, fill.astype(np.float32)])
+
+
+def _step_sum(gray: Array, axis: int) -> Array:
+    """Return the sum of the absolute differences of neighbours along an axis, shape (n,)."""
+    steps = np.diff(gray, axis=axis)
+    np.abs(steps, out=steps)
+    total: Array = steps.reshape(len(gray), -1).sum(axis=1)
+    return total
 
 
 def _scalar_columns(name: str, array: Array) -> dict[str, Array]:
@@ -82,7 +101,27 @@ class PredictionSummary:
     values: list[float] | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PredictionColumns:
+    """The same in columns of shape (n,): labels as places in `texts`, or values alone."""
+
+    codes: Array | None = None
+    texts: tuple[str, ...] = ()
+    confidences: Array | None = None
+    values: Array | None = None
+
+
 def summarise_predictions(outputs: Mapping[str, Array], labels: Sequence[str]) -> PredictionSummary:
+    """Return what the first output says of each row, shapes as for `predicted_columns`."""
+    columns = predicted_columns(outputs, labels)
+    return PredictionSummary(
+        labels=None if columns.codes is None else [columns.texts[code] for code in columns.codes.tolist()],
+        confidences=None if columns.confidences is None else columns.confidences.tolist(),
+        values=None if columns.values is None else columns.values.tolist(),
+    )
+
+
+def predicted_columns(outputs: Mapping[str, Array], labels: Sequence[str]) -> PredictionColumns:
     """Return what the first output says of each row.
 
     Shapes: (n, classes) probabilities; (n,) or (n, 1) with two labels is the probability of the
@@ -92,10 +131,16 @@ def summarise_predictions(outputs: Mapping[str, Array], labels: Sequence[str]) -
     if scores.ndim <= 1 or scores.shape[-1] == 1:
         column = scores.reshape(-1).astype(np.float64)
         if len(labels) != 2:
-            return PredictionSummary(labels=None, confidences=None, values=column.tolist())
+            return PredictionColumns(values=column)
         scores = np.stack([1.0 - column, column], axis=1)
     flat = scores.reshape(len(scores), -1)
     best = flat.argmax(axis=1)
-    names = [labels[i] if i < len(labels) else str(i) for i in best.tolist()]
-    confidences = flat[np.arange(len(flat)), best].astype(np.float64)
-    return PredictionSummary(labels=names, confidences=confidences.tolist(), values=None)
+    return PredictionColumns(
+        codes=best, texts=_class_names(tuple(labels), flat.shape[1]),
+        confidences=flat[np.arange(len(flat)), best].astype(np.float64),
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=256)
+def _class_names(labels: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    return (*labels[:classes], *(str(i) for i in range(len(labels), classes)))

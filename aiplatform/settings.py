@@ -301,7 +301,7 @@ RECORDER_FLUSH_INTERVAL_S = env.number(
     1.0,
     "Predictions reach the disk at least so often; a killed process loses at most these",
 )
-RECORDER_BATCH_ROWS = env.integer("RECORDER_BATCH_ROWS", 2000, "Most rows in one batch of recorded predictions")
+RECORDER_BATCH_ROWS = env.integer("RECORDER_BATCH_ROWS", 10_000, "Most rows in one batch of recorded predictions")
 RECORDER_QUEUE_BYTES = env.integer(
     "RECORDER_QUEUE_BYTES",
     64 * 1024 * 1024,
@@ -311,6 +311,11 @@ SPOOL_MAX_BYTES = env.integer(
     "SPOOL_MAX_BYTES",
     512 * 1024 * 1024,
     "Most disk for recorded predictions while monitoring is away, per process; beyond: the oldest go",
+)
+SHIPPING_NICE = env.integer(
+    "SHIPPING_NICE",
+    10,
+    "Nice value (0 to 19) of the clock's thread that ships recorded predictions; 0: as urgent as serving",
 )
 
 # --- Monitoring -----------------------------------------------------------------------------------

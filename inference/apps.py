@@ -27,6 +27,9 @@ class InferenceConfig(AppConfig):
 
 def _announce_serving() -> None:
     wiring.predict_application = _predict_application
+    from inference.recording.job import shipping_job
+
+    wiring.add_job(shipping_job())
     wiring.add_lifespan(Lifespan(name="inference", start=_start, stop=_stop))
     wiring.add_readiness("inference", _readiness)
     if settings.ENGINE_HOST:

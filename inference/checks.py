@@ -35,6 +35,20 @@ def check_bounds(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register()
+def check_shipping(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The kernel knows these priorities, and gives higher ones to root only."""
+    if 0 <= settings.SHIPPING_NICE <= 19:
+        return []
+    return [
+        Error(
+            f"SHIPPING_NICE must be 0 to 19, not {settings.SHIPPING_NICE}",
+            hint="Unset SHIPPING_NICE to get its default, 10.",
+            id="inference.E010",
+        )
+    ]
+
+
+@register()
 def check_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """A queue that cannot hold one batch would refuse what an engine could run at once."""
     if settings.MAX_QUEUE_ROWS >= settings.MAX_BATCH_ROWS:

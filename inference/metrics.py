@@ -34,7 +34,7 @@ ENDPOINT_READY = Gauge(
 )
 RECORDER_DROPPED = Counter(
     "aiplatform_recorder_dropped_total",
-    "Predicted rows that were not recorded: queue_full, spool_full, unwritable, corrupt, refused",
+    "Predicted rows that were not recorded: queue_full, spool_full, unwritable, corrupt, unknown_format, refused",
     ["reason"],
 )
 SPOOL_BYTES = Gauge(

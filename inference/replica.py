@@ -17,9 +17,8 @@ import structlog
 from django.conf import settings
 
 from aiplatform.artifacts import Manifest
-from aiplatform.contracts.monitoring import IngestReceipt, RecordPredictions
 from aiplatform.contracts.training import ModelVersionInfo
-from aiplatform.services import monitoring_client, training_client
+from aiplatform.services import training_client
 from inference import metrics
 from inference.connections import tidy_connections
 from inference.engine_host.client import open_hosted
@@ -29,8 +28,8 @@ from inference.reconcile.loading import make_loader
 from inference.reconcile.loop import ReconcileLoop
 from inference.reconcile.reconciler import Reconciler
 from inference.reconcile.store import DatabaseStore
+from inference.recording.job import open_spool, ship
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
-from inference.recording.spool import Spool
 from inference.recording_api import Metrics, NoMetrics, NoRecorder, Recorder
 from inference.selectors import HEARTBEAT_INTERVAL_S
 from inference.serving import ServingRuntime, runtime
@@ -141,13 +140,6 @@ def _open_in_host(folder: Path, manifest: Manifest, options: EngineOptions) -> E
 
 
 def _make_recorder(replica: str) -> PredictionRecorder:
-    @tidy_connections()
-    def ship(order: RecordPredictions) -> IngestReceipt:
-        return monitoring_client().record_predictions(order)
-
-    spool = Spool(
-        settings.DATA_DIR / "spool", replica=replica, max_bytes=settings.SPOOL_MAX_BYTES, on_drop=metrics.count_dropped
-    )
     limits = RecorderLimits(
         queue_bytes=settings.RECORDER_QUEUE_BYTES,
         flush_interval_s=settings.RECORDER_FLUSH_INTERVAL_S,
@@ -155,9 +147,8 @@ def _make_recorder(replica: str) -> PredictionRecorder:
     )
     return PredictionRecorder(
         replica=replica,
-        spool=spool,
-        ship=ship,
+        spool=open_spool(replica),
+        ship=tidy_connections()(ship),
         on_drop=metrics.count_dropped,
-        on_spool_bytes=metrics.SPOOL_BYTES.set,
         limits=limits,
     )

@@ -1,20 +1,17 @@
 """Joins predictions with their truth, and keeps the windows' counts of labels right.
 
-What a feedback adds to its prediction's window is computed from the two rows, so a changed label
-is corrected by the difference. Feedback that comes before its prediction waits, and is joined by
-the ingestion, or by the clock should the two have passed each other. Locks are always taken
-feedback first, then windows.
+A feedback that has joined keeps what the prediction said, so a changed label is corrected by the
+difference. Feedback that comes before its prediction waits, and is joined by the ingestion, or by
+the clock should the two have passed each other. Locks are always taken feedback first, then windows.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from itertools import islice
-from typing import TypeVar
 
 from django.db import transaction
 from django.db.models import F
@@ -23,11 +20,11 @@ from aiplatform.contracts.monitoring import FeedbackItem, FeedbackReceipt
 from aiplatform.errors import InvalidInputError
 from monitoring import metrics
 from monitoring.batches import MAX_TEXT
-from monitoring.models import Feedback, Prediction, Window
+from monitoring.blocks import BlockContent
+from monitoring.models import Feedback, PredictionBlock, Window
+from monitoring.predictions import Key, chunks, find_rows
 
-CHUNK = 400  # ids in one query; databases bound the number of parameters
-Key = tuple[str, int]  # prediction id, row
-T = TypeVar("T")
+MAX_WAITING = 5000  # the latest waiting ids that the clock looks for each time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +42,12 @@ class Contribution:
         return Contribution(**{f.name: getattr(self, f.name) + sign * getattr(other, f.name) for f in fields(self)})
 
 
-def contribution_of(feedback: Feedback, prediction: Prediction) -> Contribution:
-    """Return what a feedback says of a prediction; nothing if one is a label and the other a number."""
-    if feedback.label is not None and prediction.label is not None:
-        return Contribution(labelled=1, correct=int(feedback.label == prediction.label))
-    if feedback.value is not None and prediction.value is not None:
-        error = feedback.value - prediction.value
+def contribution_of(feedback: Feedback) -> Contribution:
+    """Return what a feedback says of its prediction; nothing if one is a label and the other a number."""
+    if feedback.label is not None and feedback.predicted_label is not None:
+        return Contribution(labelled=1, correct=int(feedback.label == feedback.predicted_label))
+    if feedback.value is not None and feedback.predicted_value is not None:
+        error = feedback.value - feedback.predicted_value
         return Contribution(valued=1, absolute_error_sum=abs(error), squared_error_sum=error * error)
     return Contribution()
 
@@ -88,20 +85,32 @@ def check_feedback(item: FeedbackItem) -> None:
         raise InvalidInputError(f"row must be 0 or more, not {item.row}")
 
 
-def join_pending_feedback(*, prediction_ids: Iterable[str] | None = None) -> int:
-    """Join feedback that came before its prediction; all of it if no ids are given. Return how many."""
+def join_pending_feedback(*, blocks: Sequence[BlockContent] | None = None) -> int:
+    """Join feedback that came before its prediction: that of some blocks, or the latest. Return how many."""
     waiting = Feedback.objects.filter(is_pending=True)
     if not waiting.exists():
         return 0
-    if prediction_ids is None:
-        known = Prediction.objects.filter(prediction_id__in=waiting.values("prediction_key"))
-        prediction_ids = known.values_list("prediction_id", flat=True).distinct()
+    if blocks is None:
+        latest = waiting.order_by("-received_at").values_list("prediction_key", flat=True)[:MAX_WAITING]
+        wanted = {key for key, _ in find_rows(set(latest))}
+    else:
+        wanted = {name for block in blocks for name in _waiting_in(block)}
     joined = 0
-    for ids in chunks(sorted(set(prediction_ids))):
+    for ids in chunks(sorted(wanted)):
         with transaction.atomic():
             rows = waiting.filter(prediction_key__in=ids).order_by("prediction_key", "row").select_for_update()
             joined += _join(list(rows))
     return joined
+
+
+def _waiting_in(block: BlockContent) -> set[str]:
+    """Return the ids of a block for which feedback waits."""
+    waiting = Feedback.objects.filter(is_pending=True).order_by()
+    if block.names:
+        found = [waiting.filter(prediction_key__in=ids) for ids in chunks(sorted(set(block.names)))]
+        return {key for some in found for key in some.values_list("prediction_key", flat=True)}
+    near = waiting.filter(prediction_key__gte=block.first_id, prediction_key__lte=block.last_id)
+    return {key for key in near.values_list("prediction_key", flat=True) if block.holds(key)}
 
 
 def _record_chunk(items: list[FeedbackItem], now: datetime) -> dict[str, int]:
@@ -127,17 +136,17 @@ def _new_row(item: FeedbackItem, claim: str, now: datetime) -> Feedback:
 
 def _join(pending: list[Feedback]) -> int:
     """Join those whose prediction is here; return how many."""
-    ids = {row.prediction_key for row in pending}
-    found = {(p.prediction_id, p.row): p for p in Prediction.objects.filter(prediction_id__in=ids)}
+    found = find_rows({row.prediction_key for row in pending})
     added: dict[int, Contribution] = defaultdict(Contribution)
     joined = []
     for row in pending:
-        prediction = found.get((row.prediction_key, row.row))
-        if prediction is not None:
-            row.prediction, row.is_pending = prediction, False
-            added[prediction.window_id] = added[prediction.window_id].plus(contribution_of(row, prediction))
+        here = found.get((row.prediction_key, row.row))
+        if here is not None:
+            row.block, row.is_pending = here.block, False
+            row.predicted_label, row.predicted_value = here.content.label, here.content.value
+            added[here.block.window_id] = added[here.block.window_id].plus(contribution_of(row))
             joined.append(row)
-    Feedback.objects.bulk_update(joined, ["prediction", "is_pending"])
+    Feedback.objects.bulk_update(joined, ["block", "is_pending", "predicted_label", "predicted_value"])
     _add_to_windows(added)
     return len(joined)
 
@@ -145,17 +154,19 @@ def _join(pending: list[Feedback]) -> int:
 def _correct(changes: list[tuple[Feedback, FeedbackItem]], now: datetime) -> int:
     """Replace the truth of rows; return how many of them count in a window, the rest still waits."""
     added: dict[int, Contribution] = defaultdict(Contribution)
-    predictions = Prediction.objects.in_bulk([row.prediction_id for row, _ in changes if row.prediction_id])
+    blocks = PredictionBlock.objects.filter(pk__in={row.block_id for row, _ in changes if row.block_id})
+    windows = dict(blocks.values_list("pk", "window"))
+    counted = 0
     for row, item in changes:
-        prediction = predictions.get(row.prediction_id) if row.prediction_id else None
-        before = contribution_of(row, prediction) if prediction else Contribution()
+        before = contribution_of(row)
         row.label, row.value, row.source, row.received_at = item.label, item.value, item.source[:100], now
-        if prediction:
-            difference = contribution_of(row, prediction).plus(before, sign=-1)
-            added[prediction.window_id] = added[prediction.window_id].plus(difference)
+        window = windows.get(row.block_id) if row.block_id else None
+        if window is not None:
+            added[window] = added[window].plus(contribution_of(row).plus(before, sign=-1))
+            counted += 1
     Feedback.objects.bulk_update([row for row, _ in changes], ["label", "value", "source", "received_at"])
     _add_to_windows(added)
-    return len(predictions)
+    return counted
 
 
 def _add_to_windows(added: dict[int, Contribution]) -> None:
@@ -163,10 +174,3 @@ def _add_to_windows(added: dict[int, Contribution]) -> None:
         changes = {name: F(name) + amount for name, amount in asdict(added[window_id]).items() if amount}
         if changes:
             Window.objects.filter(pk=window_id).update(**changes)
-
-
-def chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    """Give the items in lists short enough for one query."""
-    rest = iter(items)
-    while chunk := list(islice(rest, CHUNK)):
-        yield chunk

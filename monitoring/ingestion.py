@@ -1,5 +1,6 @@
 """Counts predictions: each batch once, however often it arrives, and each row in its own minute.
 
+No step goes row by row: the single predictions of a batch and minute are one packed block.
 One transaction a call. Batch ids are claimed first; whoever inserts an id counts the batch. Window
 rows are locked in one order, so that writers of the same minutes wait for each other and add up.
 """
@@ -7,7 +8,8 @@ rows are locked in one order, so that writers of the same minutes wait for each 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -16,9 +18,10 @@ from django.db import transaction
 
 from aiplatform.contracts.monitoring import IngestReceipt, PredictionBatch
 from monitoring import metrics
-from monitoring.batches import MinuteContent, PredictionRow, check_batch, split_by_minute
+from monitoring.batches import BatchColumns, MinuteContent, split_by_minute
+from monitoring.blocks import BlockContent, pack_block
 from monitoring.feedback import join_pending_feedback
-from monitoring.models import IngestedBatch, Prediction, ServedVersion, Window
+from monitoring.models import IngestedBatch, PredictionBlock, ServedVersion, Window
 from monitoring.windows import INGESTED_FIELDS, WindowContent, minute_start
 
 SEEN_EVERY = timedelta(seconds=30)  # how exact `last_seen_at` is; each call writing it would be a hot row
@@ -33,24 +36,30 @@ def record_predictions(*, batches: Sequence[PredictionBatch], now: datetime | No
     Raises: InvalidInputError if a batch's columns do not fit together.
     """
     now = now or datetime.now(UTC)
-    read = {batch.batch_id: (batch, _read_batch(batch, now)) for batch in batches}
+    read = {batch.batch_id: _read_batch(batch, now) for batch in batches}
     with transaction.atomic():
         new = _claim_batches(sorted(read), now)
         _merge_batches([read[batch_id] for batch_id in sorted(new)], now)
-    fresh = [read[batch_id] for batch_id in sorted(new)]
-    _count(fresh, duplicates=len(batches) - len(new))
-    join_pending_feedback(prediction_ids={row[0] for _, minutes in fresh for m in minutes for row in m.predictions})
+    _count([read[batch_id] for batch_id in sorted(new)], duplicates=len(batches) - len(new))
+    # Of repeated batches too: who sent them first may have been killed before this.
+    join_pending_feedback(blocks=[part.block for batch in read.values() for part in batch.minutes if part.block])
     return IngestReceipt(accepted=len(new), duplicates=len(batches) - len(new))
 
 
-def _read_batch(batch: PredictionBatch, now: datetime) -> list[MinuteContent]:
-    check_batch(batch)
+@dataclass(frozen=True)
+class _Read:
+    """A batch that fits together, and what it says of each minute."""
+
+    batch: PredictionBatch
+    answered: int  # rows
+    minutes: list[MinuteContent]
+
+
+def _read_batch(batch: PredictionBatch, now: datetime) -> _Read:
+    columns = BatchColumns(batch, max_features=settings.MAX_WATCHED_FEATURES)
     oldest = now - timedelta(days=settings.WINDOW_RETENTION_DAYS)
-    return list(
-        split_by_minute(
-            batch, oldest_s=oldest.timestamp(), now_s=now.timestamp(), max_features=settings.MAX_WATCHED_FEATURES
-        )
-    )
+    minutes = list(split_by_minute(columns, oldest_s=oldest.timestamp(), now_s=now.timestamp()))
+    return _Read(batch, int((columns.statuses < 400).sum()), minutes)
 
 
 def _claim_batches(batch_ids: list[str], now: datetime) -> set[str]:
@@ -60,21 +69,29 @@ def _claim_batches(batch_ids: list[str], now: datetime) -> set[str]:
     return set(IngestedBatch.objects.filter(claim=claim).values_list("batch_id", flat=True))
 
 
-def _merge_batches(batches: list[tuple[PredictionBatch, list[MinuteContent]]], now: datetime) -> None:
+def _merge_batches(batches: list[_Read], now: datetime) -> None:
     contents: dict[tuple[int, int], WindowContent] = {}
-    predictions: dict[tuple[int, int], list[PredictionRow]] = {}
-    served = _served_versions([batch for batch, _ in batches], now)
-    for batch, minutes in batches:
-        for part in minutes:
-            key = (served[_version_key(batch)], part.minute)
-            predictions.setdefault(key, []).extend(part.predictions)
+    blocks: list[tuple[tuple[int, int], BlockContent]] = []
+    served = _served_versions([read.batch for read in batches], now)
+    for read in batches:
+        for part in read.minutes:
+            key = (served[_version_key(read.batch)], part.minute)
             known = contents.setdefault(key, part.content)
             if known is not part.content:
                 known.merge(part.content)
+            if part.block is not None:
+                blocks.append((key, part.block))
     windows = _lock_windows(sorted(contents))
     for key, window in windows.items():
         _add_to_window(window, contents[key])
-    _index_predictions((windows[key].pk, row) for key, rows in predictions.items() for row in rows)
+    PredictionBlock.objects.bulk_create([_new_block(windows[key].pk, block) for key, block in blocks])
+
+
+def _new_block(window: int, block: BlockContent) -> PredictionBlock:
+    return PredictionBlock(
+        window_id=window, first_id=block.first_id, last_id=block.last_id, is_wide=block.is_wide,
+        rows=len(block.keys), time=block.latest, content=pack_block(block),
+    )  # fmt: skip
 
 
 def _version_key(batch: PredictionBatch) -> VersionKey:
@@ -121,30 +138,14 @@ def _add_to_window(window: Window, content: WindowContent) -> None:
     window.save(update_fields=INGESTED_FIELDS)
 
 
-def _index_predictions(rows: Iterable[tuple[int, PredictionRow]]) -> None:
-    Prediction.objects.bulk_create(
-        [
-            Prediction(
-                window_id=window,
-                prediction_id=row[0],
-                row=row[1],
-                time=row[2],
-                label=row[3],
-                confidence=row[4],
-                value=row[5],
-            )
-            for window, row in rows
-        ],
-        ignore_conflicts=True,
-    )
-
-
-def _count(batches: list[tuple[PredictionBatch, list[MinuteContent]]], *, duplicates: int) -> None:
+def _count(batches: list[_Read], *, duplicates: int) -> None:
     metrics.DUPLICATE_BATCHES.inc(duplicates)
-    for batch, minutes in batches:
-        counted = sum(len(part.predictions) for part in minutes)
+    for read in batches:
+        batch = read.batch
+        counted = sum(len(part.block.keys) for part in read.minutes if part.block)
         metrics.INGESTED_PREDICTIONS.labels(batch.endpoint, str(batch.version)).inc(counted)
-        sent = sum(1 for status in batch.http_statuses if status < 400)
-        if sent > counted:
-            metrics.EXPIRED_PREDICTIONS.inc(sent - counted)
-            log.warning("predictions_too_old", batch_id=batch.batch_id, endpoint=batch.endpoint, rows=sent - counted)
+        if read.answered > counted:
+            metrics.EXPIRED_PREDICTIONS.inc(read.answered - counted)
+            log.warning(
+                "predictions_too_old", batch_id=batch.batch_id, endpoint=batch.endpoint, rows=read.answered - counted
+            )

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from aiplatform.artifacts import Lineage
 from aiplatform.errors import PlatformError
 from aiplatform.services import training_client
-from monitoring.models import Feedback, Prediction, ServedVersion
+from monitoring.models import ServedVersion
+from monitoring.predictions import FoundRow
 from monitoring.selectors import list_prediction_rows
 
 
@@ -17,7 +18,7 @@ class PredictionTrace:
 
     prediction_id: str
     served: ServedVersion
-    rows: list[Prediction]
+    rows: list[FoundRow]
     lineage: Lineage | None
     lineage_error: str
 
@@ -28,18 +29,13 @@ def trace_prediction(prediction_id: str) -> PredictionTrace:
     Raises: NotFoundError if the prediction has not arrived or is no longer kept.
     """
     rows = list_prediction_rows(prediction_id)
-    served = rows[0].window.served
+    served = rows[0].block.window.served
     lineage, error = None, ""
     try:
         lineage = training_client().get_lineage(served.model, served.version)
     except PlatformError as problem:
         error = problem.message
     return PredictionTrace(prediction_id=prediction_id, served=served, rows=rows, lineage=lineage, lineage_error=error)
-
-
-def feedback_of(prediction: Prediction) -> Feedback | None:
-    """Return what was said of a row, if anything."""
-    return getattr(prediction, "feedback", None)
 
 
 def trace_to_dict(trace: PredictionTrace) -> dict[str, object]:
@@ -52,17 +48,23 @@ def trace_to_dict(trace: PredictionTrace) -> dict[str, object]:
         "version": served.version,
         "artifact_uri": served.artifact_uri,
         "artifact_digest": served.artifact_digest,
-        "time": trace.rows[0].time.isoformat(),
+        "time": trace.rows[0].content.time.isoformat(),
         "rows": [_row_to_dict(row) for row in trace.rows],
         "lineage": asdict(trace.lineage) if trace.lineage else None,
         "lineage_error": trace.lineage_error,
     }
 
 
-def _row_to_dict(row: Prediction) -> dict[str, object]:
-    feedback = feedback_of(row)
+def _row_to_dict(row: FoundRow) -> dict[str, object]:
+    feedback, said = row.feedback, row.content
     truth = feedback and {
         "label": feedback.label, "value": feedback.value, "source": feedback.source,
         "received_at": feedback.received_at.isoformat(),
     }  # fmt: skip
-    return {"row": row.row, "label": row.label, "confidence": row.confidence, "value": row.value, "feedback": truth}
+    return {
+        "row": said.row,
+        "label": said.label,
+        "confidence": said.confidence,
+        "value": said.value,
+        "feedback": truth,
+    }

@@ -7,9 +7,9 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db.models import Max, Min, QuerySet
+from django.db.models import QuerySet, Sum
 
-from monitoring.models import Baseline, Feedback, IngestedBatch, Prediction, ServedVersion, Window
+from monitoring.models import Baseline, Feedback, IngestedBatch, PredictionBlock, ServedVersion, Window
 
 CHUNK = 500
 MAX_CHUNKS = 400  # of each kind in one run; the clock comes again
@@ -25,14 +25,11 @@ def clean_up(*, now: datetime | None = None) -> dict[str, int]:
     oldest_window = now - timedelta(days=settings.WINDOW_RETENTION_DAYS)
     oldest_prediction = now - timedelta(days=settings.PREDICTION_RETENTION_DAYS)
     oldest_pending = now - timedelta(hours=settings.PENDING_FEEDBACK_HOURS)
-    surplus = _oldest_surplus_prediction(settings.PREDICTION_RETENTION_ROWS)
+    blocks = PredictionBlock.objects.filter(time__lt=oldest_prediction)
     removed = {
-        "feedback": _remove(Feedback.objects.filter(prediction__time__lt=oldest_prediction))
-        + _remove(Feedback.objects.filter(prediction__pk__lte=surplus))
-        + _remove(Feedback.objects.filter(prediction=None, is_pending=False)),
+        "prediction_blocks": _remove(blocks) + _remove_surplus_blocks(settings.PREDICTION_RETENTION_ROWS),
+        "feedback": _remove(Feedback.objects.filter(block=None, is_pending=False)),
         "pending_feedback": _remove(Feedback.objects.filter(is_pending=True, received_at__lt=oldest_pending)),
-        "predictions": _remove(Prediction.objects.filter(time__lt=oldest_prediction))
-        + _remove(Prediction.objects.filter(pk__lte=surplus)),
         "windows": _remove(Window.objects.filter(start__lt=oldest_window)),
         "batches": _remove(IngestedBatch.objects.filter(received_at__lt=oldest_window)),
         "versions": _remove(ServedVersion.objects.filter(last_seen_at__lt=oldest_window, windows=None)),
@@ -46,12 +43,22 @@ def clean_up(*, now: datetime | None = None) -> dict[str, int]:
     return removed
 
 
-def _oldest_surplus_prediction(kept: int) -> int:
-    """Return the key up to which predictions are too many; keys grow with time and have few gaps."""
-    keys = Prediction.objects.aggregate(least=Min("pk"), greatest=Max("pk"))
-    if keys["greatest"] is None or keys["greatest"] - keys["least"] < kept:
+def _remove_surplus_blocks(kept: int) -> int:
+    """Remove the oldest blocks until no more than `kept` rows are left, or only the latest block."""
+    blocks = PredictionBlock.objects.order_by("time", "pk")
+    surplus = (blocks.aggregate(rows=Sum("rows"))["rows"] or 0) - kept
+    if surplus <= 0:
         return 0
-    return int(keys["greatest"]) - kept
+    keys = []
+    latest = blocks.reverse().values_list("pk", flat=True)[:1]
+    for key, rows in blocks.exclude(pk__in=list(latest)).values_list("pk", "rows")[: CHUNK * MAX_CHUNKS]:
+        keys.append(key)
+        surplus -= rows
+        if surplus <= 0:
+            break
+    for start in range(0, len(keys), CHUNK):
+        _delete(PredictionBlock.objects.filter(pk__in=keys[start : start + CHUNK]))
+    return len(keys)
 
 
 def _remove(rows: QuerySet[Any]) -> int:
@@ -59,8 +66,12 @@ def _remove(rows: QuerySet[Any]) -> int:
     for _ in range(MAX_CHUNKS):
         keys = list(rows.order_by("pk").values_list("pk", flat=True)[:CHUNK])
         if keys:
-            rows.model._default_manager.filter(pk__in=keys).delete()
+            _delete(rows.model._default_manager.filter(pk__in=keys))
         removed += len(keys)
         if len(keys) < CHUNK:
             break
     return removed
+
+
+def _delete(rows: QuerySet[Any]) -> None:
+    rows.only("pk").delete()  # a block's content need not be read to be removed

@@ -19,7 +19,8 @@ from aiplatform.profiles import KLL_K, DataProfile
 from monitoring.baselines import load_baseline
 from monitoring.drift.results import DriftLimits, DriftTable
 from monitoring.drift.table import compare_profiles, missing_baseline
-from monitoring.models import Feedback, Prediction, ServedVersion, Window
+from monitoring.models import Feedback, ServedVersion, Window
+from monitoring.predictions import FoundRow, attach_feedback, find_rows
 from monitoring.windows import merge_profile, minute_of, read_latency, read_window_profile
 
 
@@ -139,14 +140,14 @@ def get_drift(served: ServedVersion, profile: DataProfile) -> DriftTable:
 def count_confusions(endpoint: str, version: int, period: Period) -> list[tuple[str, str, int]]:
     """Return (true label, predicted label, count) of a period's labelled predictions."""
     found = Feedback.objects.filter(
-        prediction__window__served__endpoint=endpoint,
-        prediction__window__served__version=version,
-        prediction__window__start__gte=period.start,
-        prediction__window__start__lte=period.end,
+        block__window__served__endpoint=endpoint,
+        block__window__served__version=version,
+        block__window__start__gte=period.start,
+        block__window__start__lte=period.end,
         label__isnull=False,
-        prediction__label__isnull=False,
+        predicted_label__isnull=False,
     )
-    rows = found.order_by().values_list("label", "prediction__label").annotate(count=Count("pk"))
+    rows = found.order_by().values_list("label", "predicted_label").annotate(count=Count("pk"))
     return sorted((true, predicted, count) for true, predicted, count in rows)
 
 
@@ -155,18 +156,18 @@ def list_feedback() -> QuerySet[Feedback]:
     return Feedback.objects.order_by("-received_at", "-pk")
 
 
-def list_prediction_rows(prediction_id: str) -> list[Prediction]:
+def list_prediction_rows(prediction_id: str) -> list[FoundRow]:
     """Return the rows of one answer, with window, version and feedback.
 
     Raises: NotFoundError if it has not arrived, or is older than the retention.
     """
-    found = Prediction.objects.filter(prediction_id=prediction_id).select_related("window__served", "feedback")
-    rows = list(found.order_by("row"))
+    rows = list(find_rows([prediction_id]).values())
     if not rows:
         raise NotFoundError(
             f"no prediction '{prediction_id}': it has not arrived, or is older than "
             f"PREDICTION_RETENTION_DAYS ({settings.PREDICTION_RETENTION_DAYS:g})"
         )
+    attach_feedback(rows)
     return rows
 
 

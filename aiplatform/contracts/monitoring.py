@@ -6,22 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiplatform.contracts.columns import Numbers, PredictionIds, Texts
 from aiplatform.http.client import ServiceClient
 
 PREFIX = "/internal/monitoring"
 
-# A column holds one value a row, in the batch's order; None is missing.
-NumberColumn = tuple[float | None, ...]
-TextColumn = tuple[str | None, ...]
-
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionBatch:
-    """Predictions of one endpoint version by one replica, in columns of equal length.
+    """Predictions of one endpoint version by one replica, in columns of `row_count` rows.
 
-    A row is one row of one request; all rows of a request share `prediction_ids[i]` and count
-    upwards in `rows[i]`. A request that failed is one row with `http_statuses[i]` >= 400 and
-    None in every feature and output. `batch_id` is unique: a batch that arrives twice counts once.
+    A row is one row of one request; all rows of a request share a prediction id and count upwards
+    in `rows`. A request that failed is one row with a status >= 400 and nothing in every feature and
+    output. `batch_id` is unique: a batch that arrives twice counts once.
     """
 
     batch_id: str
@@ -31,16 +28,17 @@ class PredictionBatch:
     version: int
     artifact_uri: str
     artifact_digest: str
-    prediction_ids: tuple[str, ...]
-    rows: tuple[int, ...]
-    times_s: tuple[float, ...]  # seconds since the epoch, at arrival of the request
-    latencies_ms: tuple[float, ...]
-    http_statuses: tuple[int, ...]
-    numeric_features: Mapping[str, NumberColumn] = field(default_factory=dict)
-    category_features: Mapping[str, TextColumn] = field(default_factory=dict)
-    predicted_labels: TextColumn = ()
-    confidences: NumberColumn = ()
-    predicted_values: NumberColumn = ()
+    row_count: int
+    prediction_ids: PredictionIds
+    rows: Numbers
+    times_s: Numbers  # seconds since the epoch, at arrival of the request
+    latencies_ms: Numbers
+    http_statuses: Numbers
+    numeric_features: Mapping[str, Numbers] = field(default_factory=dict)
+    category_features: Mapping[str, Texts] = field(default_factory=dict)
+    predicted_labels: Texts | None = None
+    confidences: Numbers | None = None
+    predicted_values: Numbers | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,7 @@ class MonitoringClient:
 
     def record_predictions(self, order: RecordPredictions) -> IngestReceipt:
         """Hand over predictions; safe to repeat."""
-        return self._service.post(f"{PREFIX}/predictions", order, IngestReceipt, is_idempotent=True)
+        return self._service.post(f"{PREFIX}/predictions", order, IngestReceipt, is_idempotent=True, is_packed=True)
 
     def record_feedback(self, order: RecordFeedback) -> FeedbackReceipt:
         """Hand over true labels; safe to repeat."""

@@ -15,7 +15,7 @@ from aiplatform.errors import (
     UnavailableError,
     error_from_payload,
 )
-from aiplatform.http.codec import JSON_TYPE, decode_message, encode_message
+from aiplatform.http.codec import JSON_TYPE, PACKED_TYPE, decode_message, encode_message, encode_packed
 from aiplatform.http.signing import IDENTITY_HEADER, SIGNATURE_HEADER, canonical_target, sign_request
 from aiplatform.identity import Identity
 
@@ -60,9 +60,15 @@ class ServiceClient:
         """Return the answer to a GET, decoded."""
         return self._call("GET", path, b"", answer, query=query, is_idempotent=True)
 
-    def post(self, path: str, message: Any, answer: type[T], *, is_idempotent: bool = False) -> T:
-        """Return the answer to a POST of a message, decoded."""
-        return self._call("POST", path, encode_message(message), answer, is_idempotent=is_idempotent)
+    def post(
+        self, path: str, message: Any, answer: type[T], *, is_idempotent: bool = False, is_packed: bool = False
+    ) -> T:
+        """Return the answer to a POST of a message, decoded; `is_packed` sends a bulk message as msgpack."""
+        if is_packed:
+            body, content_type = encode_packed(message), PACKED_TYPE
+        else:
+            body, content_type = encode_message(message), JSON_TYPE
+        return self._call("POST", path, body, answer, is_idempotent=is_idempotent, content_type=content_type)
 
     def _call(
         self,
@@ -73,13 +79,14 @@ class ServiceClient:
         *,
         query: Mapping[str, str] | None = None,
         is_idempotent: bool,
+        content_type: str = JSON_TYPE,
     ) -> T:
         self._guard()
         request = self._client.build_request(
             method, path, params=query, content=body, headers=dict(self._headers()), timeout=self._timeout_s
         )
         target = canonical_target(request.url.path, request.url.query.decode())
-        request.headers["Content-Type"] = JSON_TYPE
+        request.headers["Content-Type"] = content_type
         request.headers[IDENTITY_HEADER] = self._identity
         request.headers[SIGNATURE_HEADER] = sign_request(
             self._secret, method=method, target=target, body=body, identity=self._identity

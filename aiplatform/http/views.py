@@ -67,7 +67,7 @@ def read_message(request: HttpRequest, message_type: type[T]) -> T:
     """
     if request.method != "POST":
         raise InvalidInputError(f"{request.path} takes POST, not {request.method}")
-    return decode_message(request.body, message_type)
+    return decode_message(request.body, message_type, content_type=request.content_type or JSON_TYPE)
 
 
 def error_response(error: PlatformError) -> HttpResponse:

@@ -1,51 +1,111 @@
-"""Turns prediction events into the columns that monitoring takes, many rows at a time."""
+"""Turns prediction events into the columns that monitoring takes, many rows at a time.
+
+Two steps: `digest_events` computes features of a few events and lets their arrays go;
+`assemble_batches` joins what was digested into batches of columns.
+"""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import structlog
 
+from aiplatform.contracts.columns import Numbers, PredictionIds, Texts
 from aiplatform.contracts.monitoring import PredictionBatch
-from aiplatform.features import extract_features, summarise_predictions
+from aiplatform.features import PredictionColumns, extract_features, predicted_columns
 from inference.recording_api import Arrays, PredictionEvent
 
 log = structlog.get_logger(__name__)
 
-CHUNK_BYTES = 8 * 1024 * 1024  # of inputs stacked at once, so that large images need no large copy
+CHUNK_ROWS = 128  # computed at once: a short step, and images that fit into the processor's cache
+CHUNK_BYTES = 4 * 1024 * 1024  # of inputs stacked at once, so that large images need no large copy
 
-Column = list[Any]
+Array = np.ndarray[Any, Any]
+
+
+class Artifact(NamedTuple):
+    """What answered, and under which name."""
+
+    endpoint: str
+    model: str
+    version: int
+    artifact_uri: str
+    artifact_digest: str
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Consecutive rows that were computed together; a column that is absent is all None."""
+class CodedTexts:
+    """Texts row by row, shape (rows,): places in `texts`, -1 is none."""
 
-    events: Sequence[PredictionEvent]
-    sizes: Sequence[int]  # rows of each event
-    numbers: Mapping[str, Column]
-    categories: Mapping[str, Column]
-    labels: Column | None = None
-    confidences: Column | None = None
-    values: Column | None = None
+    codes: Array
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one artifact that were computed together; every array has the shape (rows,).
+
+    A column that is absent is missing in every row.
+    """
+
+    artifact: Artifact
+    ids: PredictionIds
+    rows: Array
+    times_s: Array
+    latencies_ms: Array
+    http_statuses: Array
+    numbers: Mapping[str, Array]
+    categories: Mapping[str, CodedTexts]
+    labels: CodedTexts | None = None
+    confidences: Array | None = None
+    values: Array | None = None
 
     @property
     def row_count(self) -> int:
-        return sum(self.sizes)
+        return len(self.rows)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return about what the rows take in a batch."""
+        return self.row_count * (64 + 8 * len(self.numbers) + 4 * len(self.categories))
+
+
+def digest_events(events: Sequence[PredictionEvent], *, max_rows: int = CHUNK_ROWS) -> Iterator[Part]:
+    """Give the events' columns in parts of about `max_rows` rows, each of one artifact."""
+    for group in _group(events, _artifact_of):
+        for some in _cut(group, max_rows):
+            try:
+                yield _digest(some)
+            except Exception:  # noqa: BLE001 - arrays of different shapes or names do not stack
+                for same in _group(some, _shapes_of):
+                    yield _digest_safely(same)
+
+
+def assemble_batches(parts: Iterable[Part], *, replica: str, max_rows: int) -> list[PredictionBatch]:
+    """Return batches of about `max_rows` rows, each of one artifact, in the order of arrival."""
+    groups: dict[Artifact, list[Part]] = {}
+    for part in parts:
+        groups.setdefault(part.artifact, []).append(part)
+    batches = []
+    for group in groups.values():
+        some: list[Part] = []
+        for part in group:
+            if some and sum(p.row_count for p in some) + part.row_count > max_rows:
+                batches.append(_assemble(some, replica))
+                some = []
+            some.append(part)
+        batches.append(_assemble(some, replica))
+    return batches
 
 
 def build_batches(events: Sequence[PredictionEvent], *, replica: str, max_rows: int) -> list[PredictionBatch]:
-    """Return batches of about `max_rows` rows, each of one artifact, in the order of arrival."""
-    batches = []
-    for group in _split(events, key=_artifact_of):
-        for some in _cut(group, max_rows):
-            parts = [_compute(chunk) for same in _split(some, key=_shape_of) for chunk in _chunks(same)]
-            batches.append(_assemble(parts, replica))
-    return batches
+    """Do both steps at once."""
+    parts = digest_events(events, max_rows=min(CHUNK_ROWS, max_rows))
+    return assemble_batches(parts, replica=replica, max_rows=max_rows)
 
 
 def event_rows(event: PredictionEvent) -> int:
@@ -57,111 +117,158 @@ def event_rows(event: PredictionEvent) -> int:
 
 def event_bytes(event: PredictionEvent) -> int:
     """Return about how much memory an event holds."""
-    arrays = [*(event.inputs or {}).values(), *(event.outputs or {}).values()]
-    return 512 + sum(array.nbytes for array in arrays)
+    size = 512
+    if event.inputs:
+        for array in event.inputs.values():
+            size += array.nbytes
+    if event.outputs:
+        for array in event.outputs.values():
+            size += array.nbytes
+    return size
 
 
-def _artifact_of(event: PredictionEvent) -> tuple[Any, ...]:
-    return event.endpoint, event.model, event.version, event.artifact_digest
-
-
-def _shape_of(event: PredictionEvent) -> tuple[Any, ...]:
-    arrays = [*(event.inputs or {}).items(), *(event.outputs or {}).items()]
-    return tuple((name, array.shape[1:], array.dtype.str) for name, array in arrays)
-
-
-def _split(events: Iterable[PredictionEvent], key: Any) -> list[list[PredictionEvent]]:
+def _group(events: Iterable[PredictionEvent], key_of: Callable[[PredictionEvent], Any]) -> list[list[PredictionEvent]]:
     groups: dict[Any, list[PredictionEvent]] = {}
     for event in events:
-        groups.setdefault(key(event), []).append(event)
+        key = key_of(event)
+        if key in groups:
+            groups[key].append(event)
+        else:
+            groups[key] = [event]
     return list(groups.values())
 
 
-def _cut(events: Sequence[PredictionEvent], max_rows: int) -> Iterable[list[PredictionEvent]]:
+def _artifact_of(event: PredictionEvent) -> tuple[Any, ...]:
+    return event.artifact_digest, event.endpoint, event.version, event.model, not event.inputs, not event.outputs
+
+
+def _shapes_of(event: PredictionEvent) -> tuple[Any, ...]:
+    arrays = [*(event.inputs or {}).items(), *(event.outputs or {}).items()]
+    return tuple([(name, array.shape[1:], array.dtype) for name, array in arrays])
+
+
+def _cut(events: Sequence[PredictionEvent], max_rows: int) -> Iterator[Sequence[PredictionEvent]]:
+    """Give events in pieces whose rows and bytes are bounded."""
     some: list[PredictionEvent] = []
-    rows = 0
+    rows = size = 0
     for event in events:
-        if some and rows + event_rows(event) > max_rows:
+        more_rows, more_bytes = event_rows(event), event_bytes(event)
+        if some and (rows + more_rows > max_rows or size + more_bytes > CHUNK_BYTES):
             yield some
-            some, rows = [], 0
+            some, rows, size = [], 0, 0
         some.append(event)
-        rows += event_rows(event)
+        rows += more_rows
+        size += more_bytes
     if some:
         yield some
 
 
-def _chunks(events: Sequence[PredictionEvent]) -> Iterable[list[PredictionEvent]]:
-    some: list[PredictionEvent] = []
-    size = 0
-    for event in events:
-        if some and size + event_bytes(event) > CHUNK_BYTES:
-            yield some
-            some, size = [], 0
-        some.append(event)
-        size += event_bytes(event)
-    if some:
-        yield some
+def _digest(events: Sequence[PredictionEvent]) -> Part:
+    """Compute the columns of events that stack; ValueError or KeyError if these do not."""
+    rows = sum(event_rows(event) for event in events)
+    if not events[0].inputs:
+        return _part(events, {}, {}, PredictionColumns())
+    features = extract_features(_stack([event.inputs or {} for event in events]))
+    outputs = _stack([event.outputs or {} for event in events])
+    predicted = predicted_columns(outputs, events[0].labels) if outputs else PredictionColumns()
+    for column in (*features.values(), predicted.codes, predicted.confidences, predicted.values):
+        if column is not None and len(column) != rows:
+            raise ValueError(f"a column has {len(column)} rows, the requests {rows}")
+    numbers = {name: column for name, column in features.items() if column.dtype.kind == "f"}
+    categories = {name: _coded(column) for name, column in features.items() if column.dtype.kind != "f"}
+    return _part(events, numbers, categories, predicted)
 
 
-def _compute(events: Sequence[PredictionEvent]) -> _Part:
-    sizes = [event_rows(event) for event in events]
+def _digest_safely(events: Sequence[PredictionEvent]) -> Part:
     try:
-        return _compute_answered(events, sizes) if events[0].inputs else _Part(events, sizes, {}, {})
+        return _digest(events)
     except Exception:  # the count and the latency of a request are kept whatever its arrays hold
         log.exception("features_not_extracted", endpoint=events[0].endpoint, version=events[0].version)
-        return _Part(events, sizes, {}, {})
+        return _part(events, {}, {}, PredictionColumns())
 
 
-def _compute_answered(events: Sequence[PredictionEvent], sizes: Sequence[int]) -> _Part:
-    features = extract_features(_stack([event.inputs or {} for event in events]))
-    numbers = {name: column.tolist() for name, column in features.items() if column.dtype.kind == "f"}
-    categories = {name: column.tolist() for name, column in features.items() if column.dtype.kind != "f"}
-    outputs = _stack([event.outputs or {} for event in events])
-    if not outputs:
-        return _Part(events, sizes, numbers, categories)
-    summary = summarise_predictions(outputs, events[0].labels)
-    return _Part(events, sizes, numbers, categories, summary.labels, summary.confidences, summary.values)
-
-
-def _stack(rows: Sequence[Arrays]) -> Arrays:
-    if len(rows) == 1:
-        return rows[0]
-    return {name: np.concatenate([arrays[name] for arrays in rows]) for name in rows[0]}
-
-
-def _assemble(parts: Sequence[_Part], replica: str) -> PredictionBatch:
-    pairs = [(event, size) for part in parts for event, size in zip(part.events, part.sizes, strict=True)]
-    first = pairs[0][0]
-    return PredictionBatch(
-        batch_id=uuid.uuid4().hex,
-        replica=replica,
-        endpoint=first.endpoint,
-        model=first.model,
-        version=first.version,
-        artifact_uri=first.artifact_uri,
-        artifact_digest=first.artifact_digest,
-        prediction_ids=tuple(event.prediction_id for event, size in pairs for _ in range(size)),
-        rows=tuple(row for _, size in pairs for row in range(size)),
-        times_s=tuple(event.time_s for event, size in pairs for _ in range(size)),
-        latencies_ms=tuple(event.latency_ms for event, size in pairs for _ in range(size)),
-        http_statuses=tuple(event.http_status for event, size in pairs for _ in range(size)),
-        numeric_features=_merge(parts, [part.numbers for part in parts]),
-        category_features=_merge(parts, [part.categories for part in parts]),
-        predicted_labels=_join(parts, [part.labels for part in parts]),
-        confidences=_join(parts, [part.confidences for part in parts]),
-        predicted_values=_join(parts, [part.values for part in parts]),
+def _part(
+    events: Sequence[PredictionEvent],
+    numbers: dict[str, Array],
+    categories: dict[str, CodedTexts],
+    predicted: PredictionColumns,
+) -> Part:
+    first = events[0]
+    sizes = np.array([event_rows(event) for event in events])
+    return Part(
+        artifact=Artifact(first.endpoint, first.model, first.version, first.artifact_uri, first.artifact_digest),
+        ids=PredictionIds.pack([event.prediction_id for event in events], None if (sizes == 1).all() else sizes),
+        rows=np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes),
+        times_s=np.repeat([event.time_s for event in events], sizes),
+        latencies_ms=np.repeat([event.latency_ms for event in events], sizes),
+        http_statuses=np.repeat([event.http_status for event in events], sizes),
+        numbers=numbers,
+        categories=categories,
+        labels=None if predicted.codes is None else CodedTexts(predicted.codes, predicted.texts),
+        confidences=predicted.confidences,
+        values=predicted.values,
     )
 
 
-def _merge(parts: Sequence[_Part], columns: Sequence[Mapping[str, Column]]) -> dict[str, tuple[Any, ...]]:
-    names = dict.fromkeys(name for some in columns for name in some)
-    return {name: _join(parts, [some.get(name) for some in columns]) for name in names}
+def _stack(rows: Sequence[Arrays]) -> Arrays:
+    """Return the arrays one after the other; ValueError or KeyError if their shapes or names differ."""
+    if len(rows) == 1:
+        return rows[0]
+    names = rows[0].keys()
+    if any(len(arrays) != len(names) for arrays in rows):
+        raise KeyError("some requests have other arrays")
+    return {name: np.concatenate([arrays[name] for arrays in rows]) for name in names}
 
 
-def _join(parts: Sequence[_Part], columns: Sequence[Column | None]) -> tuple[Any, ...]:
-    if all(column is None for column in columns):
-        return ()
-    joined: Column = []
+def _coded(column: Array) -> CodedTexts:
+    packed = Texts.pack(column.tolist())
+    return CodedTexts(packed.unpack(len(column), "category"), packed.texts)
+
+
+def _assemble(parts: Sequence[Part], replica: str) -> PredictionBatch:
+    rows = sum(part.row_count for part in parts)
+    numbers = dict.fromkeys(name for part in parts for name in part.numbers)
+    categories = dict.fromkeys(name for part in parts for name in part.categories)
+    return PredictionBatch(
+        batch_id=uuid.uuid4().hex,
+        replica=replica,
+        **parts[0].artifact._asdict(),
+        row_count=rows,
+        prediction_ids=PredictionIds.join([part.ids for part in parts]),
+        rows=Numbers.pack(np.concatenate([part.rows for part in parts]), "u4"),
+        times_s=Numbers.pack(np.concatenate([part.times_s for part in parts])),
+        latencies_ms=Numbers.pack(np.concatenate([part.latencies_ms for part in parts]), "f4"),
+        http_statuses=Numbers.pack(np.concatenate([part.http_statuses for part in parts]), "u2"),
+        numeric_features={name: _numbers(parts, [part.numbers.get(name) for part in parts]) for name in numbers},
+        category_features={name: _texts(parts, [part.categories.get(name) for part in parts]) for name in categories},
+        predicted_labels=_unless_empty(_texts, parts, [part.labels for part in parts]),
+        confidences=_unless_empty(_numbers, parts, [part.confidences for part in parts]),
+        predicted_values=_unless_empty(_numbers, parts, [part.values for part in parts]),
+    )
+
+
+def _unless_empty(pack: Any, parts: Sequence[Part], columns: Sequence[Any]) -> Any:
+    return None if all(column is None for column in columns) else pack(parts, columns)
+
+
+def _numbers(parts: Sequence[Part], columns: Sequence[Array | None]) -> Numbers:
+    filled = [
+        np.full(part.row_count, np.nan) if column is None else column
+        for part, column in zip(parts, columns, strict=True)
+    ]
+    return Numbers.pack(np.concatenate(filled))
+
+
+def _texts(parts: Sequence[Part], columns: Sequence[CodedTexts | None]) -> Texts:
+    """Join columns that may number their texts differently."""
+    places: dict[str, int] = {}
+    joined = []
+    known: dict[tuple[str, ...], Array] = {}
     for part, column in zip(parts, columns, strict=True):
-        joined.extend([None] * part.row_count if column is None else column)
-    return tuple(joined)
+        if column is None:
+            joined.append(np.full(part.row_count, -1))
+            continue
+        if column.texts not in known:
+            known[column.texts] = np.array([places.setdefault(text, len(places)) for text in column.texts] + [-1])
+        joined.append(known[column.texts][column.codes])  # -1 is the last place, which holds -1
+    return Texts.pack_codes(np.concatenate(joined), list(places))

@@ -1,7 +1,8 @@
-"""The recorder: takes events on the hot path, and sees that monitoring gets them.
+"""The recorder of one serving process: takes events on the hot path, and writes them to the spool.
 
-Two threads, so that a slow monitoring never delays the flush to disk: one turns events into
-batches and spools them, one ships the spool.
+`record` appends to a deque and goes on; it wakes nobody. One thread looks a few times a second,
+turns what waits into columns in short steps, and writes those once an interval. It rests after each
+step, so that the event loop never waits long for the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from dataclasses import dataclass
 import structlog
 
 from aiplatform.contracts.monitoring import IngestReceipt, PredictionBatch, RecordPredictions
-from inference.recording.columns import build_batches, event_bytes, event_rows
-from inference.recording.shipping import Shipper
+from inference.recording.columns import CHUNK_ROWS, Part, assemble_batches, digest_events, event_bytes, event_rows
 from inference.recording.spool import Spool
 from inference.recording_api import PredictionEvent
 
 log = structlog.get_logger(__name__)
 
 Ship = Callable[[RecordPredictions], IngestReceipt]
+LOOK_S = 0.05  # between two looks at the queue
+REST_S = 0.0005  # after each step
+ORDER_BYTES = 8 * 1024 * 1024  # of columns in one spool file and one call to monitoring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +35,13 @@ class RecorderLimits:
     queue_bytes: int = 64 * 1024 * 1024
     queue_events: int = 100_000
     flush_interval_s: float = 1.0
-    batch_rows: int = 2000
+    batch_rows: int = 10_000
 
 
 class PredictionRecorder:
-    """Keeps every prediction that fits its limits until monitoring has it.
+    """Keeps every prediction that fits its limits until the spool has it.
 
-    `on_drop` is told rows and reason of what is lost; `on_spool_bytes` how full the spool is.
+    `on_drop` is told rows and reason of what is lost. `ship` takes what the disk refuses.
     """
 
     def __init__(
@@ -48,7 +51,6 @@ class PredictionRecorder:
         spool: Spool,
         ship: Ship,
         on_drop: Callable[[int, str], None],
-        on_spool_bytes: Callable[[int], None],
         limits: RecorderLimits | None = None,
     ) -> None:
         self._replica = replica
@@ -56,89 +58,115 @@ class PredictionRecorder:
         self._ship = ship
         self._on_drop = on_drop
         self._limits = limits or RecorderLimits()
-        self._events: deque[tuple[PredictionEvent, int]] = deque()
-        self._waiting_bytes = 0
-        self._waiting_rows = 0
-        self._lock = threading.Lock()
-        self._full = threading.Event()
+        self._events: deque[PredictionEvent] = deque()
+        self._max_events = self._limits.queue_events
+        self._max_bytes = self._limits.queue_bytes
+        # Bytes that came and went, each counted by one side; several threads in `record` may lose a
+        # few from the count, which is put right whenever the queue is empty.
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._parts: list[Part] = []
+        self._part_rows = 0
+        self._part_bytes = 0
+        self._flushing = threading.Lock()
+        self._hurry = threading.Event()
         self._is_stopping = threading.Event()
         self._has_spool = False
         self._flusher = threading.Thread(target=self._run, name="recorder-flush", daemon=True)
-        self._shipper = Shipper(spool=spool, ship=ship, on_spool_bytes=on_spool_bytes)
 
     def start(self) -> None:
-        """Take over what dead processes left, then flush and ship until `stop`."""
+        """Flush until `stop`."""
         try:
             self._spool.open()
             self._has_spool = True
-            self._shipper.start()
         except OSError as error:
             log.error("spool_unusable", error=str(error), consequence="predictions are shipped from memory only")
         self._flusher.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Flush what waits, ship what can be shipped in time, leave the rest in the spool."""
-        deadline = time.monotonic() + timeout_s
+        """Flush what waits."""
         self._is_stopping.set()
-        self._full.set()
+        self._hurry.set()
         if self._flusher.ident is not None:
             self._flusher.join(timeout_s)
         if self._has_spool:
-            self._shipper.stop(max(0.1, deadline - time.monotonic()))
             self._spool.close()
 
     def record(self, event: PredictionEvent) -> None:
         """Keep an event for the next flush, or count it as dropped; never blocks, never raises."""
-        size, rows = event_bytes(event), event_rows(event)
-        with self._lock:
-            is_full = (
-                self._waiting_bytes + size > self._limits.queue_bytes or len(self._events) >= self._limits.queue_events
-            )
-            if not is_full:
-                self._events.append((event, size))
-                self._waiting_bytes += size
-                self._waiting_rows += rows
-        if is_full:
-            self._on_drop(rows, "queue_full")
-        elif self._waiting_rows >= self._limits.batch_rows or self._waiting_bytes > self._limits.queue_bytes // 2:
-            self._full.set()
+        taken = self._bytes_in + event_bytes(event)
+        waiting = taken - self._bytes_out
+        if waiting > self._max_bytes or len(self._events) >= self._max_events:
+            self._on_drop(event_rows(event), "queue_full")
+            return
+        self._bytes_in = taken
+        self._events.append(event)
+        if waiting > self._max_bytes // 2 and not self._hurry.is_set():
+            self._hurry.set()
 
-    def flush(self) -> int:
-        """Move what waits to the spool, or to monitoring if the disk refuses; return the rows."""
-        with self._lock:
-            events, self._events = self._events, deque()
-            self._waiting_bytes = self._waiting_rows = 0
-        if not events:
-            return 0
-        batches = build_batches([event for event, _ in events], replica=self._replica, max_rows=self._limits.batch_rows)
-        self._keep(batches)
-        return sum(len(batch.prediction_ids) for batch in batches)
+    def flush(self) -> None:
+        """Move what waits to the spool, or to monitoring if the disk refuses."""
+        with self._flushing:
+            self._digest(len(self._events))
+            self._write()
 
     def _run(self) -> None:
+        due = time.monotonic() + self._limits.flush_interval_s
         while not self._is_stopping.is_set():
-            self._full.wait(self._limits.flush_interval_s)
-            self._full.clear()
-            self._flush_safely()
-        self._flush_safely()
+            self._hurry.wait(min(LOOK_S, max(0.0, due - time.monotonic())))
+            self._hurry.clear()
+            is_due = time.monotonic() >= due
+            if is_due:
+                due = time.monotonic() + self._limits.flush_interval_s
+            self._step_safely(is_due=is_due)
+        self._step_safely(is_due=True)
 
-    def _flush_safely(self) -> None:
+    def _step_safely(self, *, is_due: bool) -> None:
         try:
-            self.flush()
+            if is_due:
+                self.flush()
+            elif len(self._events) >= CHUNK_ROWS or self._bytes_in - self._bytes_out > self._max_bytes // 8:
+                with self._flushing:
+                    self._digest(len(self._events))
         except Exception:  # one bad flush must not end recording
             log.exception("predictions_not_flushed")
 
-    def _keep(self, batches: list[PredictionBatch]) -> None:
+    def _digest(self, count: int) -> None:
+        """Turn the first `count` events into columns, in short steps."""
+        for start in range(0, count, CHUNK_ROWS):
+            if start:
+                time.sleep(REST_S)
+            some = [self._events.popleft() for _ in range(min(CHUNK_ROWS, count - start))]
+            for part in digest_events(some, max_rows=min(CHUNK_ROWS, self._limits.batch_rows)):
+                self._add(part)
+            self._bytes_out += sum([event_bytes(event) for event in some])
+        if not self._events:
+            self._bytes_out = self._bytes_in
+
+    def _add(self, part: Part) -> None:
+        self._parts.append(part)
+        self._part_rows += part.row_count
+        self._part_bytes += part.size_bytes
+        if self._part_rows >= self._limits.batch_rows or self._part_bytes >= ORDER_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        parts = self._parts
+        self._parts, self._part_rows, self._part_bytes = [], 0, 0
+        batches = assemble_batches(parts, replica=self._replica, max_rows=self._limits.batch_rows)
         for order in _orders(batches, self._limits.batch_rows):
-            try:
-                if not self._has_spool:
-                    raise OSError("there is no spool")
-                self._spool.append(order)
-                self._shipper.wake()
-            except OSError as error:
-                self._ship_from_memory(order, error)
+            self._keep(order)
+
+    def _keep(self, order: RecordPredictions) -> None:
+        try:
+            if not self._has_spool:
+                raise OSError("there is no spool")
+            self._spool.append(order)
+        except OSError as error:
+            self._ship_from_memory(order, error)
 
     def _ship_from_memory(self, order: RecordPredictions, reason: OSError) -> None:
-        rows = sum(len(batch.prediction_ids) for batch in order.batches)
+        rows = sum(batch.row_count for batch in order.batches)
         try:
             self._ship(order)
         except Exception as error:  # noqa: BLE001 - neither disk nor monitoring takes it: count, and go on
@@ -150,9 +178,9 @@ def _orders(batches: list[PredictionBatch], max_rows: int) -> list[RecordPredict
     orders: list[list[PredictionBatch]] = [[]]
     rows = 0
     for batch in batches:
-        if orders[-1] and rows + len(batch.prediction_ids) > max_rows:
+        if orders[-1] and rows + batch.row_count > max_rows:
             orders.append([])
             rows = 0
         orders[-1].append(batch)
-        rows += len(batch.prediction_ids)
+        rows += batch.row_count
     return [RecordPredictions(batches=tuple(some)) for some in orders if some]

@@ -1,8 +1,9 @@
 """A bounded folder of batches on disk, which survives the process.
 
-Each process has a folder of its own below the spool's root and holds a lock on it; a lock that is
-free marks a dead process, whose files the living take over. A file is written under another name,
-synced, then renamed, so it is whole or not there; a checksum finds what a disk has damaged.
+Each process has a folder of its own below the spool's root and holds a lock on it. The shipper reads
+all folders; a lock that is free marks a dead process, whose files the shipper takes over. A file is
+written under another name, synced, then renamed, so it is whole or not there; its first line names
+the format and a checksum, which finds what a disk has damaged.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from aiplatform.contracts.monitoring import RecordPredictions
+from aiplatform.errors import InvalidInputError
+from aiplatform.http.codec import PACKED_TYPE, decode_message, encode_packed
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +28,7 @@ LOCK = "lock"
 SUFFIX = ".batch"
 SET_ASIDE = "set-aside"  # beside the processes' folders
 MAX_SET_ASIDE = 20  # files kept for people to look at
+FORMAT = b"predictions-2"  # msgpack of columns; files of another format are set aside
 
 OnDrop = Callable[[int, str], None]  # rows, reason
 
@@ -34,8 +37,12 @@ class SpoolFileCorruptError(Exception):
     """A spool file is not what was written."""
 
 
+class SpoolFormatError(Exception):
+    """A spool file is of a format that this release does not know."""
+
+
 class Spool:
-    """This process's spool; `open` before use. One thread appends, one takes: both may run at once.
+    """This process's spool; `open` before use. One appends while another process takes.
 
     `max_bytes` bounds the files; when it is met the oldest go, and `on_drop` is told how many rows.
     """
@@ -64,9 +71,9 @@ class Spool:
 
     def append(self, order: RecordPredictions) -> None:
         """Write batches to disk; they are safe when this returns. OSError if the disk refuses."""
-        body = msgspec.json.encode(order)
-        raw = b"%08x\n" % zlib.crc32(body) + body
-        rows = sum(len(batch.prediction_ids) for batch in order.batches)
+        body = encode_packed(order)
+        raw = b"%s %08x\n" % (FORMAT, zlib.crc32(body)) + body
+        rows = sum(batch.row_count for batch in order.batches)
         self._make_room(len(raw))
         self._last_name_ns = max(time.time_ns(), self._last_name_ns + 1)  # names sort even if the clock goes back
         path = self.folder / f"{self._last_name_ns:020d}-{secrets.token_hex(4)}-{rows}{SUFFIX}"
@@ -83,8 +90,16 @@ class Spool:
             raise
 
     def list_files(self) -> list[Path]:
-        """Return the files there are, oldest first."""
+        """Return this process's files, oldest first."""
         return sorted(self.folder.glob(f"*{SUFFIX}"))
+
+    def list_all_files(self) -> list[Path]:
+        """Return the files of all processes, oldest first; a file may be gone by the time it is read."""
+        return sorted((path for path in self._root.glob(f"*/*{SUFFIX}") if _is_waiting(path)), key=_name)
+
+    def has_living_others(self) -> bool:
+        """Say whether another process still holds a folder here."""
+        return any(_is_locked(folder) for folder in self._folders())
 
     def size_bytes(self) -> int:
         """Return what the files take."""
@@ -111,8 +126,12 @@ class Spool:
         """Take over the files of processes that are gone; return how many files."""
         if self._lock_file is None:
             return 0
+        return sum(self._adopt_folder(folder) for folder in self._folders())
+
+    def _folders(self) -> list[Path]:
+        """Return the other processes' folders."""
         folders = [path for path in self._root.iterdir() if path.is_dir() and path.name != SET_ASIDE]
-        return sum(self._adopt_folder(folder) for folder in folders if folder != self.folder)
+        return [folder for folder in folders if folder != self.folder]
 
     def _adopt_folder(self, folder: Path) -> int:
         lock = _try_lock(folder)
@@ -144,15 +163,33 @@ class Spool:
 def read_spool_file(path: Path) -> RecordPredictions:
     """Return the batches in a file.
 
-    Raises: SpoolFileCorruptError if it was altered; FileNotFoundError if it has been dropped.
+    Raises: SpoolFileCorruptError if it was altered; SpoolFormatError if another release wrote it;
+    FileNotFoundError if it has been dropped.
     """
+    head, _, body = path.read_bytes().partition(b"\n")
+    name, _, checksum = head.partition(b" ")
+    if name != FORMAT:
+        if _is_checksum(name) or name.startswith(b"predictions-"):  # the first format had only the checksum
+            raise SpoolFormatError(f"{path}: the format is not {FORMAT.decode()}")
+        raise SpoolFileCorruptError(f"{path}: the first line is damaged")
+    if not _is_checksum(checksum) or int(checksum, 16) != zlib.crc32(body):
+        raise SpoolFileCorruptError(f"{path}: the checksum differs")
     try:
-        checksum, body = path.read_bytes().split(b"\n", 1)
-        if int(checksum, 16) != zlib.crc32(body):
-            raise SpoolFileCorruptError(f"{path}: the checksum differs")
-        return msgspec.json.decode(body, type=RecordPredictions)
-    except (ValueError, msgspec.MsgspecError) as error:
-        raise SpoolFileCorruptError(f"{path}: {error}") from error
+        return decode_message(body, RecordPredictions, content_type=PACKED_TYPE)
+    except InvalidInputError as error:
+        raise SpoolFileCorruptError(f"{path}: {error.message}") from error
+
+
+def _is_checksum(text: bytes) -> bool:
+    return len(text) == 8 and all(digit in b"0123456789abcdef" for digit in text)
+
+
+def _is_waiting(path: Path) -> bool:
+    return path.parent.name != SET_ASIDE
+
+
+def _name(path: Path) -> str:
+    return path.name
 
 
 def _claim_new_folder(root: Path, replica: str) -> tuple[Path, int]:
@@ -180,6 +217,16 @@ def _try_lock(folder: Path) -> int | None:
         pass
     os.close(lock)
     return None
+
+
+def _is_locked(folder: Path) -> bool:
+    if not (folder / LOCK).exists():
+        return False
+    lock = _try_lock(folder)
+    if lock is None:
+        return (folder / LOCK).exists()
+    os.close(lock)
+    return False
 
 
 def _remove_folder(folder: Path) -> None:

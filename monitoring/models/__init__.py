@@ -1,7 +1,17 @@
 """Tables of monitoring: `windows` what is measured, `feedback` the truth, `alerts` what is told."""
 
 from monitoring.models import alerts
-from monitoring.models.feedback import Feedback, Prediction
+from monitoring.models.feedback import Feedback, Prediction, PredictionBlock
 from monitoring.models.windows import Baseline, IngestedBatch, Report, ServedVersion, Window
 
-__all__ = ["Baseline", "Feedback", "IngestedBatch", "Prediction", "Report", "ServedVersion", "Window", "alerts"]
+__all__ = [
+    "Baseline",
+    "Feedback",
+    "IngestedBatch",
+    "Prediction",
+    "PredictionBlock",
+    "Report",
+    "ServedVersion",
+    "Window",
+    "alerts",
+]

@@ -28,6 +28,21 @@ def test_integer_and_float_images_give_the_same_numbers() -> None:
         np.testing.assert_allclose(values, image_features(images.astype(np.float32))[name])
 
 
+@pytest.mark.parametrize("shape", [(200, 28, 28, 1), (3, 5, 7), (2, 6, 4, 3)])
+def test_image_features_are_those_of_the_plain_formulas(shape: tuple[int, ...]) -> None:
+    images = np.random.default_rng(2).normal(1000.0, 1.0, shape)
+    gray = images.astype(np.float32).astype(np.float64)
+    gray = gray.mean(axis=3) if images.ndim > 3 else gray
+    flat = gray.reshape(len(gray), -1)
+    middle = (flat.max(axis=1) + flat.min(axis=1)) / 2
+    steps = [np.abs(np.diff(gray, axis=axis)).reshape(len(gray), -1) for axis in (1, 2)]
+    told = image_features(images)
+    np.testing.assert_allclose(told["brightness"], flat.mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(told["contrast"], flat.std(axis=1), rtol=1e-3)  # small beside the mean
+    np.testing.assert_allclose(told["sharpness"], np.concatenate(steps, axis=1).mean(axis=1), rtol=1e-3)
+    np.testing.assert_allclose(told["fill"], (flat > middle[:, None]).mean(axis=1), atol=1.5 / flat.shape[1])
+
+
 @pytest.mark.parametrize("shape", [(0, 8, 8, 1), (2, 1, 1, 1), (2, 1, 5)])
 def test_empty_batches_and_single_pixels_are_no_error(shape: tuple[int, ...]) -> None:
     assert all(len(values) == shape[0] for values in image_features(np.zeros(shape, np.float32)).values())

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from aiplatform.contracts.columns import Numbers, PredictionIds, Texts
 from aiplatform.contracts.inference import DeployVersion, InferenceClient, PredictRows, RollBackEndpoint
 from aiplatform.contracts.monitoring import (
     FeedbackItem,
@@ -21,9 +22,10 @@ from tests.contracts.conftest import NewClient
 NOW_S = time.time()
 BATCH = PredictionBatch(
     batch_id="b1", replica="r1", endpoint="digits", model="digits", version=1, artifact_uri="file:///nowhere",
-    artifact_digest="sha256:0", prediction_ids=("p1", "p1"), rows=(0, 1), times_s=(NOW_S, NOW_S),
-    latencies_ms=(1.0, 1.0), http_statuses=(200, 200), numeric_features={"brightness": (1.0, None)},
-    predicted_labels=("3", "7"), confidences=(0.9, 0.8),
+    artifact_digest="sha256:0", row_count=2, prediction_ids=PredictionIds.pack(["p1", "p1"]),
+    rows=Numbers.pack([0, 1], "u4"), times_s=Numbers.pack([NOW_S, NOW_S]), latencies_ms=Numbers.pack([1.0, 1.0]),
+    http_statuses=Numbers.pack([200, 200], "u2"), numeric_features={"brightness": Numbers.pack([1.0, float("nan")])},
+    predicted_labels=Texts.pack(["3", "7"]), confidences=Numbers.pack([0.9, 0.8]),
 )  # fmt: skip
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.e2e.topology import Platform, wait_until
+from tests.e2e.topology import Platform, Server, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420), pytest.mark.xdist_group("e2e")]
 
@@ -251,6 +254,34 @@ def test_a_revoked_token_is_refused_within_five_seconds(trained: Platform) -> No
         lambda: predict(trained, images[:1], token=token["token"]).status_code == 401, within_s=10, what="it is refused"
     )
     assert time.monotonic() - revoked_s < 5
+
+
+def test_a_clock_that_is_killed_while_predictions_come_in_loses_none(trained: Platform) -> None:
+    images, _ = held_out_digits()
+    server = trained.servers.get("inference") or trained.servers["all"]
+    ids = []
+    for number in range(60):
+        ids.append(predict(trained, images[:1]).headers["X-Prediction-Id"])
+        if number in (10, 40):
+            os.kill(clock_pid(server), signal.SIGKILL)
+        time.sleep(0.05)
+    wait_until(
+        lambda: all(trained.request("GET", f"/api/monitoring/predictions/{key}/").status_code == 200 for key in ids),
+        within_s=60,
+        what="all predictions are known",
+    )
+
+
+def clock_pid(server: Server) -> int:
+    """Return the process id of a server's clock, once it runs."""
+    assert server.process is not None
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+
+    def find() -> int | None:
+        pids = [int(pid) for pid in children.read_text().split()]
+        return next((pid for pid in pids if b"clock" in Path(f"/proc/{pid}/cmdline").read_bytes()), None)
+
+    return int(wait_until(find, within_s=20, what="the clock runs"))
 
 
 def test_every_process_ends_within_ten_seconds_and_nothing_recorded_is_lost(trained: Platform) -> None:

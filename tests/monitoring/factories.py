@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from aiplatform.contracts.columns import Numbers, PredictionIds, Texts
 from aiplatform.contracts.monitoring import PredictionBatch
 
 NOW = datetime(2026, 11, 22, 12, 0, 30, tzinfo=UTC)
@@ -39,6 +40,15 @@ def make_batch(
 ) -> PredictionBatch:
     """Return a batch of `size` single-row requests at one time."""
     latencies = (latency_ms,) * size if isinstance(latency_ms, float) else tuple(latency_ms)
+    columns: dict[str, Any] = {
+        "rows": (0,) * size,
+        "times_s": (time.timestamp(),) * size,
+        "latencies_ms": latencies,
+        "http_statuses": tuple(statuses) or (200,) * size,
+        "predicted_labels": tuple(labels) or ("7",) * size,
+        "confidences": (0.9,) * size,
+    }
+    columns |= {name: changes.pop(name) for name in (*columns, "predicted_values") if name in changes}
     values: dict[str, Any] = {
         "batch_id": batch_id or uuid.uuid4().hex,
         "replica": "replica-1",
@@ -47,14 +57,22 @@ def make_batch(
         "version": version,
         "artifact_uri": uri,
         "artifact_digest": digest,
-        "prediction_ids": tuple(ids) or tuple(uuid.uuid4().hex for _ in range(size)),
-        "rows": (0,) * size,
-        "times_s": (time.timestamp(),) * size,
-        "latencies_ms": latencies,
-        "http_statuses": tuple(statuses) or (200,) * size,
-        "numeric_features": {n: tuple(np.asarray(c, dtype=float).tolist()) for n, c in (numeric or {}).items()},
-        "category_features": {n: tuple(c) for n, c in (categories or {}).items()},
-        "predicted_labels": tuple(labels) or ("7",) * size,
-        "confidences": (0.9,) * size,
+        "row_count": size,
+        "prediction_ids": PredictionIds.pack(tuple(ids) or tuple(uuid.uuid4().hex for _ in range(size))),
+        "numeric_features": {name: numbers(column) for name, column in (numeric or {}).items()},
+        "category_features": {name: Texts.pack(column) for name, column in (categories or {}).items()},
+        **{name: pack(column) for name, column in columns.items() for pack in [_PACK.get(name, numbers)]},
     }
     return PredictionBatch(**{**values, **changes})
+
+
+def numbers(column: Any) -> Numbers:
+    """Return a column of numbers; None is missing."""
+    return Numbers.pack(np.asarray(column, dtype=float))
+
+
+_PACK: dict[str, Any] = {
+    "rows": lambda column: Numbers.pack(column, "u4"),
+    "http_statuses": lambda column: Numbers.pack(column, "u2"),
+    "predicted_labels": Texts.pack,
+}

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client import REGISTRY
 
+from aiplatform.contracts.monitoring import RecordPredictions
 from aiplatform.hot_metrics import flush_metrics
 from aiplatform.wiring import wiring
 from inference import checks, metrics
+from inference.recording import job
+from inference.recording.columns import build_batches
 from inference.replica import readiness, this_replica
 from inference.versions import resolve_version  # noqa: F401 - importing the app starts nothing
+from tests.inference.recording.fakes import event
 
 
 def sample(name: str, **labels: str) -> float:
@@ -46,6 +53,7 @@ def test_the_app_announces_how_it_serves_and_starts_nothing() -> None:
     assert wiring.predict_application is not None
     assert "inference" in [lifespan.name for lifespan in wiring.lifespans]
     assert "endpoints" in [panel.name for panel in wiring.panels]
+    assert "prediction-shipping" in [job.name for job in wiring.jobs]
     assert not this_replica.cache_info().currsize
     assert readiness() == {"is_ready": False, "detail": "serving has not been started in this process"}
 
@@ -58,3 +66,31 @@ def test_settings_that_could_not_work_are_found_before_the_start(settings: Any) 
     settings.MAX_QUEUE_ROWS, settings.MAX_BATCH_ROWS = 8, 64
     (problem,) = checks.check_queue(None)
     assert problem.id == "inference.E008" and problem.hint
+
+
+@pytest.mark.parametrize("nice", [-1, 20])
+def test_a_priority_that_the_kernel_does_not_know_is_found_before_the_start(settings: Any, nice: int) -> None:
+    assert checks.check_shipping(None) == []
+    settings.SHIPPING_NICE = nice
+    (problem,) = checks.check_shipping(None)
+    assert problem.id == "inference.E010" and str(nice) in problem.msg
+
+
+def test_what_is_in_the_spool_reaches_monitoring_by_the_clocks_job(
+    settings: Any, tmp_path: Path, transactional_db: None
+) -> None:
+    settings.DATA_DIR, settings.SHIPPING_NICE = tmp_path, 0
+    spool = job.open_spool("worker")
+    spool.open()
+    (batch,) = build_batches([event(1, prediction_id=f"{7:032x}", time_s=time.time())], replica="w", max_rows=9)
+    spool.append(RecordPredictions(batches=(batch,)))
+    job._shipper.cache_clear()
+    try:
+        job.shipping_job().run()
+        assert not spool.list_files()
+        assert job.ship(RecordPredictions(batches=(batch,))).duplicates == 1  # it has been counted
+        spool.close()
+    finally:
+        job._shipper().finish(1)
+        job._shipper.cache_clear()
+    assert not [path for path in (tmp_path / "spool").iterdir() if path.is_dir()]

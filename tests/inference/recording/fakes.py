@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from aiplatform.contracts.columns import Numbers, Texts
 from aiplatform.contracts.monitoring import IngestReceipt, PredictionBatch, RecordPredictions
 from aiplatform.errors import PlatformError
 from inference.recording_api import PredictionEvent
@@ -37,7 +39,7 @@ class FakeMonitoring:
     @property
     def ids(self) -> list[str]:
         """Return the prediction ids in the order in which they came."""
-        return [name for batch in self.batches.values() for name in batch.prediction_ids]
+        return [name for batch in self.batches.values() for name in batch.prediction_ids.to_list()]
 
 
 class Drops:
@@ -72,3 +74,48 @@ def event(number: int, *, rows: int = 1, **more: Any) -> PredictionEvent:
 def failed(number: int, status: int = 503, **more: Any) -> PredictionEvent:
     """Return a prediction that failed."""
     return event(number, http_status=status, inputs=None, outputs=None, **more)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch's columns as tuples, None for what is missing."""
+
+    batch_id: str
+    endpoint: str
+    version: int
+    prediction_ids: tuple[str, ...]
+    rows: tuple[int, ...]
+    times_s: tuple[float, ...]
+    latencies_ms: tuple[float, ...]
+    http_statuses: tuple[int, ...]
+    numeric_features: dict[str, tuple[float | None, ...]]
+    category_features: dict[str, tuple[str | None, ...]]
+    predicted_labels: tuple[str | None, ...]
+    confidences: tuple[float | None, ...]
+    predicted_values: tuple[float | None, ...]
+
+
+def read(batch: PredictionBatch) -> Rows:
+    """Return what a batch says, checking that all columns have its length."""
+    size = batch.row_count
+
+    def numbers(column: Numbers | None) -> Any:
+        values = () if column is None else column.unpack(size, "column").tolist()
+        return tuple(None if value != value else value for value in values)
+
+    def texts(column: Texts | None) -> tuple[str | None, ...]:
+        if column is None:
+            return ()
+        column.unpack(size, "column")
+        return tuple(column.to_list())
+
+    assert len(batch.prediction_ids) == size
+    return Rows(
+        batch_id=batch.batch_id, endpoint=batch.endpoint, version=batch.version,
+        prediction_ids=tuple(batch.prediction_ids.to_list()), rows=numbers(batch.rows), times_s=numbers(batch.times_s),
+        latencies_ms=numbers(batch.latencies_ms), http_statuses=numbers(batch.http_statuses),
+        numeric_features={name: numbers(column) for name, column in batch.numeric_features.items()},
+        category_features={name: texts(column) for name, column in batch.category_features.items()},
+        predicted_labels=texts(batch.predicted_labels), confidences=numbers(batch.confidences),
+        predicted_values=numbers(batch.predicted_values),
+    )  # fmt: skip

@@ -5,22 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aiplatform.contracts.monitoring import PredictionBatch
 from inference.recording import columns
 from inference.recording.columns import build_batches
 from inference.recording_api import PredictionEvent
-from tests.inference.recording.fakes import event, failed
+from tests.inference.recording.fakes import Rows, event, failed, read
 
 
-def build(events: list[PredictionEvent], max_rows: int = 1000) -> list[PredictionBatch]:
-    batches = build_batches(events, replica="r", max_rows=max_rows)
-    for batch in batches:
-        lengths = {len(batch.prediction_ids), len(batch.rows), len(batch.times_s), len(batch.latencies_ms)}
-        lengths |= {len(column) for column in batch.numeric_features.values()}
-        lengths |= {len(column) for column in batch.category_features.values()}
-        lengths |= {len(column) for column in (batch.predicted_labels, batch.confidences) if column}
-        assert lengths == {len(batch.http_statuses)}
-    return batches
+def build(events: list[PredictionEvent], max_rows: int = 1000) -> list[Rows]:
+    return [read(batch) for batch in build_batches(events, replica="r", max_rows=max_rows)]
 
 
 def test_rows_of_one_request_share_an_id_and_count_upwards() -> None:
@@ -82,3 +74,24 @@ def test_features_that_cannot_be_computed_lose_no_count() -> None:
     (batch,) = build([event(1, inputs={"x": np.array([[object()]])}, outputs={"y": np.array([["text"]])})])
     assert batch.prediction_ids == ("p00001",)
     assert batch.http_statuses == (200,)
+
+
+def test_outputs_that_do_not_fit_the_rows_lose_no_count() -> None:
+    (batch,) = build([event(1, rows=3, outputs={"p": np.zeros((2, 2), np.float32)})])
+    assert batch.rows == (0, 1, 2)
+    assert batch.numeric_features == {} and batch.predicted_labels == ()
+
+
+def test_labels_that_are_numbered_differently_join_by_their_text() -> None:
+    swapped = {"probabilities": np.array([[0.75, 0.25, 0.0]], dtype=np.float32)}
+    (batch,) = build([event(1), event(2, outputs=swapped, labels=("yes", "no")), event(3)])
+    assert batch.predicted_labels == ("yes", "yes", "yes")
+
+
+def test_ids_of_hex_digits_travel_as_their_bytes_and_others_as_they_are() -> None:
+    ids = [f"{number:032x}" for number in (1, 2**127)]
+    (packed,) = build_batches([event(n, prediction_id=ids[n]) for n in (0, 1)], replica="r", max_rows=10)
+    assert packed.prediction_ids.raw == bytes.fromhex("".join(ids)) and not packed.prediction_ids.names
+    mixed = [ids[0], ids[1].upper(), " " + ids[0][1:], "short"]
+    (named,) = build_batches([event(n, prediction_id=mixed[n]) for n in range(4)], replica="r", max_rows=10)
+    assert named.prediction_ids.to_list() == mixed

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aiplatform.errors import InvalidInputError, NotFoundError, UnavailableError
+from inference.recording import recorder as recorder_module
 from inference.recording import shipping
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
+from inference.recording.shipping import Shipper
 from inference.recording.spool import SET_ASIDE, Spool
 from tests.inference.endpoints.fakes import poll
-from tests.inference.recording.fakes import Drops, FakeMonitoring, event, failed
+from tests.inference.recording.fakes import Drops, FakeMonitoring, event, failed, read
 
 AWAY = UnavailableError("monitoring cannot be reached")
 
 
 class Bench:
-    """Recorders on one disk before one monitoring."""
+    """Recorders on one disk before one monitoring, and a clock that ships."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -27,6 +31,8 @@ class Bench:
         self.drops = Drops()
         self.spool_bytes = -1
         self.recorders: list[PredictionRecorder] = []
+        self.is_over = threading.Event()
+        self.clock = threading.Thread(target=self.ship)
 
     def start(self, name: str = "r", *, max_bytes: int = 10**7, **limits: float) -> PredictionRecorder:
         spool = Spool(self.root, replica=name, max_bytes=max_bytes, on_drop=self.drops)
@@ -35,12 +41,27 @@ class Bench:
             spool=spool,
             ship=self.monitoring.record,
             on_drop=self.drops,
-            on_spool_bytes=self._note,
             limits=RecorderLimits(**{"flush_interval_s": 0.02, **limits}),  # type: ignore[arg-type]
         )
         recorder.start()
         self.recorders.append(recorder)
         return recorder
+
+    def shipper(self, name: str = "clock") -> Shipper:
+        spool = Spool(self.root, replica=name, max_bytes=10**7, on_drop=self.drops)
+        return Shipper(root=self.root, spool=spool, ship=self.monitoring.record, on_spool_bytes=self._note)
+
+    def ship(self) -> None:
+        """Ship as the clock does, until `stop_shipping`."""
+        shipper = self.shipper()
+        while not self.is_over.wait(0.01):
+            shipper.run()
+        shipper.finish(5)
+
+    def stop_shipping(self) -> None:
+        self.is_over.set()
+        self.clock.join(10)
+        assert not self.clock.is_alive()
 
     def files(self) -> list[Path]:
         return sorted(self.root.glob("*/*.batch"))
@@ -52,11 +73,14 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(shipping, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(shipping, "ADOPT_INTERVAL_S", 0.1)
     bench = Bench(tmp_path / "spool")
+    bench.clock.start()
     yield bench
     bench.monitoring.gate.set()
     for recorder in bench.recorders:
         recorder.stop(5)
+    bench.stop_shipping()
 
 
 def names(numbers: range) -> list[str]:
@@ -103,6 +127,7 @@ def test_a_stopped_recorder_has_flushed_everything(bench: Bench) -> None:
     recorder = bench.start(flush_interval_s=60.0)
     record(recorder, range(20))
     recorder.stop(5)
+    bench.stop_shipping()
     assert bench.monitoring.ids == names(range(20))
 
 
@@ -136,6 +161,7 @@ def test_a_full_queue_drops_and_counts_instead_of_growing(bench: Bench) -> None:
     record(recorder, range(250))
     assert bench.drops.rows == {"queue_full": 150}
     recorder.stop(5)
+    bench.stop_shipping()
     assert bench.monitoring.ids == names(range(100))
 
 
@@ -205,4 +231,28 @@ def test_a_prediction_that_failed_is_recorded_too(bench: Bench) -> None:
     recorder.record(failed(1, 504))
     poll(lambda: bench.monitoring.ids == ["p00001"])
     (batch,) = bench.monitoring.batches.values()
-    assert batch.http_statuses == (504,)
+    assert read(batch).http_statuses == (504,)
+
+
+def test_wide_predictions_are_written_in_files_of_bounded_size(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "ORDER_BYTES", 100_000)
+    bench.monitoring.gate.clear()
+    recorder = bench.start(flush_interval_s=60.0)
+    inputs = {f"f{n}": np.zeros((200, 1)) for n in range(20)}
+    outputs = {"y": np.zeros((200, 1))}
+    for number in range(30):
+        recorder.record(event(number, inputs=inputs, outputs=outputs, labels=()))
+    recorder.stop(5)
+    sizes = [path.stat().st_size for path in bench.files()]
+    assert len(sizes) > 5 and max(sizes) < 200_000
+
+
+def test_what_several_threads_record_at_once_all_arrives(bench: Bench) -> None:
+    recorder = bench.start()
+    threads = [threading.Thread(target=record, args=(recorder, range(n * 500, n * 500 + 500))) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    poll(lambda: len(bench.monitoring.ids) == 2000)
+    assert sorted(bench.monitoring.ids) == names(range(2000)) and bench.drops.rows == {}

@@ -11,7 +11,7 @@ import pytest
 
 from aiplatform.contracts.monitoring import RecordPredictions
 from inference.recording.columns import build_batches
-from inference.recording.spool import SET_ASIDE, Spool, SpoolFileCorruptError, read_spool_file
+from inference.recording.spool import SET_ASIDE, Spool, SpoolFileCorruptError, SpoolFormatError, read_spool_file
 from tests.inference.recording.fakes import Drops, event
 
 
@@ -20,7 +20,7 @@ def order(number: int) -> RecordPredictions:
 
 
 def first_id(path: Path) -> str:
-    return read_spool_file(path).batches[0].prediction_ids[0]
+    return read_spool_file(path).batches[0].prediction_ids.to_list()[0]
 
 
 def make(root: Path, replica: str = "r1", *, max_bytes: int = 1_000_000, drops: Drops | None = None) -> Spool:
@@ -46,6 +46,30 @@ def test_a_damaged_file_is_recognised(tmp_path: Path, damage: str) -> None:
     path.write_bytes(bytes({"cut": raw[:-7], "flipped": raw, "emptied": bytearray()}[damage]))
     with pytest.raises(SpoolFileCorruptError):
         read_spool_file(path)
+
+
+@pytest.mark.parametrize("raw", [b'0badcafe\n{"batches":[]}', b"predictions-9 00000000\nwhatever"])
+def test_a_file_of_another_format_is_told_from_a_damaged_one(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "old-1.batch"
+    path.write_bytes(raw)
+    with pytest.raises(SpoolFormatError, match="predictions-2"):
+        read_spool_file(path)
+
+
+def test_the_files_of_all_processes_are_listed_oldest_first(tmp_path: Path) -> None:
+    first, second = make(tmp_path, "b"), make(tmp_path, "a")
+    for number in range(4):
+        (second if number % 2 else first).append(order(number))
+    first.set_aside(first.list_files()[0], "corrupt")
+    assert [first_id(path) for path in second.list_all_files()] == [f"p{n:05d}" for n in (1, 2, 3)]
+
+
+def test_a_spool_knows_whether_other_processes_live(tmp_path: Path) -> None:
+    mine, other = make(tmp_path, "mine"), make(tmp_path, "other")
+    other.append(order(1))
+    assert mine.has_living_others()
+    other.close()
+    assert not mine.has_living_others()
 
 
 def test_a_full_spool_drops_the_oldest_and_counts_the_rows(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from django.test import Client
 from aiplatform.contracts.monitoring import FeedbackItem
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
-from monitoring.models import Prediction
+from monitoring.models import PredictionBlock
 from monitoring.reports.overview import overview_panel
 from tests.monitoring.factories import make_batch, now
 
@@ -86,8 +86,29 @@ def test_the_tables_of_predictions_and_feedback_open_and_cannot_be_edited(staff:
     for name in ("prediction", "feedback"):
         assert staff.get(f"/admin/monitoring/{name}/").status_code == 200
         assert staff.get(f"/admin/monitoring/{name}/add/").status_code == 403
-    key = Prediction.objects.earliest("pk").pk
+    key = PredictionBlock.objects.get().pk
     assert staff.post(f"/admin/monitoring/prediction/{key}/delete/").status_code == 403
+
+
+def test_the_list_of_predictions_is_paged_filtered_and_shows_the_truth(staff: Client, recorded: None) -> None:
+    page = staff.get("/admin/monitoring/prediction/").content.decode()
+    assert page.count("/change/") == 50 and "Older predictions" in page
+    assert staff.get("/admin/monitoring/prediction/?q=p0").content.decode().count("/change/") == 1
+    assert staff.get("/admin/monitoring/prediction/?endpoint=digits&label=7").content.decode().count("/change/") == 50
+    for query in ("q=nobody", "endpoint=nobody", "version=9", "label=x"):
+        assert "No such prediction" in staff.get(f"/admin/monitoring/prediction/?{query}").content.decode()
+    start = PredictionBlock.objects.get().pk
+    rest = staff.get(f"/admin/monitoring/prediction/?start={start}.140").content.decode()
+    assert rest.count("/change/") == 10 and "Older predictions" not in rest
+
+
+@pytest.mark.parametrize("start", ["x", "1", "1.x", "9" * 40 + ".1", "-1.0", "1.-1"])
+def test_a_place_in_the_list_that_makes_no_sense_is_its_beginning(staff: Client, recorded: None, start: str) -> None:
+    assert staff.get(f"/admin/monitoring/prediction/?start={start}").content.decode().count("/change/") == 50
+
+
+def test_an_unknown_predictions_page_is_not_there(staff: Client, recorded: None) -> None:
+    assert staff.get("/admin/monitoring/prediction/nobody/change/").status_code == 404
 
 
 def test_someone_not_logged_in_sees_nothing(recorded: None) -> None:

@@ -21,7 +21,7 @@ django.setup()
 from aiplatform.contracts.monitoring import FeedbackItem  # noqa: E402
 from monitoring.feedback import join_pending_feedback, record_feedback  # noqa: E402
 from monitoring.ingestion import record_predictions  # noqa: E402
-from monitoring.models import Prediction, Window  # noqa: E402
+from monitoring.models import PredictionBlock, Window  # noqa: E402
 from monitoring.selectors import merge_profiles  # noqa: E402
 from tests.monitoring.factories import NOW, make_batch  # noqa: E402
 
@@ -62,4 +62,5 @@ exits = run_writers()
 join_pending_feedback()
 totals = Window.objects.aggregate(rows=Sum("rows"), labelled=Sum("labelled"), correct=Sum("correct"))
 sketched = merge_profiles(Window.objects.all()).features["size"].count
-print(json.dumps({**totals, "sketched": sketched, "indexed": Prediction.objects.count(), "exits": exits}))
+indexed = PredictionBlock.objects.aggregate(indexed=Sum("rows"))
+print(json.dumps({**totals, **indexed, "sketched": sketched, "exits": exits}))
