@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from benchmarks.bodies import Body
 from benchmarks.peers import HERE, Peer, package_versions, python_of
 from benchmarks.processes import Server, accepts, answers, free_port
 
@@ -18,11 +19,16 @@ WORKERS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where one protocol's requests go. `address` is a URL, for gRPC host:port."""
+    """Where one protocol's requests go. `address` is a URL, for gRPC host:port; `sign` gives a body's own headers."""
 
     address: str
     form: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    sign: Callable[[Body], Mapping[str, str]] | None = None
+
+    def headers_for(self, body: Body) -> dict[str, str]:
+        """Return all headers of a request."""
+        return {**body.headers, **self.headers, **(self.sign(body) if self.sign else {})}
 
 
 class Contender(Protocol):

@@ -74,6 +74,7 @@ class HttpLoad:
         self._request = head.encode() + body
         self._host, self._port = str(target.hostname), target.port or 80
         self.outcomes = Outcomes()
+        self.late_s = 0.0  # how far `offer` was behind its own rate, at worst
 
     async def run_closed(self, connections: int, is_over: Callable[[], bool]) -> None:
         """Keep so many requests under way until it is over: each connection waits for its answer."""
@@ -86,6 +87,7 @@ class HttpLoad:
         began_s = time.monotonic()
         sent = 0
         while (now_s := time.monotonic() - began_s) < seconds:
+            self.late_s = max(self.late_s, now_s - sent / requests_per_s)
             for _ in range(int(now_s * requests_per_s) - sent):
                 task = asyncio.ensure_future(self._ask_with(free))
                 under_way.add(task)

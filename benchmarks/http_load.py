@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from benchmarks.processes import ServerError
 
 _TIMEOUT_S = 30
 _COUNT_STATUSES = """
@@ -100,12 +103,14 @@ def run_wrk(
             url,
         ]
         limit_s = seconds + _TIMEOUT_S + 30
-        text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=limit_s).stdout
-    return _read(text)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
+    if "FIGURE" not in done.stdout:
+        raise ServerError(f"wrk found nothing at {url}: {(done.stderr + done.stdout)[-300:]}")
+    return _read(done.stdout)
 
 
 def _script(content: Path, headers: Mapping[str, str], *, with_statuses: bool) -> str:
-    lines = [f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items()]
+    lines = [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items()]
     start = ['wrk.method = "POST"', f'wrk.body = io.open("{content}", "rb"):read("*a")', *lines]
     return "\n".join([*start, _COUNT_STATUSES if with_statuses else "", _PRINT_FIGURES])
 

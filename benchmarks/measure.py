@@ -57,8 +57,10 @@ def check_target(target: Target, body: Body, expected: Rows) -> str:
     """Return what is wrong with one answer; empty if it is what the engine gives in-process."""
     try:
         if target.form == "grpc":
-            return difference(target.form, call_once(target.address, body.content, target.headers), {}, expected)
-        headers = {**body.headers, **target.headers}
+            return difference(
+                target.form, call_once(target.address, body.content, target.headers_for(body)), {}, expected
+            )
+        headers = target.headers_for(body)
         reply = httpx.post(target.address, content=body.content, headers=headers, timeout=30, trust_env=False)
     except grpc.RpcError as error:
         return f"{error.code().name}: {error.details()}"[:200]
@@ -87,9 +89,9 @@ def measure_protocol(
 
 def send(target: Target, body: Body, *, connections: int, seconds: float) -> Load:
     """Load a target with the generator for its protocol."""
+    headers = target.headers_for(body)
     if target.form == "grpc":
-        return run_grpc(target.address, body.content, target.headers, connections=connections, seconds=seconds)
-    headers = {**body.headers, **target.headers}
+        return run_grpc(target.address, body.content, headers, connections=connections, seconds=seconds)
     return run_wrk(target.address, body.content, headers, connections=connections, seconds=seconds)
 
 

@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -143,19 +142,21 @@ class Platform:
             return Target(address=f"127.0.0.1:{self._ports['front_grpc']}", form=form, headers=headers)
         return Target(address=self.url + _path(form, NAME), form=form, headers=self.headers)
 
-    def direct_target(self, protocol: str, body: Body) -> Target:
-        """Return the same past the gateway, for one body; its signature is good for some minutes."""
-        from aiplatform.http.codec import encode_message
-        from aiplatform.http.signing import IDENTITY_HEADER, SIGNATURE_HEADER, sign_request
-        from aiplatform.identity import Identity, Scope
-
-        identity = encode_message(Identity(username=USER, scopes=frozenset({Scope.PREDICT}))).decode()
-        address = f"http://127.0.0.1:{self._ports['back']}{_path(FORMS[protocol], NAME)}"
-        signature = sign_request(
-            self._secret, method="POST", target=urlsplit(address).path, body=body.content, identity=identity
+    def direct_target(self, protocol: str) -> Target | None:
+        """Return the same past the gateway, signed as the gateway would; a signature is good for some minutes."""
+        form = FORMS.get(protocol)
+        if form is None or form == "grpc":
+            return None
+        path = _path(form, NAME)
+        return Target(
+            address=f"http://127.0.0.1:{self._ports['back']}{path}",
+            form=form,
+            sign=lambda body: _signature(self._secret, path, body),
         )
-        headers = {SIGNATURE_HEADER: signature, IDENTITY_HEADER: identity}
-        return Target(address=address, form=FORMS[protocol], headers=headers)
+
+    def views(self) -> list[PastGateway]:
+        """Return the other ways in to the same processes."""
+        return [PastGateway(self)] if self._layout == "split" else []
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the packages that matter."""
@@ -278,6 +279,44 @@ class Platform:
             "RATE_LIMIT_PREDICT": UNLIMITED,
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
+
+
+class PastGateway:
+    """The split platform without its gateway: what the gateway costs is the difference."""
+
+    name, title = "ours-direct", "aiplatform, past its gateway"
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @property
+    def servers(self) -> Sequence[Server]:
+        """Return the platform's own; it starts and stops them."""
+        return self._platform.servers
+
+    def start(self) -> None:
+        """Leave it to the platform."""
+
+    def stop(self) -> None:
+        """Leave it to the platform."""
+
+    def target(self, protocol: str) -> Target | None:
+        """Return where a protocol's requests go."""
+        return self._platform.direct_target(protocol)
+
+    def versions(self) -> dict[str, str]:
+        """Return nothing that the platform does not say."""
+        return {}
+
+
+def _signature(secret: str, path: str, body: Body) -> dict[str, str]:
+    from aiplatform.http.codec import encode_message
+    from aiplatform.http.signing import IDENTITY_HEADER, SIGNATURE_HEADER, sign_request
+    from aiplatform.identity import Identity, Scope
+
+    identity = encode_message(Identity(username=USER, scopes=frozenset({Scope.PREDICT}))).decode()
+    signature = sign_request(secret, method="POST", target=path, body=body.content, identity=identity)
+    return {SIGNATURE_HEADER: signature, IDENTITY_HEADER: identity}
 
 
 def _path(form: str, model: str) -> str:

@@ -51,6 +51,7 @@ class Finding:
     outcomes: Outcomes
     offered_s: float
     recovered_after_s: float | None
+    generator_late_ms: float
     memory_mb: list[float] = field(default_factory=list)
 
 
@@ -105,6 +106,7 @@ async def overload(platform: Platform, conditions: Conditions, options: argparse
         outcomes=load.outcomes,
         offered_s=ended_s - began_s,
         recovered_after_s=_recovered_after_s(after.outcomes, ended_s, capacity),
+        generator_late_ms=load.late_s * 1000,
         memory_mb=memory_mb,
     )
 
@@ -128,7 +130,7 @@ def load_for(platform: Platform, conditions: Conditions, deadline_ms: int) -> Ht
         body = encode(target.form, rows)
         wrong = check_target(target, body, expected)
         if not wrong:
-            headers = {**body.headers, **target.headers, DEADLINE_HEADER: str(deadline_ms)}
+            headers = {**target.headers_for(body), DEADLINE_HEADER: str(deadline_ms)}
             return HttpLoad(target.address, body.content, headers)
     sys.exit(f"the platform answers wrongly: {wrong}")
 
@@ -186,6 +188,7 @@ def report(finding: Finding, options: argparse.Namespace) -> list[str]:
         (f"full speed again after {took}", recovered is not None and recovered <= 2.0),
     ]
     print(f"machine: {describe_machine()}")
+    print(f"the load generator was late by up to {finding.generator_late_ms:.0f} ms, which latencies include")
     print(f"offered {len(outcomes.all) / finding.offered_s:.0f} requests/s for {finding.offered_s:.0f} s")
     print(f"answered with 200: {len(accepted) / finding.offered_s:.0f} requests/s, {dict(statuses)}")
     for text, is_met in lines:

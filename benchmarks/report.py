@@ -11,7 +11,7 @@ from benchmarks.limit import Limit
 from benchmarks.measure import PROTOCOLS, Cell
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-OURS = "ours"
+OURS = ("ours", "ours-direct")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def _to_best_peer(cell: Cell, cells: Sequence[Cell]) -> str:
     rates = [
         other.requests_per_s
         for other in cells
-        if other.contender != OURS and other.connections == cell.connections and not other.note
+        if other.contender not in OURS and other.connections == cell.connections and not other.note
     ]
     best = max(rates, default=0.0)
     return f"{cell.requests_per_s / best:.2f}" if best else "-"
@@ -119,6 +119,8 @@ def _to_engine(result: Result, cell: Cell) -> str:
 def _version_lines(result: Result) -> list[str]:
     lines = []
     for name, title in result.titles.items():
+        if not result.versions[name]:
+            continue
         packages = ", ".join(f"{package} {version}" for package, version in result.versions[name].items())
         lines.append(f"{title}: {packages}.")
     if result.absent:

@@ -104,8 +104,8 @@ def run(options: argparse.Namespace, scratch: Path) -> Result:
         command=" ".join(["python -m benchmarks.serving", *sys.argv[1:]]),
         engine=options.engine,
         limits=limits,
-        titles={contender.name: contender.title for contender in contenders},
-        versions={contender.name: contender.versions() for contender in contenders},
+        titles={view.name: view.title for contender in contenders for view in [contender, *views(contender)]},
+        versions={view.name: view.versions() for contender in contenders for view in [contender, *views(contender)]},
         cells=best_cells(found),
         absent=absent,
     )
@@ -145,15 +145,11 @@ def measure(contender: Contender, options: argparse.Namespace, rows: Rows, expec
     cells: list[Cell] = []
     try:
         with running(contender):
-            for protocol in options.protocols:
-                cells += measure_protocol(
-                    contender,
-                    protocol,
-                    connections=options.connections,
-                    seconds=seconds,
-                    rows=rows,
-                    expected=expected,
-                )
+            for view in [contender, *views(contender)]:
+                for protocol in options.protocols:
+                    cells += measure_protocol(
+                        view, protocol, connections=options.connections, seconds=seconds, rows=rows, expected=expected
+                    )
     except ServerError as error:
         say(f"{contender.title}: {error}")
         return [
@@ -164,6 +160,11 @@ def measure(contender: Contender, options: argparse.Namespace, rows: Rows, expec
     for cell in cells:
         say(f"  {cell.protocol:10} {cell.connections:4}  {cell.requests_per_s:8.0f}/s  {cell.note}")
     return cells
+
+
+def views(contender: Contender) -> list[Contender]:
+    """Return the other ways in to a contender's processes, measured while it runs."""
+    return list(contender.views()) if isinstance(contender, Platform) else []
 
 
 @contextmanager
