@@ -121,7 +121,12 @@ def _read_raw(content: bytes, headers: Mapping[str, str]) -> Any:
 
 
 def _read_grpc(content: bytes, headers: Mapping[str, str]) -> Any:
-    answer = messages()["ModelInferResponse"].FromString(content)
+    from google.protobuf.message import DecodeError
+
+    try:
+        answer = messages()["ModelInferResponse"].FromString(content)
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
     if answer.raw_output_contents:
         return np.frombuffer(answer.raw_output_contents[0], "<f4")
     return list(answer.outputs[0].contents.fp32_contents)

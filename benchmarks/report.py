@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.bar import best_peer, demands
 from benchmarks.limit import Limit
 from benchmarks.measure import PROTOCOLS, Cell
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-OURS = ("ours", "ours-direct")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,16 @@ def best_cells(cells: Iterable[Cell]) -> list[Cell]:
     return list(best.values())
 
 
+def best_limits(limits: Iterable[Limit]) -> list[Limit]:
+    """Return one limit for each number of rows: that of the better round."""
+    best: dict[int, Limit] = {}
+    for limit in limits:
+        known = best.get(limit.rows)
+        if known is None or limit.rows_per_s > known.rows_per_s:
+            best[limit.rows] = limit
+    return list(best.values())
+
+
 def format_result(result: Result) -> str:
     """Return the figures as Markdown."""
     lines = [
@@ -52,7 +62,7 @@ def format_result(result: Result) -> str:
         cells = [cell for cell in result.cells if cell.protocol == protocol]
         if cells:
             lines += ["", f"### {PROTOCOLS[protocol].title}", "", *_table(result, cells)]
-    return "\n".join([*lines, "", *_version_lines(result)])
+    return "\n".join([*lines, *_bar_lines(result), "", *_version_lines(result)])
 
 
 def write_into(page: Path, text: str) -> None:
@@ -100,12 +110,7 @@ def _row(result: Result, cell: Cell, cells: Sequence[Cell]) -> str:
 
 
 def _to_best_peer(cell: Cell, cells: Sequence[Cell]) -> str:
-    rates = [
-        other.requests_per_s
-        for other in cells
-        if other.contender not in OURS and other.connections == cell.connections and not other.note
-    ]
-    best = max(rates, default=0.0)
+    best = best_peer(cells, cell.connections)
     return f"{cell.requests_per_s / best:.2f}" if best else "-"
 
 
@@ -114,6 +119,18 @@ def _to_engine(result: Result, cell: Cell) -> str:
         if limit.rows == cell.rows and limit.rows_per_s:
             return f"{cell.requests_per_s * cell.rows / limit.rows_per_s:.2f}"
     return "-"
+
+
+def _bar_lines(result: Result) -> list[str]:
+    found = demands(result.cells, result.limits)
+    if not found:
+        return []
+    rows = [
+        f"| {demand.text} | {demand.found:.2f} | {'at least' if demand.is_least else 'at most'} {demand.limit:g} "
+        f"| {'yes' if demand.is_met else 'no'} |"
+        for demand in found
+    ]
+    return ["", "### What we ask of ourselves", "", "| | found | asked | met |", "|---|---:|---:|---|", *rows]
 
 
 def _version_lines(result: Result) -> list[str]:

@@ -34,7 +34,7 @@ from benchmarks.measure import LARGE_ROWS, PROTOCOLS, Cell, measure_protocol
 from benchmarks.model import INPUT, OUTPUT, make_model
 from benchmarks.ours import Platform, require_switch
 from benchmarks.processes import ServerError
-from benchmarks.report import Result, best_cells, format_result, write_into
+from benchmarks.report import Result, best_cells, best_limits, format_result, write_into
 
 DEFAULT_PROTOCOLS = ("json", "binary", "binary-32", "grpc")
 DEFAULT_JSON = peers.DEFAULT_FOLDER.parent / "benchmarks" / "serving.json"
@@ -91,9 +91,10 @@ def run(options: argparse.Namespace, scratch: Path) -> Result:
     with np.load(conditions.model / "samples.npz") as samples:
         rows, expected = samples[INPUT], samples[OUTPUT]
     contenders, absent = choose(options, conditions)
-    limits = [limit_of(conditions, options, count) for count in (1, LARGE_ROWS)]
+    limits: list[Limit] = []
     found: list[Cell] = []
     for number in range(options.rounds):
+        limits += [limit_of(conditions, options, count) for count in (1, LARGE_ROWS)]
         ordered = contenders if number % 2 == 0 else contenders[::-1]
         for contender in ordered:
             say(f"round {number + 1} of {options.rounds}: {contender.title}")
@@ -103,7 +104,7 @@ def run(options: argparse.Namespace, scratch: Path) -> Result:
         machine=describe_machine(),
         command=" ".join(["python -m benchmarks.serving", *sys.argv[1:]]),
         engine=options.engine,
-        limits=limits,
+        limits=best_limits(limits),
         titles={view.name: view.title for contender in contenders for view in [contender, *views(contender)]},
         versions={view.name: view.versions() for contender in contenders for view in [contender, *views(contender)]},
         cells=best_cells(found),
@@ -136,7 +137,9 @@ def our_settings(options: argparse.Namespace) -> dict[str, str]:
 def limit_of(conditions: Conditions, options: argparse.Namespace, rows: int) -> Limit:
     """Return the engine's own rate with as many processes as the servers have."""
     say(f"in-process limit, {rows} rows a call")
-    return measure_limit(conditions, rows=rows, processes=options.workers, seconds=max(1.0, options.seconds / 2))
+    return measure_limit(
+        conditions, rows=rows, processes=options.workers, seconds=max(1.0, options.seconds / options.rounds)
+    )
 
 
 def measure(contender: Contender, options: argparse.Namespace, rows: Rows, expected: Rows) -> list[Cell]:
