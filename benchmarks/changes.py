@@ -23,7 +23,7 @@ from benchmarks.contenders import WORKERS, Conditions
 from benchmarks.http_client import HttpLoad, quantile
 from benchmarks.machine import describe_machine
 from benchmarks.model import NAME, make_model
-from benchmarks.ours import Platform
+from benchmarks.ours import NATIVE, Platform
 from benchmarks.overload import load_for, running
 from benchmarks.processes import ServerError
 
@@ -88,7 +88,7 @@ def change_under_load(conditions: Conditions, options: argparse.Namespace) -> in
 
 def change_many(conditions: Conditions, options: argparse.Namespace) -> bool:
     """Change the versions of many endpoints many times; say whether memory grew."""
-    settings = {"RECONCILE_INTERVAL_S": "0.2", **dict(pair.split("=", 1) for pair in options.set)}
+    settings = {"RECONCILE_INTERVAL_S": "0.2", **NATIVE, **dict(pair.split("=", 1) for pair in options.set)}
     models = [f"{NAME}-{number}" for number in range(options.models)]
     memory_mb: list[float] = []
     done = 0

@@ -122,7 +122,8 @@ class PeerContender:
 
     def versions(self) -> dict[str, str]:
         """Return the versions of its packages."""
-        return package_versions(self._peer, self._folder)
+        engine = "tensorflow-cpu" if self._conditions.engine == "tensorflow" else "onnxruntime"
+        return package_versions(self._peer, self._folder, engine=engine)
 
     def _env(self, python: Path, scratch: Path, words: Mapping[str, str]) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "USER") if name in os.environ}

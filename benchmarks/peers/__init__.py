@@ -43,7 +43,7 @@ class Peer:
     packages: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     ready_status: tuple[int, ...] = (200,)
-    start_within_s: float = 60.0
+    start_within_s: float = 120.0
     why: str = ""
 
     @property
@@ -83,12 +83,12 @@ def is_installed(name: str, folder: Path) -> bool:
     return python_of(name, folder).exists()
 
 
-def package_versions(peer: Peer, folder: Path) -> dict[str, str]:
-    """Return the versions of the packages that matter, as installed."""
+def package_versions(peer: Peer, folder: Path, *, engine: str = "onnxruntime") -> dict[str, str]:
+    """Return the versions of a peer's packages and of its engine, as installed."""
     code = "import importlib.metadata as m, sys; print(*(m.version(n) for n in sys.argv[1:]))"
-    python = python_of(peer.name, folder)
-    done = subprocess.run([python, "-c", code, *peer.packages], capture_output=True, text=True, check=False)
-    return dict(zip(peer.packages, done.stdout.split(), strict=False))
+    python, wanted = python_of(peer.name, folder), [*peer.packages, engine]
+    done = subprocess.run([python, "-c", code, *wanted], capture_output=True, text=True, check=False)
+    return dict(zip(wanted, done.stdout.split(), strict=False))
 
 
 def install(name: str, folder: Path, *, with_tensorflow: bool) -> None:

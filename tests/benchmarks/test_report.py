@@ -14,13 +14,13 @@ from benchmarks.report import BEGIN, END, Result, best_cells, format_result, wri
 LIMITS = [Limit(rows=1, rows_per_s=20_000, call_ms=0.1), Limit(rows=32, rows_per_s=40_000, call_ms=1.0)]
 
 
-def cell(contender: str, protocol: str, connections: int, rate: float, **more: float) -> Cell:
+def cell(contender: str, protocol: str, connections: int, rate: float, *, p50_ms: float = 1.0) -> Cell:
     """Return a cell."""
     rows = 32 if protocol == "binary-32" else 1
-    values = {"p50_ms": 1.0, "p99_ms": 2.0, **more}
     return Cell(
-        contender=contender, protocol=protocol, connections=connections, rows=rows, requests_per_s=rate, **values
-    )  # type: ignore[arg-type]
+        contender=contender, protocol=protocol, connections=connections, rows=rows, requests_per_s=rate, p50_ms=p50_ms,
+        p99_ms=2 * p50_ms,
+    )  # fmt: skip
 
 
 def result(cells: list[Cell]) -> Result:
