@@ -1,0 +1,1 @@
+"""Measures the platform beside other servers; docs/performance.md says how and why."""

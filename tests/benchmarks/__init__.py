@@ -1,0 +1,1 @@
+"""The benchmarks: what they send, what they count, what they say."""
