@@ -10,6 +10,7 @@ import functools
 import os
 import secrets
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from inference.serving import ServingRuntime, runtime
 
 log = structlog.get_logger(__name__)
 
+START_PATIENCE_S = 60.0  # what loads longer comes later; the worker's own time-out is twice this
 MEMORY_FILE = "inference-state.json"
 # Of GRACEFUL_STOP_S; what is left is for the server itself.
 DRAIN_SHARE = 0.4
@@ -66,11 +68,20 @@ class Replica:
         )
 
     async def start(self) -> None:
-        """Begin to follow the desired state and to record."""
+        """Begin to follow the desired state and to record.
+
+        A worker takes connections only after this: one that replaces another must not answer 503 while it loads.
+        """
         await self._serving.start()
         self._recorder.start()
         self._loop.start(self.reconciler)
+        await self._wait_for_versions()
         log.info("replica_started", replica=self.name)
+
+    async def _wait_for_versions(self) -> None:
+        until = time.monotonic() + START_PATIENCE_S
+        while not self.reconciler.has_begun and time.monotonic() < until:
+            await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         """Finish the requests there are, then flush what was recorded."""

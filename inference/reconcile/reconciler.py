@@ -99,6 +99,11 @@ class Reconciler:
             "endpoints": endpoints,
         }
 
+    @property
+    def has_begun(self) -> bool:
+        """Say whether all that can be served now is, so that requests may come."""
+        return self._is_settled or (self._known.desired is None and bool(self._known.away))
+
     def stop(self, timeout_s: float) -> None:
         """Take no new requests, let those there are finish within the time, drop everything."""
         with self._lock:
