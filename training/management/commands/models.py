@@ -1,4 +1,4 @@
-"""`manage.py models`: look at the registry, move aliases, take a model out."""
+"""`manage.py models`: look at the registry, move aliases, bring a model in, take one out."""
 
 from __future__ import annotations
 
@@ -9,19 +9,29 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aiplatform.errors import InvalidInputError, PlatformError
-from training import registry, selectors
+from training import imports, registry, selectors
 from training.cli import exit_codes
 from training.cli.actor import command_line_actor
+from training.cli.importing import (
+    SAME_AS_NAME,
+    add_import_arguments,
+    import_lines,
+    import_record,
+    parse_description,
+    parse_source,
+)
 from training.cli.streams import raw_stream
 from training.cli.tables import write_fields, write_table
 from training.cli.texts import age_text, metrics_text, model_record, version_record
+from training.imports import NotDeployedError
 from training.models import ModelVersion, RegisteredModel
+from training.names import check_alias
 
 
 class Command(BaseCommand):
     """Show and steer the registry."""
 
-    help = "The model registry: list, show, alias, export."
+    help = "The model registry: list, show, alias, import, export."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
@@ -39,6 +49,7 @@ class Command(BaseCommand):
             command.add_argument("model")
             command.add_argument("reference", nargs="?", default="latest", help="version number, alias or 'latest'")
         export.add_argument("--to", required=True, type=Path, help="a folder that does not exist yet")
+        add_import_arguments(commands.add_parser("import", help="register a model that was made elsewhere"))
         for command in commands.choices.values():
             command.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
 
@@ -46,6 +57,8 @@ class Command(BaseCommand):
         """Do the action; a PlatformError becomes one line and an exit code."""
         try:
             getattr(self, f"_{action}")(**options)
+        except NotDeployedError as error:
+            raise CommandError(error.message, returncode=exit_codes.NOT_DEPLOYED) from error
         except InvalidInputError as error:
             raise CommandError(error.message, returncode=exit_codes.USAGE) from error
         except PlatformError as error:
@@ -102,6 +115,25 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"{model} version {version.version}, verified, is in {to}")
 
+    def _import(self, *, name: str, alias: str, deploy: str, as_json: bool, **options: Any) -> None:
+        if alias:
+            check_alias(alias)
+        actor = command_line_actor()
+        source, description = parse_source({**options, "name": name}), parse_description(options)
+        version, examined = imports.import_model(name=name, source=source, description=description, actor=actor)
+        if not as_json:
+            self.stdout.write("\n".join(import_lines(version, examined)))
+        if alias:
+            registry.set_alias(model_name=name, alias=alias, reference=str(version.version), actor=actor)
+        endpoint = name if deploy == SAME_AS_NAME else deploy
+        if endpoint:
+            imports.deploy_import(version, endpoint=endpoint, actor=actor)
+        if as_json:
+            fresh = selectors.get_version(name, str(version.version))
+            self._write_json([import_record(fresh, examined, endpoint)])
+        elif endpoint:
+            self.stdout.write(f"deployed to endpoint '{endpoint}'")
+
     def _write_json(self, records: list[dict[str, Any]]) -> None:
         for record in records:
             self.stdout.write(json.dumps(record, default=str))
@@ -113,8 +145,8 @@ def _aliases(model: RegisteredModel) -> str:
 
 def _row(version: ModelVersion) -> tuple[object, ...]:
     aliases = ", ".join(alias.name for alias in version.aliases.all()) or "-"
-    metrics = metrics_text(version.metrics)
-    return version.version, aliases, version.framework, metrics, version.run.short_id, age_text(version.created_at)
+    metrics, run = metrics_text(version.metrics), version.run.short_id if version.run else "imported"
+    return version.version, aliases, version.framework, metrics, run, age_text(version.created_at)
 
 
 def _shown(value: Any) -> Any:
