@@ -71,7 +71,7 @@ def import_model(
     """
     check_name("model", name)
     clear_abandoned_imports(name, older_s=2 * settings.MODEL_WORK_TIMEOUT_S)
-    with _work_folder() as folder:
+    with work_folder() as folder:
         form, examined = _examine(source, description, folder)
         imported = ImportedModel(
             form=form,
@@ -79,7 +79,7 @@ def import_model(
             image=description.image,
             folder=folder,
             source=source.remote.url if source.remote else Path(source.place).name,
-            data_uri=str(description.samples or ""),
+            data_uri=str(description.samples.absolute()) if description.samples else "",
             fingerprint=fingerprint_source(folder / SOURCE),
         )
         version = publish_import(name, imported, _origin(), scratch=folder)
@@ -109,7 +109,7 @@ def child_limits() -> ChildLimits:
 
 
 @contextmanager
-def _work_folder() -> Iterator[Path]:
+def work_folder() -> Iterator[Path]:
     """Give a folder that nobody else reads, on the disk where the artifacts' downloads lie."""
     parent = Path(settings.DATA_DIR) / "model-work"
     parent.mkdir(parents=True, exist_ok=True)

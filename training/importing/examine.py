@@ -22,6 +22,7 @@ from training.importing.samples import Samples, generate_samples, read_samples
 from training.importing.scores import encode_truth, score
 from training.runtimes import ModelForm, Runtime, RuntimeOptions, open_runtime
 from training.runtimes.base import GivenSignature, reading
+from training.runtimes.files import locate_model
 from training.runtimes.onnx_file import gather_external
 
 WARMUP_ROWS = 8
@@ -91,22 +92,13 @@ def _reproduce(order: ImportOrder, signature: Signature, folder: Path, answers: 
     """Open what is kept and have it answer again: it must be whole, and answer alike each time."""
     given = GivenSignature(inputs=signature.inputs, outputs=signature.outputs)
     form = ModelForm.SAVED_MODEL if order.form is ModelForm.KERAS else order.form
-    kept = _kept_path(folder / MODEL_FOLDER, form)
+    kept = locate_model(folder / MODEL_FOLDER, form)
     name = signature.name if form in (ModelForm.SAVED_MODEL, ModelForm.REMOTE) else order.signature_name
     again = open_runtime(form, kept, RuntimeOptions(given=given, signature_name=name)).run(answers.warm_inputs)
     for spec in signature.outputs:
         _check_alike(spec, answers.warm_outputs[spec.name], again[spec.name])
     np.savez(folder / WARMUP_INPUTS, **_plain(answers.warm_inputs))  # type: ignore[arg-type]
     np.savez(folder / WARMUP_OUTPUTS, **_plain(answers.warm_outputs))  # type: ignore[arg-type]
-
-
-def _kept_path(model: Path, form: ModelForm) -> Path:
-    if form is ModelForm.SAVED_MODEL:
-        return model
-    suffix = {
-        ModelForm.ONNX: "onnx", ModelForm.TORCH_EXPORT: "pt2", ModelForm.TORCHSCRIPT: "pt", ModelForm.LITERT: "tflite",
-    }.get(form)  # fmt: skip
-    return model / (f"model.{suffix}" if suffix else "remote.json")
 
 
 def _check_alike(spec: TensorSpec, first: Any, again: Any) -> None:

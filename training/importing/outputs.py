@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from aiplatform.tensors import FREE, DType, TensorSpec
 from training.runtimes import Runtime
 from training.runtimes.base import reading
 
+Array = np.ndarray[Any, Any]
 Specs = tuple[TensorSpec, ...]
 
 BATCH_ROWS = 256
@@ -73,18 +75,16 @@ def derive_outputs(runtime: Runtime, inputs: Arrays, outputs: Arrays) -> Specs:
     return tuple(specs)
 
 
-def _spec(name: str, array: np.ndarray, said: TensorSpec | None, other: np.ndarray) -> TensorSpec:  # type: ignore[type-arg]
-    told = said.shape if said is not None and len(said.shape) == array.ndim else (0,) * array.ndim
+def _spec(name: str, array: Array, said: TensorSpec | None, other: Array) -> TensorSpec:
+    told = said.shape if said is not None and len(said.shape) == array.ndim else (FREE,) * array.ndim
+    if any(want not in (FREE, have) for want, have in zip(told[1:], array.shape[1:], strict=True)):
+        raise InvalidInputError(f"output '{name}' has shape {list(array.shape)}; the signature says {list(told)}")
     varies = other.shape if other.ndim == array.ndim else array.shape
-    sizes = zip(array.shape, told, varies, strict=True)
-    shape = tuple(FREE if said_size == FREE or size != varied else size for size, said_size, varied in sizes)
-    wanted = said.shape if said is not None else shape
-    if (
-        said is not None
-        and told == said.shape
-        and any(w not in (FREE, h) for w, h in zip(wanted, array.shape, strict=True))
-    ):
-        raise InvalidInputError(f"output '{name}' has shape {list(array.shape)}; the signature says {list(said.shape)}")
+    is_said = said is not None and len(said.shape) == array.ndim
+    shape = tuple(
+        FREE if size != varied or (is_said and want == FREE) else size
+        for size, varied, want in zip(array.shape, varies, told, strict=True)
+    )
     return TensorSpec(name=name, dtype=DType.of(array.dtype), shape=shape)
 
 
@@ -105,7 +105,7 @@ def _smaller(runtime: Runtime, inputs: Arrays) -> Arrays:
         return {}
 
 
-def _check_rows(spec: TensorSpec, inputs: Arrays, output: np.ndarray) -> TensorSpec:  # type: ignore[type-arg]
+def _check_rows(spec: TensorSpec, inputs: Arrays, output: Array) -> TensorSpec:
     rows = len(next(iter(inputs.values())))
     if output.ndim == 0 or len(output) != rows:
         raise InvalidInputError(

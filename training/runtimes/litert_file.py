@@ -11,10 +11,11 @@ import numpy as np
 from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, TensorSpec
-from training.runtimes.base import RuntimeOptions, reading
+from training.runtimes.base import ModelForm, RuntimeOptions, reading
+from training.runtimes.files import FILES
 from training.runtimes.signatures import join_by_name, tensor_spec
 
-FILE = "model.tflite"
+FILE = FILES[ModelForm.LITERT]
 _MAGIC = b"TFL3"
 
 

@@ -10,11 +10,12 @@ from typing import Any
 from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import TensorSpec
-from training.runtimes.base import RuntimeOptions, reading
+from training.runtimes.base import ModelForm, RuntimeOptions, reading
+from training.runtimes.files import FILES
 from training.runtimes.saved_model import DEFAULT_SIGNATURE
 from training.runtimes.signatures import join_by_name, tensor_spec
 
-FILE = "model.onnx"
+FILE = FILES[ModelForm.ONNX]
 _NUMPY = {"float": "float32", "double": "float64", "string": "object"}
 _ERRORS_ONLY = 3
 

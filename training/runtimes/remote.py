@@ -16,11 +16,12 @@ import numpy as np
 from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidInputError, UnavailableError
 from aiplatform.tensors import FREE, DType, TensorSpec
-from training.runtimes.base import RuntimeOptions, reading
+from training.runtimes.base import ModelForm, RuntimeOptions, reading
+from training.runtimes.files import FILES
 from training.runtimes.saved_model import DEFAULT_SIGNATURE
 from training.runtimes.signatures import join_by_name
 
-FILE = "remote.json"
+FILE = FILES[ModelForm.REMOTE]
 TIMEOUT_S = 30.0
 _DTYPES = {dtype.tensorflow_name: dtype for dtype in DType}
 

@@ -55,8 +55,10 @@ def join_by_position(kind: str, found: Specs, given: Specs) -> Specs:
 
 
 def _fitting(kind: str, found: TensorSpec, given: TensorSpec) -> TensorSpec:
+    told_free = kind == "outputs"  # an output's sizes may be told too narrowly by the model
+    pairs = list(zip(found.shape, given.shape, strict=False))
     fits = len(found.shape) == len(given.shape) and all(
-        have in (FREE, want) for have, want in zip(found.shape, given.shape, strict=True)
+        have in (FREE, want) or (told_free and want == FREE) for have, want in pairs
     )
     if found.dtype is not given.dtype or not fits:
         raise InvalidInputError(

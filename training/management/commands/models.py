@@ -9,9 +9,17 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aiplatform.errors import InvalidInputError, PlatformError
-from training import imports, registry, selectors
+from training import exports, imports, registry, selectors
 from training.cli import exit_codes
 from training.cli.actor import command_line_actor
+from training.cli.exporting import (
+    add_export_arguments,
+    export_lines,
+    export_record,
+    parse_wish,
+    split_reference,
+    write_report,
+)
 from training.cli.importing import (
     SAME_AS_NAME,
     add_import_arguments,
@@ -23,6 +31,7 @@ from training.cli.importing import (
 from training.cli.streams import raw_stream
 from training.cli.tables import write_fields, write_table
 from training.cli.texts import age_text, metrics_text, model_record, version_record
+from training.exporting.messages import ExportForm
 from training.imports import NotDeployedError
 from training.models import ModelVersion, RegisteredModel
 from training.names import check_alias
@@ -44,11 +53,11 @@ class Command(BaseCommand):
         alias.add_argument("alias")
         alias.add_argument("reference", nargs="?", default="", help="version number, alias or 'latest'")
         alias.add_argument("--remove", action="store_true")
-        export = commands.add_parser("export", help="copy a version's verified artifact to a folder")
+        export = commands.add_parser("export", help="take a version out: its verified artifact, or in another format")
         for command in (show, export):
             command.add_argument("model")
-            command.add_argument("reference", nargs="?", default="latest", help="version number, alias or 'latest'")
-        export.add_argument("--to", required=True, type=Path, help="a folder that does not exist yet")
+            command.add_argument("reference", nargs="?", default="", help="version number, alias or 'latest'")
+        add_export_arguments(export)
         add_import_arguments(commands.add_parser("import", help="register a model that was made elsewhere"))
         for command in commands.choices.values():
             command.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
@@ -85,7 +94,7 @@ class Command(BaseCommand):
         write_table(raw_stream(self.stdout), titles, [_row(found) for found in versions])
 
     def _show(self, *, model: str, reference: str, as_json: bool, **options: Any) -> None:
-        record = version_record(selectors.get_version(model, reference))
+        record = version_record(selectors.get_version(*split_reference(model, reference)))
         if as_json:
             self._write_json([record])
             return
@@ -109,11 +118,23 @@ class Command(BaseCommand):
             self.stdout.write(f"{model}: " + (f"{alias} removed" if remove else f"{alias} is {reference} now"))
 
     def _export(self, *, model: str, reference: str, to: Path, as_json: bool, **options: Any) -> None:
-        version = registry.export_version(model_name=model, reference=reference, folder=to)
+        name, chosen = split_reference(model, reference)
+        wish = parse_wish({**options, "to": to})
+        exports.check_wish(wish)
+        if wish.form is ExportForm.ARTIFACT:
+            version = registry.export_version(model_name=name, reference=chosen, folder=to)
+            if as_json:
+                self._write_json([{**version_record(version), "folder": str(to)}])
+            else:
+                self.stdout.write(f"{name} version {version.version}, verified, is in {to}")
+            return
+        exported = exports.export_converted(model_name=name, reference=chosen, wish=wish)
+        if options["report"] and exported.report:
+            write_report(exported.report, options["report"])
         if as_json:
-            self._write_json([{**version_record(version), "folder": str(to)}])
+            self._write_json([export_record(exported)])
         else:
-            self.stdout.write(f"{model} version {version.version}, verified, is in {to}")
+            self.stdout.write("\n".join(export_lines(exported)))
 
     def _import(self, *, name: str, alias: str, deploy: str, as_json: bool, **options: Any) -> None:
         if alias:
