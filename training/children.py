@@ -30,7 +30,8 @@ _LAST_BYTES = 4000
 # What a process that reads a stranger's file gets of the environment: no secret, no address.
 _PLAIN = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV")
 
-Order, Result = TypeVar("Order"), TypeVar("Result")
+Order = TypeVar("Order")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)

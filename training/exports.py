@@ -99,13 +99,16 @@ def _choose_data(version: ModelVersion, wish: ExportWish) -> HeldOutData | None:
         return HeldOutData(uri=wish.data_uri, target=wish.data_target, seed=seed)
     own = str(lineage.get("data_uri", ""))
     if lineage.get("recipe") == IMPORTED:
-        return HeldOutData(samples=own, seed=seed, is_own=True) if own and Path(own).is_file() else _no_data(version, wish)
+        if own and Path(own).is_file():
+            return HeldOutData(samples=own, seed=seed, is_own=True)
+        _refuse_int8_without_data(version, wish)
+        return None
     target = version.run.target if version.run else ""
     trained_on = str(lineage.get("data_fingerprint", ""))
     return HeldOutData(uri=own, target=target, seed=seed, fingerprint=trained_on, is_own=True)
 
 
-def _no_data(version: ModelVersion, wish: ExportWish) -> None:
+def _refuse_int8_without_data(version: ModelVersion, wish: ExportWish) -> None:
     if wish.quantize is Quantization.INT8:
         raise InvalidConfigurationError(
             f"{version.model.name} version {version.version} was imported without sample data that is still there; "

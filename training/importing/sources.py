@@ -27,10 +27,10 @@ def find_form(path: Path, wanted: ModelForm | None) -> ModelForm:
     Raises: InvalidInputError if it is of no known kind.
     """
     if path.is_dir():
-        form = _folder_form(path)
-        if wanted not in (None, form):
-            raise InvalidInputError(f"'{path.name}' is a folder of format {form}, not {wanted}")
-        return form
+        found = _folder_form(path)
+        if wanted not in (None, found):
+            raise InvalidInputError(f"'{path.name}' is a folder of format {found}, not {wanted}")
+        return found
     if path.name == _SAVED_MODEL_FILE:
         raise InvalidInputError(
             f"give the folder that holds {_SAVED_MODEL_FILE}, not the file: its weights lie beside it"

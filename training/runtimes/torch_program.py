@@ -66,7 +66,7 @@ def _input_specs(path: Path, program: Any) -> tuple[TensorSpec, ...]:
     specs = []
     for name in names:
         value = placeholders.get(name)
-        if not hasattr(value, "shape"):
+        if value is None or not hasattr(value, "shape"):
             raise InvalidInputError(f"'{path.name}': input '{name}' is no tensor")
         shape = [size if isinstance(size, int) else None for size in value.shape]
         specs.append(tensor_spec(str(name), numpy_name(value.dtype), shape))
