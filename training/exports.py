@@ -70,7 +70,7 @@ def export_converted(*, model_name: str, reference: str, wish: ExportWish) -> Ex
         form=wish.form,
         quantize=wish.quantize,
         integer_io=wish.integer_io,
-        data=_choose_data(version, wish),
+        data=choose_data(version, wish),
     )
     with work_folder() as folder:
         limits = child_limits()
@@ -90,7 +90,8 @@ def check_wish(wish: ExportWish) -> None:
         raise InvalidConfigurationError("name --data or --samples, not both")
 
 
-def _choose_data(version: ModelVersion, wish: ExportWish) -> HeldOutData | None:
+def choose_data(version: ModelVersion, wish: ExportWish) -> HeldOutData | None:
+    """Return what to calibrate and measure with: what was named, else the version's own data, if any is known."""
     lineage = version.lineage
     seed = int(lineage.get("seed", 0))
     if wish.samples:

@@ -81,11 +81,12 @@ def run(
 def to_model(array: Array, detail: Details) -> Array:
     """Return real numbers as the model takes them."""
     scale, zero_point = detail["quantization"]
-    dtype = np.dtype(detail["dtype"])
+    dtype: np.dtype[Any] = np.dtype(detail["dtype"])
     if not scale or dtype.kind not in "iu":
         return array.astype(dtype)
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(array / scale) + zero_point, limits.min, limits.max).astype(dtype)
+    integers: Array = np.clip(np.rint(array / scale) + zero_point, limits.min, limits.max).astype(dtype)
+    return integers
 
 
 def from_model(array: Array, detail: Details) -> Array:

@@ -23,7 +23,7 @@ from training.importing.scores import REGRESSION, score
 from training.runtimes import Runtime
 from training.runtimes.litert_file import LiteRtRuntime
 
-WARM_CALLS, LEAST_CALLS, TIMED_S = 20, 30, 1.5
+WARM_CALLS, LEAST_CALLS, TIMED_S = 20, 30, 0.7
 _PACKAGES = ("numpy", "tensorflow", "keras", "torch", "onnx", "onnxruntime", "tf2onnx", "onnxscript", "ai-edge-litert")
 
 

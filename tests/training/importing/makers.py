@@ -15,7 +15,8 @@ SIGNATURE = '{"inputs": [{"name": "x", "dtype": "FP32", "shape": [-1, 4]}]}'
 def answers(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return what every one of the models answers."""
     powers = np.exp(x.astype(np.float64) @ WEIGHTS)
-    return powers / powers.sum(axis=1, keepdims=True)
+    shares: np.ndarray[Any, Any] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
 def make_samples(path: Path, rows: int = 40) -> Path:
@@ -44,8 +45,7 @@ def make_onnx(path: Path, *, external: str = "", batch: str | int = "n", operato
         [numpy_helper.from_array(WEIGHTS, "w")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = {"save_as_external_data": True, "location": external, "size_threshold": 0} if external else {}
-    onnx.save(model, str(path), **options)
+    onnx.save(model, str(path), save_as_external_data=bool(external), location=external or None, size_threshold=0)
     return path
 
 
@@ -69,12 +69,8 @@ def make_saved_model(path: Path) -> Path:
     """Write a SavedModel folder with two signatures."""
     import tensorflow as tf
 
-    class Tiny(tf.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weights = tf.Variable(WEIGHTS)
-
-    module = Tiny()
+    module = tf.Module()
+    module.weights = tf.Variable(WEIGHTS)
     spec = tf.TensorSpec((None, 4), tf.float32, name="x")
     first = tf.function(lambda x: {"probabilities": tf.nn.softmax(x @ module.weights)}, input_signature=[spec])
     second = tf.function(lambda x: {"logits": x @ module.weights}, input_signature=[spec])

@@ -20,7 +20,7 @@ from inference.loaded import load_version
 from training import deployment, registry, selectors
 from training.api.internal import version_info
 from training.cli import exit_codes
-from training.imports import clear_abandoned_imports
+from training.import_publishing import clear_abandoned_imports
 from training.models import ModelVersion, RegisteredModel
 
 from . import makers

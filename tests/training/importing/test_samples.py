@@ -72,7 +72,7 @@ def test_made_up_rows_are_the_same_each_time_and_within_the_images_range() -> No
         (np.array(["yes", "no", "no"]), ["yes", "no", "no"]),
     ],
 )
-def test_truth_is_labels_by_name_or_by_index(truth: np.ndarray, names: list[str]) -> None:  # type: ignore[type-arg]
+def test_truth_is_labels_by_name_or_by_index(truth: np.ndarray, names: list[str]) -> None:
     labels, encoded = encode_truth(truth, ("no", "yes"), P, task="tabular_classification")
     assert (labels, encoded.tolist()) == (("no", "yes"), names)
 
