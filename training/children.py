@@ -111,7 +111,7 @@ def last_line(folder: Path) -> str:
 
 def _environment(inherited: Mapping[str, str], *, keep: bool) -> dict[str, str]:
     chosen = {k: v for k, v in inherited.items() if k != "PROMETHEUS_MULTIPROC_DIR" and (keep or k in _PLAIN)}
-    return {**chosen, "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow", "PYTHONHASHSEED": "0"}
+    return {**chosen, "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow", "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
 
 
 def _limit_memory(mib: int) -> None:

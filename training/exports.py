@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +59,8 @@ def export_converted(*, model_name: str, reference: str, wish: ExportWish) -> Ex
     """
     check_wish(wish)
     version = selectors.get_version(model_name, reference)
-    for path in (wish.target, _labels_file(wish.target)):
-        if path.exists():
-            raise ConflictError(f"{path} exists already; name a new file")
+    if wish.target.exists() or _has_other_labels(wish.target, version.labels):
+        raise ConflictError(f"{wish.target}, or labels beside it, exist already; name a new file")
     artifact = fetch_artifact(version.artifact_uri, cache=settings.ARTIFACT_CACHE_DIR, digest=version.artifact_digest)
     if wish.form is ExportForm.SAVED_MODEL:
         return _copy_saved_model(version, artifact, wish)
@@ -141,10 +141,19 @@ def _move_out(made: Path, target: Path, labels: tuple[str, ...]) -> Path | None:
             shutil.move(path, place)
         if not labels:
             return None
-        _labels_file(target).write_text("".join(f"{label}\n" for label in labels))
+        _labels_file(target).write_text(_labels_text(labels))
     except OSError as error:
         raise InvalidInputError(f"could not write to {target}: {error}") from error
     return _labels_file(target)
+
+
+def _has_other_labels(target: Path, labels: Sequence[str]) -> bool:
+    file = _labels_file(target)
+    return file.exists() and (not file.is_file() or file.read_text("utf-8", "replace") != _labels_text(labels))
+
+
+def _labels_text(labels: Sequence[str]) -> str:
+    return "".join(f"{label}\n" for label in labels)
 
 
 def _labels_file(target: Path) -> Path:

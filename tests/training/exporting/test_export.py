@@ -168,8 +168,11 @@ def test_wishes_that_contradict_each_other_are_refused(
 
 def test_nothing_is_written_over(models: Models, trained: ModelVersion, tmp_path: Path) -> None:
     (tmp_path / "mine.tflite").write_text("precious")
-    with pytest.raises(CommandError, match="exists already") as refusal:
+    with pytest.raises(CommandError, match="exist already") as refusal:
         models("export", "digits", "--format", "litert", "--to", tmp_path / "mine.tflite")
+    (tmp_path / "other.labels.txt").write_text("hers\n")
+    with pytest.raises(CommandError, match="labels beside it, exist already"):
+        models("export", "digits", "--format", "litert", "--to", tmp_path / "other.tflite")
     assert (refusal.value.returncode, (tmp_path / "mine.tflite").read_text()) == (exit_codes.FAILED, "precious")
 
 
