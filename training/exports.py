@@ -101,7 +101,8 @@ def choose_data(version: ModelVersion, wish: ExportWish) -> HeldOutData | None:
     own = str(lineage.get("data_uri", ""))
     if lineage.get("recipe") == IMPORTED:
         if own and Path(own).is_file():
-            return HeldOutData(samples=own, seed=seed, is_own=True)
+            target = str(lineage.get("parameters", {}).get("target", ""))
+            return HeldOutData(samples=own, target=target, seed=seed, is_own=True)
         _refuse_int8_without_data(version, wish)
         return None
     target = version.run.target if version.run else ""

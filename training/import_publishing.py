@@ -51,6 +51,7 @@ class ImportedModel:
     folder: Path
     source: str
     data_uri: str
+    target: str
     fingerprint: str
 
 
@@ -107,7 +108,7 @@ def _manifest(name: str, version: ModelVersion, imported: ImportedModel, origin:
     framework, model_format = messages.KINDS[imported.form]
     parameters: dict[str, Any] = {"source": imported.source, "format": imported.form.value}
     if imported.examined.sample_rows:
-        parameters["sample_rows"] = examined.sample_rows
+        parameters |= {"sample_rows": examined.sample_rows, "target": imported.target}
     lineage = Lineage(
         run_id="",
         recipe=RECIPE,

@@ -80,6 +80,7 @@ def import_model(
             folder=folder,
             source=source.remote.url if source.remote else Path(source.place).name,
             data_uri=str(description.samples.absolute()) if description.samples else "",
+            target=description.target,
             fingerprint=fingerprint_source(folder / SOURCE),
         )
         version = publish_import(name, imported, _origin(), scratch=folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -58,8 +59,11 @@ def parse_source(options: dict[str, Any]) -> ModelSource:
         raise InvalidConfigurationError("name a file or folder, or --remote URL; one of the two")
     if not url:
         return ModelSource(place=path, form=ModelForm(options["form"]) if options["form"] else None)
-    if not url.startswith(("http://", "https://")):
-        raise InvalidConfigurationError(f"--remote takes an http:// or https:// address, not '{url}'")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise InvalidConfigurationError(
+            f"--remote takes an http:// or https:// address of host, port and path alone, not '{url}'"
+        )
     model = options["remote_model"] or options["name"]
     return ModelSource(
         remote=RemoteModel(protocol=options["protocol"], url=url, model=model, version=options["remote_version"])

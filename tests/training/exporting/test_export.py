@@ -182,3 +182,17 @@ def test_a_version_is_named_once() -> None:
     assert split_reference("digits", "3") == ("digits", "3")
     with pytest.raises(Exception, match="name the version once"):
         split_reference("digits@champion", "3")
+
+
+def test_an_imported_version_is_measured_on_the_samples_that_it_came_with(
+    trained: ModelVersion, digits: Path, tmp_path: Path
+) -> None:
+    trained.manifest["lineage"] |= {
+        "recipe": "import", "data_uri": str(digits / "rows.npz"), "parameters": {"target": "y"},
+    }  # fmt: skip
+    wish = ExportWish(form=ExportForm.LITERT, target=tmp_path / "x", quantize=Quantization.INT8)
+    found = choose_data(trained, wish)
+    assert found == HeldOutData(samples=str(digits / "rows.npz"), target="y", seed=3, is_own=True)
+    trained.manifest["lineage"]["data_uri"] = str(tmp_path / "gone.npz")
+    with pytest.raises(InvalidInputError, match="imported without sample data that is still there"):
+        choose_data(trained, wish)

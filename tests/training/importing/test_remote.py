@@ -111,5 +111,6 @@ def test_a_server_that_is_away_is_said_to_be(models: Models, tmp_path: Path) -> 
     with pytest.raises(CommandError, match="cannot be reached") as failure:
         models("import", "--remote", "http://127.0.0.1:9", "--name", "far")
     assert failure.value.returncode == exit_codes.FAILED
-    with pytest.raises(CommandError, match="http:// or https:// address"):
-        models("import", "--remote", "file:///etc/passwd", "--name", "far")
+    for address in ("file:///etc/passwd", "http://user:secret@127.0.0.1:9", "http://127.0.0.1:9/?a=b"):
+        with pytest.raises(CommandError, match="http:// or https:// address"):
+            models("import", "--remote", address, "--name", "far")
