@@ -28,13 +28,13 @@ def make_samples(path: Path, rows: int = 40) -> Path:
     return path
 
 
-def make_onnx(path: Path, *, external: str = "", batch: str | int = "n", operator: str = "MatMul") -> Path:
+def make_onnx(path: Path, *, external: str = "", batch: str | int = "n") -> Path:
     """Write an ONNX file, with its weights in a file beside it if `external` names one."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = [
-        helper.make_node(operator, ["x", "w"], ["logits"]),
+        helper.make_node("MatMul", ["x", "w"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
     graph = helper.make_graph(

@@ -13,7 +13,7 @@ from django.core.management import CommandError
 
 from aiplatform.artifacts import Manifest, read_arrays, verify_artifact
 from aiplatform.contracts.inference import DeployVersion
-from aiplatform.errors import UnavailableError
+from aiplatform.errors import InvalidInputError, UnavailableError
 from aiplatform.profiles import DataProfile
 from aiplatform.storage import local_path
 from inference.loaded import load_version
@@ -22,6 +22,7 @@ from training.api.internal import version_info
 from training.cli import exit_codes
 from training.import_publishing import clear_abandoned_imports
 from training.models import ModelVersion, RegisteredModel
+from training.runtimes import ModelForm, RuntimeOptions, open_runtime
 
 from . import makers
 from .conftest import Models
@@ -99,9 +100,10 @@ def test_a_saved_model_serves_by_the_signature_that_was_chosen(models: Models, t
     x = np.random.default_rng(3).standard_normal((3, 4))
     np.testing.assert_allclose(serve(record, x)["probabilities"], makers.answers(x), atol=1e-5)
     assert "model/junk.log" not in open_artifact(record)[1].files
-    (raw,) = models("import", made / "saved", "--name", "tiny", "--signature-name", "raw")
-    assert (raw["version"], raw["signature"]["name"]) == (2, "raw")
-    assert any("do not add up to 1" in note for note in raw["notes"])
+    raw = open_runtime(ModelForm.SAVED_MODEL, made / "saved", RuntimeOptions(signature_name="raw"))
+    assert [spec.name for spec in raw.outputs] == ["logits"]
+    with pytest.raises(InvalidInputError, match="no signature 'other'; it has: raw, serving_default"):
+        open_runtime(ModelForm.SAVED_MODEL, made / "saved", RuntimeOptions(signature_name="other"))
 
 
 def test_a_litert_file_is_kept_as_it_is(models: Models, tmp_path: Path, made: Path) -> None:

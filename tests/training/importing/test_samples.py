@@ -9,7 +9,8 @@ import pytest
 
 from aiplatform.artifacts import ImageInput
 from aiplatform.errors import InvalidInputError
-from aiplatform.tensors import DType, TensorSpec
+from aiplatform.tensors import DType, Signature, TensorSpec
+from training.importing.checks import describe_doubts
 from training.importing.samples import generate_samples, read_samples
 from training.importing.scores import encode_truth, score
 
@@ -88,6 +89,14 @@ def test_a_regression_is_scored_by_its_errors() -> None:
     _, truth = encode_truth(np.array([1.0, 3.0]), (), P, task="regression")
     scores = score(np.array([[2.0], [1.0]]), truth, (), task="regression")
     assert scores == {"mean_absolute_error": 1.5, "rmse": pytest.approx(2.5**0.5)}
+
+
+def test_logits_are_said_to_be_no_probabilities() -> None:
+    signature = Signature(inputs=(X,), outputs=(P,))
+    task = "tabular_classification"
+    (note,) = describe_doubts(signature, np.array([[3.0, -1.0]]), task=task, labels=("a", "b"), image=None)
+    assert "'p' do not add up to 1" in note
+    assert describe_doubts(signature, np.array([[0.25, 0.75]]), task=task, labels=("a", "b"), image=None) == ()
 
 
 def _csv(folder: Path, text: str) -> Path:
