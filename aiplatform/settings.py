@@ -240,6 +240,10 @@ TRAINING_STALL_S = env.number("TRAINING_STALL_S", 900.0, "Longest time of a run 
 TRAINING_STOP_GRACE_S = env.number("TRAINING_STOP_GRACE_S", 15.0, "From a stop order to SIGKILL; SIGTERM after a third")
 TRAINING_SUPERVISE_S = env.number("TRAINING_SUPERVISE_S", 2.0, "Seconds between two looks at the runs")
 TRAINING_RING_AGAIN_S = env.number("TRAINING_RING_AGAIN_S", 5.0, "Ring again for a run that waited so long unheard")
+MODEL_WORK_TIMEOUT_S = env.number(
+    "MODEL_WORK_TIMEOUT_S", 900.0, "Longest time of a process that imports or exports a model"
+)
+MODEL_WORK_MEMORY_MB = env.integer("MODEL_WORK_MEMORY_MB", 8192, "MiB that such a process may allocate; 0: no limit")
 TRAINING_LEARN = "training.learning.learn"  # tests put a quick stand-in for the learning code here
 CODE_COMMIT = env.text("CODE_COMMIT", "", "Commit of the code, where there is no git (in an image)")
 Q_CLUSTER = {

@@ -15,11 +15,13 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from aiplatform.artifacts import decode_manifest, fetch_artifact, read_profile
+from aiplatform.artifacts import PROFILE, decode_manifest, fetch_artifact, read_profile
+from aiplatform.errors import ArtifactError
 from aiplatform.profiles import DataProfile
 from monitoring.models import Baseline, ServedVersion
 
 RETRY_AFTER = timedelta(seconds=60)
+NO_PROFILE = "the artifact has no profile of its data (it was imported without sample data)"
 # The manifest's metric that says how good the version was on data held back, best first.
 ACCURACY_METRICS = ("test_accuracy", "accuracy", "val_accuracy")
 log = structlog.get_logger(__name__)
@@ -38,12 +40,15 @@ def load_baseline(served: ServedVersion) -> BaselineProfile:
     """Return the baseline of a served version. Never raises for a store that cannot be read."""
     row = Baseline.objects.filter(pk=served.artifact_digest).defer("profile").first()
     is_stale = (
-        row is not None and row.state == Baseline.State.MISSING and row.checked_at < datetime.now(UTC) - RETRY_AFTER
+        row is not None
+        and row.state == Baseline.State.MISSING
+        and NO_PROFILE not in row.reason  # it will have none tomorrow, either
+        and row.checked_at < datetime.now(UTC) - RETRY_AFTER
     )
     if row is None or is_stale:
         row = _read_artifact(served)
     if row.state != Baseline.State.READY:
-        return BaselineProfile(profile=None, reason=row.reason)
+        return BaselineProfile(profile=None, reason=row.reason, accuracy=row.accuracy)
     return BaselineProfile(profile=_parsed_profile(row.artifact_digest), accuracy=row.accuracy)
 
 
@@ -57,10 +62,13 @@ def _read_artifact(served: ServedVersion) -> Baseline:
     }
     try:
         folder = fetch_artifact(served.artifact_uri, cache=settings.ARTIFACT_CACHE_DIR, digest=served.artifact_digest)
+        manifest = decode_manifest((folder / "manifest.json").read_bytes())
+        fields.update(accuracy=_held_out_accuracy(manifest.metrics))
+        if PROFILE not in manifest.files:
+            raise ArtifactError(NO_PROFILE)
         profile = read_profile(folder)
         DataProfile.from_dict(profile)  # a profile that cannot be used is none
-        manifest = decode_manifest((folder / "manifest.json").read_bytes())
-        fields.update(profile=profile, accuracy=_held_out_accuracy(manifest.metrics))
+        fields.update(profile=profile)
     except Exception as error:  # noqa: BLE001  (whatever a store or a file does, it is a reason and no failure)
         fields.update(state=Baseline.State.MISSING, reason=f"{type(error).__name__}: {error}"[:1000])
         log.warning("baseline_missing", endpoint=served.endpoint, version=served.version, reason=fields["reason"])

@@ -154,7 +154,9 @@ class ModelVersion(models.Model):
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="versions")
     version = models.PositiveIntegerField()
     state = models.CharField(max_length=8, choices=VersionState.choices, default=VersionState.PENDING)
-    run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="version")
+    run = models.OneToOneField(
+        Run, on_delete=models.PROTECT, related_name="version", null=True, blank=True, help_text="None: imported"
+    )
     artifact_uri = models.CharField(max_length=1000)
     artifact_digest = models.CharField(max_length=80, blank=True)
     framework = models.CharField(max_length=40, blank=True)

@@ -1,7 +1,8 @@
 """Changes of the registry: a version's number, its readiness, and the aliases that point to it.
 
-A version belongs to one run, and a run has at most one: however often an attempt dies between its
-steps, the next one finds the same number. Once ready a version never changes.
+A version belongs to one run (or to none, if it was imported), and a run has at most one: however
+often an attempt dies between its steps, the next one finds the same number. Once ready a version
+never changes.
 """
 
 from __future__ import annotations
@@ -42,14 +43,7 @@ def reserve_version(*, run_id: UUID, fence: int, model_name: str) -> ModelVersio
         found = ModelVersion.objects.filter(run_id=run_id).first()
         if found is not None:
             return found
-        model.last_version += 1
-        model.save(update_fields=["last_version"])
-        return ModelVersion.objects.create(
-            model=model,
-            version=model.last_version,
-            run_id=run_id,
-            artifact_uri=join_uri(settings.ARTIFACT_STORE, model_name, str(model.last_version)),
-        )
+        return _next_version(model, run_id=run_id)
 
 
 def complete_run(*, run_id: UUID, fence: int, version: ModelVersion, manifest: Manifest, digest: str) -> None:
@@ -62,15 +56,7 @@ def complete_run(*, run_id: UUID, fence: int, version: ModelVersion, manifest: M
         run = held_by(run_id, fence).select_for_update().first()
         if run is None:
             raise StaleFenceError(f"run {run_id}: fence {fence} is stale")
-        ModelVersion.objects.filter(pk=version.pk, state=VersionState.PENDING).update(
-            state=VersionState.READY,
-            artifact_digest=digest,
-            framework=manifest.framework,
-            task=manifest.task,
-            manifest=msgspec.to_builtins(manifest),
-            metrics=dict(manifest.metrics),
-            created_at=now,
-        )
+        _make_ready(version, manifest, digest)
         has_order = bool(run.deploy_endpoint)
         held_by(run_id, fence).update(
             state=RunState.SUCCEEDED,
@@ -86,6 +72,49 @@ def complete_run(*, run_id: UUID, fence: int, version: ModelVersion, manifest: M
             deploy_next_at=now if has_order else None,
         )
     log.info("version_registered", run=str(run_id), model=manifest.name, version=manifest.version, digest=digest)
+
+
+def reserve_import(*, model_name: str) -> ModelVersion:
+    """Return a pending version of a model, with its next number, that belongs to no run."""
+    check_name("model", model_name)
+    with transaction.atomic():
+        RegisteredModel.objects.get_or_create(name=model_name)
+        model = RegisteredModel.objects.select_for_update().get(name=model_name)
+        return _next_version(model, run_id=None)
+
+
+def complete_import(*, version: ModelVersion, manifest: Manifest, digest: str) -> ModelVersion:
+    """Make an imported version ready.
+
+    Raises: ConflictError if it was cleared away meanwhile.
+    """
+    if not _make_ready(version, manifest, digest):
+        raise ConflictError(f"version {version.version} of model '{manifest.name}' is gone; import it again")
+    log.info("version_registered", run="", model=manifest.name, version=manifest.version, digest=digest)
+    return selectors.get_version(manifest.name, str(version.version))
+
+
+def _next_version(model: RegisteredModel, *, run_id: UUID | None) -> ModelVersion:
+    model.last_version += 1
+    model.save(update_fields=["last_version"])
+    return ModelVersion.objects.create(
+        model=model,
+        version=model.last_version,
+        run_id=run_id,
+        artifact_uri=join_uri(settings.ARTIFACT_STORE, model.name, str(model.last_version)),
+    )
+
+
+def _make_ready(version: ModelVersion, manifest: Manifest, digest: str) -> int:
+    return ModelVersion.objects.filter(pk=version.pk, state=VersionState.PENDING).update(
+        state=VersionState.READY,
+        artifact_digest=digest,
+        framework=manifest.framework,
+        task=manifest.task,
+        manifest=msgspec.to_builtins(manifest),
+        metrics=dict(manifest.metrics),
+        created_at=timezone.now(),
+    )
 
 
 def set_alias(*, model_name: str, alias: str, reference: str, actor: str = "") -> Alias:

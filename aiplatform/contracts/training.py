@@ -13,7 +13,8 @@ PREFIX = "/internal/training"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelVersionInfo:
-    """One immutable version in the registry. `task` and `framework` are as in the manifest."""
+    """One immutable version in the registry. `task` and `framework` are as in the manifest; `run_id` "
+    "empty: imported."""
 
     model: str
     version: int

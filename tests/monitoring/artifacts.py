@@ -23,17 +23,18 @@ LINEAGE = Lineage(
 
 def write_artifact(
     folder: Path,
-    features: Mapping[str, np.ndarray],
+    features: Mapping[str, np.ndarray] | None,
     outputs: Mapping[str, np.ndarray] | None = None,
     *,
     metrics: Mapping[str, float] | None = None,
 ) -> tuple[str, str]:
-    """Return (uri, digest) of a committed artifact with this training data's profile."""
+    """Return (uri, digest) of a committed artifact with this training data's profile; None: with no profile."""
     profile = DataProfile()
-    profile.update(features, outputs)
+    profile.update(features or {}, outputs)
     uri = f"file://{folder / 'artifact'}"
     with stage_artifact(uri) as staged:
-        staged.write_profile(profile.to_dict())
+        if features is not None:
+            staged.write_profile(profile.to_dict())
         manifest = Manifest(
             name="digits-model", version=1, framework="tensorflow", model_format="saved_model",
             task="image_classification", signature=SIGNATURE, lineage=LINEAGE, metrics=metrics or {},

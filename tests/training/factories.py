@@ -33,5 +33,6 @@ def make_version(model: str = "mnist", *, is_ready: bool = True, **fields: Any) 
         "framework": "tensorflow", "task": "image_classification", "metrics": {"accuracy": 0.9},
         "manifest": {"labels": ["0", "1"], "lineage": LINEAGE},
     }  # fmt: skip
-    run = make_run(model_name=model, state=RunState.SUCCEEDED)
-    return ModelVersion.objects.create(model=registered, version=number, run=run, **{**defaults, **fields})
+    if "run" not in fields:
+        fields["run"] = make_run(model_name=model, state=RunState.SUCCEEDED)
+    return ModelVersion.objects.create(model=registered, version=number, **{**defaults, **fields})

@@ -43,7 +43,7 @@ def version_info(version: ModelVersion) -> ModelVersionInfo:
         artifact_digest=version.artifact_digest,
         framework=version.framework,
         task=version.task,
-        run_id=str(version.run_id),
+        run_id=str(version.run_id or ""),
         created_at=version.created_at.isoformat(),
         labels=version.labels,
         aliases=tuple(sorted(alias.name for alias in version.aliases.all())),

@@ -130,7 +130,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     labels = serializers.ListField(child=serializers.CharField(), read_only=True)
     lineage = serializers.DictField(read_only=True)
     metrics = serializers.DictField(child=serializers.FloatField(), read_only=True)
-    run = serializers.UUIDField(source="run_id")
+    run = serializers.UUIDField(source="run_id", allow_null=True, help_text="Null: the version was imported.")
 
     class Meta:
         model = ModelVersion

@@ -93,7 +93,7 @@ class Migration(migrations.Migration):
                 ('metrics', models.JSONField(blank=True, default=dict)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='versions', to='training.registeredmodel')),
-                ('run', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='version', to='training.run')),
+                ('run', models.OneToOneField(blank=True, help_text='None: imported', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='version', to='training.run')),
             ],
             options={
                 'ordering': ('model', '-version'),

@@ -124,6 +124,15 @@ def test_a_model_page_lists_versions_and_removes_an_alias(staff: Client) -> None
     assert not Alias.objects.exists()
 
 
+def test_a_version_that_no_run_made_has_pages_too(staff: Client) -> None:
+    version = make_version(run=None)
+    page = staff.get(reverse("admin:training_modelversion_change", args=[version.pk])).content.decode()
+    assert "sha256:1" in page
+    assert ">Run " not in page
+    page = staff.get(reverse("admin:training_registeredmodel_change", args=[version.model_id])).content.decode()
+    assert "imported" in page
+
+
 def test_the_lists_of_models_and_versions_open(staff: Client) -> None:
     make_version()
     for name in ("registeredmodel", "modelversion"):

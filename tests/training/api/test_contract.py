@@ -24,6 +24,11 @@ def test_a_version_is_told_by_number_alias_and_latest() -> None:
     assert client.get_model_version("mnist", "1") == found
 
 
+def test_a_version_that_no_run_made_has_an_empty_run() -> None:
+    make_version(run=None)
+    assert training_client().get_model_version("mnist", "latest").run_id == ""
+
+
 def test_all_versions_come_newest_first() -> None:
     make_version()
     make_version()

@@ -39,10 +39,11 @@ def inference(monkeypatch: pytest.MonkeyPatch) -> FakeInference:
 
 
 def _pending(version: ModelVersion) -> Run:
-    Run.objects.filter(pk=version.run_id).update(
+    assert version.run is not None
+    Run.objects.filter(pk=version.run.pk).update(
         deploy_endpoint="digits", deploy_state=DeployState.PENDING, deploy_next_at=timezone.now()
     )
-    return Run.objects.get(pk=version.run_id)
+    return Run.objects.get(pk=version.run.pk)
 
 
 def test_a_due_deployment_is_ordered_once(inference: FakeInference) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py models`: look at the registry, move aliases, take a model out."""
+"""`manage.py models`: look at the registry, move aliases, bring a model in, take one out."""
 
 from __future__ import annotations
 
@@ -9,19 +9,38 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aiplatform.errors import InvalidInputError, PlatformError
-from training import registry, selectors
+from training import exports, imports, registry, selectors
 from training.cli import exit_codes
 from training.cli.actor import command_line_actor
+from training.cli.exporting import (
+    add_export_arguments,
+    export_lines,
+    export_record,
+    parse_wish,
+    split_reference,
+    write_report,
+)
+from training.cli.importing import (
+    SAME_AS_NAME,
+    add_import_arguments,
+    import_lines,
+    import_record,
+    parse_description,
+    parse_source,
+)
 from training.cli.streams import raw_stream
 from training.cli.tables import write_fields, write_table
 from training.cli.texts import age_text, metrics_text, model_record, version_record
+from training.exporting.messages import ExportForm
+from training.imports import NotDeployedError
 from training.models import ModelVersion, RegisteredModel
+from training.names import check_alias
 
 
 class Command(BaseCommand):
     """Show and steer the registry."""
 
-    help = "The model registry: list, show, alias, export."
+    help = "The model registry: list, show, alias, import, export."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
@@ -34,11 +53,12 @@ class Command(BaseCommand):
         alias.add_argument("alias")
         alias.add_argument("reference", nargs="?", default="", help="version number, alias or 'latest'")
         alias.add_argument("--remove", action="store_true")
-        export = commands.add_parser("export", help="copy a version's verified artifact to a folder")
+        export = commands.add_parser("export", help="take a version out: its verified artifact, or in another format")
         for command in (show, export):
             command.add_argument("model")
-            command.add_argument("reference", nargs="?", default="latest", help="version number, alias or 'latest'")
-        export.add_argument("--to", required=True, type=Path, help="a folder that does not exist yet")
+            command.add_argument("reference", nargs="?", default="", help="version number, alias or 'latest'")
+        add_export_arguments(export)
+        add_import_arguments(commands.add_parser("import", help="register a model that was made elsewhere"))
         for command in commands.choices.values():
             command.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
 
@@ -46,6 +66,8 @@ class Command(BaseCommand):
         """Do the action; a PlatformError becomes one line and an exit code."""
         try:
             getattr(self, f"_{action}")(**options)
+        except NotDeployedError as error:
+            raise CommandError(error.message, returncode=exit_codes.NOT_DEPLOYED) from error
         except InvalidInputError as error:
             raise CommandError(error.message, returncode=exit_codes.USAGE) from error
         except PlatformError as error:
@@ -72,7 +94,7 @@ class Command(BaseCommand):
         write_table(raw_stream(self.stdout), titles, [_row(found) for found in versions])
 
     def _show(self, *, model: str, reference: str, as_json: bool, **options: Any) -> None:
-        record = version_record(selectors.get_version(model, reference))
+        record = version_record(selectors.get_version(*split_reference(model, reference)))
         if as_json:
             self._write_json([record])
             return
@@ -96,11 +118,42 @@ class Command(BaseCommand):
             self.stdout.write(f"{model}: " + (f"{alias} removed" if remove else f"{alias} is {reference} now"))
 
     def _export(self, *, model: str, reference: str, to: Path, as_json: bool, **options: Any) -> None:
-        version = registry.export_version(model_name=model, reference=reference, folder=to)
+        name, chosen = split_reference(model, reference)
+        wish = parse_wish({**options, "to": to})
+        exports.check_wish(wish)
+        if wish.form is ExportForm.ARTIFACT:
+            version = registry.export_version(model_name=name, reference=chosen, folder=to)
+            if as_json:
+                self._write_json([{**version_record(version), "folder": str(to)}])
+            else:
+                self.stdout.write(f"{name} version {version.version}, verified, is in {to}")
+            return
+        exported = exports.export_converted(model_name=name, reference=chosen, wish=wish)
+        if options["report"] and exported.report:
+            write_report(exported.report, options["report"])
         if as_json:
-            self._write_json([{**version_record(version), "folder": str(to)}])
+            self._write_json([export_record(exported)])
         else:
-            self.stdout.write(f"{model} version {version.version}, verified, is in {to}")
+            self.stdout.write("\n".join(export_lines(exported)))
+
+    def _import(self, *, name: str, alias: str, deploy: str, as_json: bool, **options: Any) -> None:
+        if alias:
+            check_alias(alias)
+        actor = command_line_actor()
+        source, description = parse_source({**options, "name": name}), parse_description(options)
+        version, examined = imports.import_model(name=name, source=source, description=description, actor=actor)
+        if not as_json:
+            self.stdout.write("\n".join(import_lines(version, examined)))
+        if alias:
+            registry.set_alias(model_name=name, alias=alias, reference=str(version.version), actor=actor)
+        endpoint = name if deploy == SAME_AS_NAME else deploy
+        if endpoint:
+            imports.deploy_import(version, endpoint=endpoint, actor=actor)
+        if as_json:
+            fresh = selectors.get_version(name, str(version.version))
+            self._write_json([import_record(fresh, examined, endpoint)])
+        elif endpoint:
+            self.stdout.write(f"deployed to endpoint '{endpoint}'")
 
     def _write_json(self, records: list[dict[str, Any]]) -> None:
         for record in records:
@@ -113,8 +166,8 @@ def _aliases(model: RegisteredModel) -> str:
 
 def _row(version: ModelVersion) -> tuple[object, ...]:
     aliases = ", ".join(alias.name for alias in version.aliases.all()) or "-"
-    metrics = metrics_text(version.metrics)
-    return version.version, aliases, version.framework, metrics, version.run.short_id, age_text(version.created_at)
+    metrics, run = metrics_text(version.metrics), version.run.short_id if version.run else "imported"
+    return version.version, aliases, version.framework, metrics, run, age_text(version.created_at)
 
 
 def _shown(value: Any) -> Any:
