@@ -52,10 +52,10 @@ class DType(StrEnum):
         kind = np.dtype(dtype)
         if kind.kind in "OUST":
             return cls.BYTES
-        for member, name in _NUMPY_NAMES.items():
-            if kind == np.dtype(name):
-                return member
-        raise InvalidInputError(f"no tensor type stands for numpy dtype '{kind}'")
+        member = _BY_NUMPY.get(kind)
+        if member is None:
+            raise InvalidInputError(f"no tensor type stands for numpy dtype '{kind}'")
+        return member
 
 
 _NUMPY_NAMES = {
@@ -73,6 +73,7 @@ _NUMPY_NAMES = {
     DType.FP64: "float64",
     DType.BYTES: "object",
 }
+_BY_NUMPY = {np.dtype(name): member for member, name in _NUMPY_NAMES.items()}
 _TENSORFLOW_NAMES = {
     DType.BOOL: "DT_BOOL",
     DType.UINT8: "DT_UINT8",
@@ -128,4 +129,4 @@ class Signature:
             if spec.name == name:
                 return spec
         known = ", ".join(spec.name for spec in self.inputs)
-        raise InvalidInputError(f"no input is named '{name}'; the inputs are: {known}")
+        raise InvalidInputError(f"no input is named '{name:.80}'; the inputs are: {known}")

@@ -24,10 +24,10 @@ from aiplatform.http.asgi_body import ClientDisconnectedError, header, read_body
 from aiplatform.wiring import Receive, Scope, Send
 from inference.engines import Arrays
 from inference.model_questions import answer_question
-from inference.protocols import open_inference, tf_serving
+from inference.protocols import open_inference, tf_examples, tf_serving
 from inference.protocols.image_upload import MULTIPART, decode_upload
 from inference.protocols.messages import Encoded, InferRequest, InferResponse
-from inference.protocols.paths import Operation, Target, parse_target
+from inference.protocols.paths import EXAMPLE_OPERATIONS, Operation, Target, parse_target
 from inference.serving import Answer, ServingRuntime, runtime
 
 WATCH_AFTER_S = 0.1  # a client that waits longer than this is watched, in case it goes away
@@ -106,6 +106,9 @@ class _Decoding:
         self._body = body
 
     def __call__(self, manifest: Manifest) -> Arrays:
+        if self._operation in EXAMPLE_OPERATIONS:
+            self.request = tf_examples.decode_examples(self._body, manifest, self._operation)
+            return self.request.inputs
         decode = open_inference.decode_infer if self._operation is Operation.V2_INFER else tf_serving.decode_predict
         self.request = decode(self._body, manifest.signature)
         return self.request.inputs
@@ -171,8 +174,11 @@ def _encode(target: Target, request: InferRequest, answer: Answer) -> Encoded:
     response = InferResponse(
         model=target.model, version=answer.version, prediction_id=answer.prediction_id, outputs=answer.outputs
     )
-    codec = open_inference.encode_infer if target.operation is Operation.V2_INFER else tf_serving.encode_predict
-    encoded = codec(request, response)
+    if target.operation in EXAMPLE_OPERATIONS:
+        encoded = tf_examples.encode_results(answer.outputs, answer.manifest, target.operation)
+    else:
+        codec = open_inference.encode_infer if target.operation is Operation.V2_INFER else tf_serving.encode_predict
+        encoded = codec(request, response)
     headers = (
         (_PREDICTION_ID, answer.prediction_id.encode()),
         (_MODEL_VERSION, str(answer.version).encode()),

@@ -13,8 +13,9 @@ import numpy as np
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, Signature, TensorSpec
 from inference.protocols.json_arrays import array_from_flat, json_value
-from inference.protocols.json_body import dump, json_kind, parse_object
+from inference.protocols.json_body import dump, json_kind
 from inference.protocols.messages import Array, Arrays, Encoded, Form, InferRequest, InferResponse
+from inference.protocols.number_text import parse_lifting
 from inference.protocols.tensor_rules import check_names, check_output_names, select_outputs
 
 SERVER_NAME = "aiplatform"
@@ -25,7 +26,7 @@ def decode_infer(body: bytes, signature: Signature) -> InferRequest:
 
     Raises: InvalidInputError naming the rule and the value.
     """
-    message = parse_object(body)
+    message = parse_lifting(body, ("data",))
     request_id = message.get("id", "")
     if not isinstance(request_id, str):
         raise InvalidInputError(f"'id' must be a string, not {json_kind(request_id)}")
@@ -81,7 +82,7 @@ def _inputs(items: Any, signature: Signature) -> Arrays:
     for item in _objects(items, "inputs"):
         name = _text(item, "name", "inputs")
         if name in arrays:
-            raise InvalidInputError(f"input '{name}' is given twice")
+            raise InvalidInputError(f"input '{name:.80}' is given twice")
         arrays[name] = _input(item, signature.input(name))
     check_names(signature, arrays)
     return arrays

@@ -14,6 +14,8 @@ class Operation(StrEnum):
     """What is asked."""
 
     V1_PREDICT = "v1 predict"
+    V1_CLASSIFY = "v1 classify"
+    V1_REGRESS = "v1 regress"
     V1_STATUS = "v1 status"
     V1_METADATA = "v1 metadata"
     V2_SERVER = "v2 server"
@@ -26,7 +28,11 @@ class Operation(StrEnum):
     @property
     def method(self) -> str:
         """Return the one HTTP method that it takes."""
-        return "POST" if self in (Operation.V1_PREDICT, Operation.V2_INFER) else "GET"
+        return "POST" if self in _POSTED else "GET"
+
+
+EXAMPLE_OPERATIONS = frozenset({Operation.V1_CLASSIFY, Operation.V1_REGRESS})
+_POSTED = frozenset({Operation.V1_PREDICT, *EXAMPLE_OPERATIONS, Operation.V2_INFER})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,8 @@ _V1_OPERATIONS = {
     None: Operation.V1_STATUS,
     "/metadata": Operation.V1_METADATA,
     ":predict": Operation.V1_PREDICT,
+    ":classify": Operation.V1_CLASSIFY,
+    ":regress": Operation.V1_REGRESS,
 }
 _V2_OPERATIONS = {None: Operation.V2_MODEL, "ready": Operation.V2_MODEL_READY, "infer": Operation.V2_INFER}
 _V2_SERVER = {
@@ -77,7 +85,7 @@ def _parse_path(path: str) -> Target:
         model, version, label, verb = match.groups()
         if verb in _V1_OPERATIONS:
             return Target(operation=_V1_OPERATIONS[verb], model=model, version=_version(version), label=label)
-        raise NotFoundError(f"'{verb}' is not served; ':predict' is")
+        raise NotFoundError(f"'{verb:.80}' is not served; ':predict', ':classify' and ':regress' are")
     if match := _V2.fullmatch(path):
         model, version, verb = match.groups()
         return Target(operation=_V2_OPERATIONS[verb], model=model, version=_version(version))
