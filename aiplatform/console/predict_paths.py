@@ -10,14 +10,35 @@ TOKEN_SCHEME = "token"  # noqa: S105  (the scheme's name)
 _V1, _V2 = "predict: TF Serving (V1)", "predict: Open Inference Protocol (V2)"
 _TEXT = {"type": "string"}
 _OBJECT = {"type": "object", "additionalProperties": True}
+_INTEGERS = {"type": "array", "items": {"type": "integer"}}
+_VALUE = {
+    "description": 'A number, text, `{"b64": "..."}`, or nested arrays of such values; null stands for NaN',
+}
+_FEATURES = {"type": "object", "additionalProperties": _VALUE, "example": {"age": 33, "purpose": ["radio/tv"]}}
+_DATATYPES = ["BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64"]
 _TENSOR = {
     "type": "object",
     "required": ["name", "shape", "datatype", "data"],
     "properties": {
         "name": _TEXT,
-        "shape": {"type": "array", "items": {"type": "integer"}},
-        "datatype": {"type": "string", "example": "FP32"},
+        "shape": _INTEGERS,
+        "datatype": {"type": "string", "enum": [*_DATATYPES, "BYTES"], "example": "FP32"},
         "data": {"type": "array", "items": {}, "description": "Flat or nested, in row-major order"},
+    },
+}
+
+_PAIR = {"type": "array", "items": {"oneOf": [{"type": "string"}, {"type": "number"}]}, "minItems": 2, "maxItems": 2}
+_VERSION_STATUS = {
+    "type": "object",
+    "required": ["version", "state", "status"],
+    "properties": {
+        "version": {"type": "string", "description": "The number, as text"},
+        "state": {"type": "string", "enum": ["LOADING", "AVAILABLE", "UNLOADING", "END"]},
+        "status": {
+            "type": "object",
+            "required": ["error_code", "error_message"],
+            "properties": {"error_code": _TEXT, "error_message": _TEXT},
+        },
     },
 }
 
@@ -26,7 +47,7 @@ PREDICT_SCHEMAS: dict[str, Any] = {
         "type": "object",
         "description": "Rows (`instances`) or columns (`inputs`), never both. Bytes travel as `{\"b64\": \"...\"}`.",
         "properties": {
-            "instances": {"type": "array", "items": {}, "description": "One entry a row"},
+            "instances": {"type": "array", "items": _VALUE, "minItems": 1, "description": "One entry a row"},
             "inputs": {"description": "One tensor, or an object of tensors by name"},
             "signature_name": {"type": "string", "default": "serving_default"},
         },
@@ -36,6 +57,44 @@ PREDICT_SCHEMAS: dict[str, Any] = {
         "type": "object",
         "description": "`predictions` answers `instances`, `outputs` answers `inputs`.",
         "properties": {"predictions": {"type": "array", "items": {}}, "outputs": {}},
+    },
+    "V1ExamplesRequest": {
+        "type": "object",
+        "description": "Rows as Examples: features by name, each a value or a flat list of a row's values.",
+        "required": ["examples"],
+        "properties": {
+            "examples": {"type": "array", "items": _FEATURES, "minItems": 1},
+            "context": {**_FEATURES, "description": "Features of every example"},
+            "signature_name": {"type": "string", "default": "serving_default"},
+        },
+    },
+    "V1ClassifyResponse": {
+        "type": "object",
+        "description": "For each example the pairs of label and score, in the order of the classes.",
+        "required": ["results"],
+        "properties": {"results": {"type": "array", "items": {"type": "array", "items": _PAIR}}},
+    },
+    "V1RegressResponse": {
+        "type": "object",
+        "required": ["results"],
+        "properties": {"results": {"type": "array", "items": {"type": "number"}, "description": "One an example"}},
+    },
+    "V1Status": {
+        "type": "object",
+        "required": ["model_version_status"],
+        "properties": {"model_version_status": {"type": "array", "items": _VERSION_STATUS}},
+    },
+    "V1Metadata": {
+        "type": "object",
+        "required": ["model_spec", "metadata"],
+        "properties": {
+            "model_spec": {
+                "type": "object",
+                "required": ["name", "signature_name", "version"],
+                "properties": {"name": _TEXT, "signature_name": _TEXT, "version": _TEXT},
+            },
+            "metadata": {"type": "object", "required": ["signature_def"], "properties": {"signature_def": _OBJECT}},
+        },
     },
     "V2Tensor": _TENSOR,
     "V2InferRequest": {
@@ -107,9 +166,15 @@ def _v1_paths() -> dict[str, Any]:
         path = f"/v1/models/{{model}}{place}"
         answer = _schema("V1PredictResponse")
         summary = "Predict (JSON; or a PNG or JPEG if the model takes images)"
-        status = _operation(_V1, f"v1_status{name}", "State of the versions", _OBJECT)
-        metadata = _operation(_V1, f"v1_metadata{name}", "Inputs and outputs", _OBJECT)
+        examples = _json(_schema("V1ExamplesRequest"))
+        classes, numbers = _schema("V1ClassifyResponse"), _schema("V1RegressResponse")
+        classify = _operation(_V1, f"v1_classify{name}", "Label and score of every class", classes, examples)
+        regress = _operation(_V1, f"v1_regress{name}", "One number an example", numbers, examples)
+        status = _operation(_V1, f"v1_status{name}", "State of the versions", _schema("V1Status"))
+        metadata = _operation(_V1, f"v1_metadata{name}", "Inputs and outputs", _schema("V1Metadata"))
         paths[f"{path}:predict"] = {"post": _operation(_V1, f"v1_predict{name}", summary, answer, body)}
+        paths[f"{path}:classify"] = {"post": classify}
+        paths[f"{path}:regress"] = {"post": regress}
         paths[path] = {"get": status}
         paths[f"{path}/metadata"] = {"get": metadata}
     return paths

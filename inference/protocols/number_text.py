@@ -25,7 +25,7 @@ from inference.protocols.messages import Array
 
 try:
     from simdjson import Parser
-except ImportError:  # no wheel for this machine: the strict reader takes everything, more slowly
+except ImportError:  # no wheel for this machine
     Parser = None
 
 MIN_BYTES = 64  # shorter arrays cost more to cut out than to parse
@@ -39,6 +39,11 @@ _NUMBER_BYTES = b"0123456789+-.eE \t\n\r"
 _FLOATS = frozenset({DType.FP16, DType.FP32, DType.FP64})
 _SIGNED = frozenset({DType.INT8, DType.INT16, DType.INT32, DType.INT64})
 _UNSIGNED = frozenset({DType.UINT8, DType.UINT16, DType.UINT32, DType.UINT64})
+
+
+def is_available() -> bool:
+    """Say whether there is a parser; without it the strict reader takes everything."""
+    return Parser is not None
 
 
 class NumberText:
@@ -69,7 +74,7 @@ def parse_lifting(body: bytes, keys: Iterable[str], *, takes_tokens: bool = Fals
     They stand where tensors stand: under `inputs` or `instances`, at most two levels down.
     Raises: InvalidInputError as `parse_object`.
     """
-    spans = _spans(body, keys) if Parser is not None and len(body) > 2 * MIN_BYTES else []
+    spans = _spans(body, keys) if is_available() and len(body) > 2 * MIN_BYTES else []
     message = _lifted(body, spans, takes_tokens=takes_tokens) if spans else None
     return parse_object(body, takes_tokens=takes_tokens) if message is None else message
 
@@ -86,7 +91,7 @@ def joined(values: list[Any]) -> Any:
 def read_numbers(text: bytes, rank: int, dtype: DType) -> Array | None:
     """Return the array of that rank in JSON text; None unless it is plain, whole and in range."""
     kind = "d" if dtype in _FLOATS else "i" if dtype in _SIGNED else "u" if dtype in _UNSIGNED else ""
-    shape = shape_of(text, rank) if kind else None
+    shape = shape_of(text, rank) if kind and is_available() else None
     if shape is None:
         return None
     try:

@@ -84,7 +84,9 @@ def _parse_path(path: str) -> Target:
     if match := _V1.fullmatch(path):
         model, version, label, verb = match.groups()
         if verb in _V1_OPERATIONS:
-            return Target(operation=_V1_OPERATIONS[verb], model=model, version=_version(version), label=label)
+            # 0 is "whichever serves", as in the protobufs; OpenVINO's client always writes it.
+            number = _version(version) or None
+            return Target(operation=_V1_OPERATIONS[verb], model=model, version=number, label=label)
         raise NotFoundError(f"'{verb:.80}' is not served; ':predict', ':classify' and ':regress' are")
     if match := _V2.fullmatch(path):
         model, version, verb = match.groups()

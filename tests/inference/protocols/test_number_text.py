@@ -15,12 +15,12 @@ from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, Signature, TensorSpec
 from inference.protocols import json_arrays
 from inference.protocols.json_body import load
-from inference.protocols.number_text import NumberText, parse_lifting, read_numbers, shape_of
+from inference.protocols.number_text import NumberText, is_available, parse_lifting, read_numbers, shape_of
 from inference.protocols.open_inference import decode_infer
 from inference.protocols.tf_serving import decode_predict
 
 patient = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-quick = pytest.mark.skipif(not read_numbers(b"[1]", 1, DType.FP32), reason="pysimdjson is not installed")
+quick = pytest.mark.skipif(not is_available(), reason="pysimdjson is not installed")
 IMAGE = TensorSpec(name="image", dtype=DType.FP32, shape=(-1, 28, 28, 1))
 
 NUMBERS = st.one_of(
