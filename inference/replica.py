@@ -47,13 +47,12 @@ class Replica:
         self._serving = serving
         self._loop = ReconcileLoop(interval_s=settings.RECONCILE_INTERVAL_S)
         self._recorder = _make_recorder(self.name)
-        counting = metrics.PrometheusMetrics()
-        serving.connect(recorder=self._recorder, metrics=counting)
+        serving.connect(recorder=self._recorder, metrics=metrics.PrometheusMetrics())
         self.reconciler = Reconciler(
             replica=self.name,
             store=DatabaseStore(),
             table=serving.table,
-            load=make_loader(cache=settings.ARTIFACT_CACHE_DIR, load=_load_with(serving, counting)),
+            load=make_loader(cache=settings.ARTIFACT_CACHE_DIR, load=_load_with(serving, serving.service.metrics)),
             memory_file=settings.DATA_DIR / MEMORY_FILE,
             read_aliases=read_aliases,
             heartbeat_interval_s=HEARTBEAT_INTERVAL_S,

@@ -27,7 +27,7 @@ _NUMBERS = frozenset({int, float})
 _FLOATS = _NUMBERS | {type(None)}
 _BYTES = frozenset({str, dict})
 _MAX_EXACT = 2.0**53  # from here on a float stands for several whole numbers
-_FLOAT_TYPES = (DType.FP16, DType.FP32, DType.FP64)
+_FLOAT_TYPES = (DType.FP16, DType.BF16, DType.FP32, DType.FP64)
 
 
 def array_from_nested(value: Any, spec: TensorSpec) -> Array:
@@ -101,7 +101,7 @@ def json_value(name: str, array: Array) -> Any:
 
 def with_tokens(value: Any) -> Any:
     """Return what `dump` writes for a value of `json_value`, with NaN and infinities as bare tokens."""
-    if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind != "f":
+    if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "fV":  # V: bfloat16
         return value
     array = np.ascontiguousarray(value)
     odd = array[~np.isfinite(array)]
@@ -199,7 +199,8 @@ def _require(is_met: bool, values: list[Any], allowed: set[type] | frozenset[typ
 
 def _float_array(values: list[Any], spec: TensorSpec) -> Array:
     with np.errstate(over="ignore"):
-        array = np.array(values, dtype=spec.dtype.numpy)
+        wide = np.float64 if spec.dtype is DType.BF16 else spec.dtype.numpy  # bfloat16 takes no None
+        array = np.array(values, dtype=wide).astype(spec.dtype.numpy, copy=False)
     if np.isinf(array).any():
         overflown = (values[i] for i in np.flatnonzero(np.isinf(array)) if abs(values[i]) != math.inf)
         found = next(overflown, None)
