@@ -9,116 +9,6 @@ from aiplatform.contracts.predict import DEADLINE_HEADER, MODEL_VERSION_HEADER, 
 TOKEN_SCHEME = "token"  # noqa: S105  (the scheme's name)
 _V1, _V2 = "predict: TF Serving (V1)", "predict: Open Inference Protocol (V2)"
 _TEXT = {"type": "string"}
-_OBJECT = {"type": "object", "additionalProperties": True}
-_INTEGERS = {"type": "array", "items": {"type": "integer"}}
-_VALUE = {
-    "description": 'A number, text, `{"b64": "..."}`, or nested arrays of such values; null stands for NaN',
-}
-_FEATURES = {"type": "object", "additionalProperties": _VALUE, "example": {"age": 33, "purpose": ["radio/tv"]}}
-_DATATYPES = ["BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64"]
-_TENSOR = {
-    "type": "object",
-    "required": ["name", "shape", "datatype", "data"],
-    "properties": {
-        "name": _TEXT,
-        "shape": _INTEGERS,
-        "datatype": {"type": "string", "enum": [*_DATATYPES, "BYTES"], "example": "FP32"},
-        "data": {"type": "array", "items": {}, "description": "Flat or nested, in row-major order"},
-    },
-}
-
-_PAIR = {"type": "array", "items": {"oneOf": [{"type": "string"}, {"type": "number"}]}, "minItems": 2, "maxItems": 2}
-_VERSION_STATUS = {
-    "type": "object",
-    "required": ["version", "state", "status"],
-    "properties": {
-        "version": {"type": "string", "description": "The number, as text"},
-        "state": {"type": "string", "enum": ["LOADING", "AVAILABLE", "UNLOADING", "END"]},
-        "status": {
-            "type": "object",
-            "required": ["error_code", "error_message"],
-            "properties": {"error_code": _TEXT, "error_message": _TEXT},
-        },
-    },
-}
-
-PREDICT_SCHEMAS: dict[str, Any] = {
-    "V1PredictRequest": {
-        "type": "object",
-        "description": "Rows (`instances`) or columns (`inputs`), never both. Bytes travel as `{\"b64\": \"...\"}`.",
-        "properties": {
-            "instances": {"type": "array", "items": _VALUE, "minItems": 1, "description": "One entry a row"},
-            "inputs": {"description": "One tensor, or an object of tensors by name"},
-            "signature_name": {"type": "string", "default": "serving_default"},
-        },
-        "example": {"instances": [{"age": 33, "purpose": "radio/tv"}]},
-    },
-    "V1PredictResponse": {
-        "type": "object",
-        "description": "`predictions` answers `instances`, `outputs` answers `inputs`.",
-        "properties": {"predictions": {"type": "array", "items": {}}, "outputs": {}},
-    },
-    "V1ExamplesRequest": {
-        "type": "object",
-        "description": "Rows as Examples: features by name, each a value or a flat list of a row's values.",
-        "required": ["examples"],
-        "properties": {
-            "examples": {"type": "array", "items": _FEATURES, "minItems": 1},
-            "context": {**_FEATURES, "description": "Features of every example"},
-            "signature_name": {"type": "string", "default": "serving_default"},
-        },
-    },
-    "V1ClassifyResponse": {
-        "type": "object",
-        "description": "For each example the pairs of label and score, in the order of the classes.",
-        "required": ["results"],
-        "properties": {"results": {"type": "array", "items": {"type": "array", "items": _PAIR}}},
-    },
-    "V1RegressResponse": {
-        "type": "object",
-        "required": ["results"],
-        "properties": {"results": {"type": "array", "items": {"type": "number"}, "description": "One an example"}},
-    },
-    "V1Status": {
-        "type": "object",
-        "required": ["model_version_status"],
-        "properties": {"model_version_status": {"type": "array", "items": _VERSION_STATUS}},
-    },
-    "V1Metadata": {
-        "type": "object",
-        "required": ["model_spec", "metadata"],
-        "properties": {
-            "model_spec": {
-                "type": "object",
-                "required": ["name", "signature_name", "version"],
-                "properties": {"name": _TEXT, "signature_name": _TEXT, "version": _TEXT},
-            },
-            "metadata": {"type": "object", "required": ["signature_def"], "properties": {"signature_def": _OBJECT}},
-        },
-    },
-    "V2Tensor": _TENSOR,
-    "V2InferRequest": {
-        "type": "object",
-        "required": ["inputs"],
-        "properties": {
-            "id": _TEXT,
-            "parameters": _OBJECT,
-            "inputs": {"type": "array", "items": {"$ref": "#/components/schemas/V2Tensor"}},
-            "outputs": {"type": "array", "items": _OBJECT},
-        },
-    },
-    "V2InferResponse": {
-        "type": "object",
-        "required": ["model_name", "outputs"],
-        "properties": {
-            "model_name": _TEXT,
-            "model_version": _TEXT,
-            "id": _TEXT,
-            "parameters": _OBJECT,
-            "outputs": {"type": "array", "items": {"$ref": "#/components/schemas/V2Tensor"}},
-        },
-    },
-}  # fmt: skip
 
 
 def _operation(
@@ -181,19 +71,42 @@ def _v1_paths() -> dict[str, Any]:
 
 
 def _v2_paths() -> dict[str, Any]:
+    def ask(name: str, summary: str, answer: str) -> dict[str, Any]:
+        return {"get": _operation(_V2, name, summary, _schema(answer))}
+
+    index = _operation(
+        _V2, "v2_index", "Versions and their states", _schema("V2Index"), _json(_schema("V2IndexRequest"))
+    )
+    index["requestBody"]["required"] = False
+    index["parameters"] = []
+    del index["responses"]["200"]["headers"]
     paths: dict[str, Any] = {
-        "/v2": {"get": _operation(_V2, "v2_server", "The server and its extensions", _OBJECT)},
-        "/v2/health/live": {"get": _operation(_V2, "v2_live", "Is the server alive?", _OBJECT)},
-        "/v2/health/ready": {"get": _operation(_V2, "v2_ready", "Can the server predict?", _OBJECT)},
+        "/v2": ask("v2_server", "The server and its extensions", "V2Server"),
+        "/v2/health/live": ask("v2_live", "Is the server alive?", "V2Live"),
+        "/v2/health/ready": ask("v2_ready", "Can the server predict?", "V2Ready"),
+        "/v2/models/stats": ask("v2_statistics", "Counts of all versions, in this process", "V2Statistics"),
+        "/v2/repository/index": {"post": index},
     }
-    body = _json(_schema("V2InferRequest"))
     for name, place in (("", ""), ("_version", "/versions/{version}")):
         path = f"/v2/models/{{model}}{place}"
-        answer = _schema("V2InferResponse")
-        paths[path] = {"get": _operation(_V2, f"v2_metadata{name}", "Inputs and outputs", _OBJECT)}
-        paths[f"{path}/ready"] = {"get": _operation(_V2, f"v2_model_ready{name}", "Is the model loaded?", _OBJECT)}
-        paths[f"{path}/infer"] = {"post": _operation(_V2, f"v2_infer{name}", "Predict", answer, body)}
+        paths[path] = ask(f"v2_metadata{name}", "Inputs and outputs", "V2Metadata")
+        paths[f"{path}/ready"] = ask(f"v2_model_ready{name}", "Is the model loaded?", "V2Ready")
+        paths[f"{path}/config"] = ask(f"v2_config{name}", "The configuration in Triton's words", "V2Config")
+        paths[f"{path}/stats"] = ask(f"v2_model_statistics{name}", "Counts, in this process", "V2Statistics")
+        paths[f"{path}/infer"] = {"post": _infer(f"v2_infer{name}")}
     return paths
+
+
+def _infer(name: str) -> dict[str, Any]:
+    raw = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    body = {**_json(_schema("V2InferRequest")), **raw}
+    operation = _operation(
+        _V2, name, "Predict (JSON; or JSON and the tensors' bytes)", _schema("V2InferResponse"), body
+    )
+    text = "How many bytes of the body are JSON; 0: none, the body is the one input's bytes"
+    operation["parameters"].append(_header("Inference-Header-Content-Length", "integer", text))
+    operation["responses"]["200"]["content"].update(raw)
+    return operation
 
 
 def _with_parameters(paths: dict[str, Any]) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def test_long_arrays_of_numbers_are_answered_like_short_ones(client: AsgiClient)
     flat = [value for row in rows for value in row]
     for body in ({"instances": rows}, {"instances": [{"x": row} for row in rows]}):
         assert client.request("POST", PREDICT, body).json == {"predictions": doubled}
-    for body in ({"inputs": rows}, {"inputs": {"x": rows}, "signature_name": "serving_default"}):
-        assert client.request("POST", PREDICT, body).json == {"outputs": doubled}
+    for columns in ({"inputs": rows}, {"inputs": {"x": rows}, "signature_name": "serving_default"}):
+        assert client.request("POST", PREDICT, columns).json == {"outputs": doubled}
     for data in (flat, rows):
         reply = client.request("POST", INFER, {"inputs": [{**TENSOR, "shape": [100, 2], "data": data}]})
         assert reply.json["outputs"][0]["data"] == [value for row in doubled for value in row]
