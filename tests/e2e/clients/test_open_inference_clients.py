@@ -88,6 +88,7 @@ def test_triton_gets_classes_with_labels(triton: Any) -> None:
     best = np.argmax(triton["answers"]["binary"], axis=1)
     classes = triton["answers"]["classes_json"]
     assert (classes["datatype"], classes["shape"]) == ("BYTES", [4, 3])
+    assert triton["answers"]["classes"] == classes["data"], "binary and JSON say the same"
     for row, index in enumerate(best):
         value, place, label = classes["data"][3 * row].split(":")
         assert (int(place), label) == (index, str(index))
