@@ -50,7 +50,8 @@ def infer(client: AsgiClient, *values: float, headers: dict[str, str] | None = N
 
 def numbers(reply: Reply, body: bytes | None = None) -> list[float]:
     whole = reply.body if body is None else body
-    return np.frombuffer(whole[int(reply.headers[SIZE.lower()]) :], np.float32).tolist()
+    found: list[float] = np.frombuffer(whole[int(reply.headers[SIZE.lower()]) :], np.float32).tolist()
+    return found
 
 
 def test_a_binary_request_gets_a_binary_answer_that_says_who_answered(client: AsgiClient) -> None:
