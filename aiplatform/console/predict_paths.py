@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiplatform.contracts.predict import DEADLINE_HEADER, MODEL_VERSION_HEADER, PREDICTION_ID_HEADER
+from aiplatform.contracts.predict import (
+    DEADLINE_HEADER,
+    MODEL_VERSION_HEADER,
+    PREDICTION_ID_HEADER,
+    REPOSITORY_INDEX_PATH,
+)
 
 TOKEN_SCHEME = "token"  # noqa: S105  (the scheme's name)
 _V1, _V2 = "predict: TF Serving (V1)", "predict: Open Inference Protocol (V2)"
@@ -85,7 +90,7 @@ def _v2_paths() -> dict[str, Any]:
         "/v2/health/live": ask("v2_live", "Is the server alive?", "V2Live"),
         "/v2/health/ready": ask("v2_ready", "Can the server predict?", "V2Ready"),
         "/v2/models/stats": ask("v2_statistics", "Counts of all versions, in this process", "V2Statistics"),
-        "/v2/repository/index": {"post": index},
+        REPOSITORY_INDEX_PATH: {"post": index},
     }
     for name, place in (("", ""), ("_version", "/versions/{version}")):
         path = f"/v2/models/{{model}}{place}"

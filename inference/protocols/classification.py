@@ -39,7 +39,8 @@ def _best_first(scores: Array) -> Array:
     if scores.dtype.kind == "f":
         return np.argsort(-scores, axis=1, kind="stable")
     rising = np.argsort(scores[:, ::-1], axis=1, kind="stable")  # integers: the least has no negative
-    return scores.shape[1] - 1 - rising[:, ::-1]
+    best: Array = scores.shape[1] - 1 - rising[:, ::-1]
+    return best
 
 
 def _text(value: np.generic, index: int, names: list[str]) -> str:
