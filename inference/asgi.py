@@ -17,17 +17,22 @@ from aiplatform.contracts.predict import (
     IDENTITY_STATE,
     MODEL_VERSION_HEADER,
     PREDICTION_ID_HEADER,
+    PRIORITY_HEADER,
     REQUEST_ID_STATE,
 )
 from aiplatform.errors import InvalidInputError, PlatformError
-from aiplatform.http.asgi_body import ClientDisconnectedError, header, read_body, send_error
+from aiplatform.http.asgi_body import CLOSE, BodyWatch, ClientDisconnectedError, header, read_body, send_error
+from aiplatform.tensors import DType
 from aiplatform.wiring import Receive, Scope, Send
 from inference.engines import Arrays
-from inference.model_questions import answer_question
-from inference.protocols import open_inference, tf_serving
+from inference.model_questions import answer_index, answer_question
+from inference.protocols import open_inference, tf_examples, tf_serving
+from inference.protocols.binary_tensors import HEAD_SIZE_HEADER, read_head_size
+from inference.protocols.content_encoding import MIN_PACKED_BYTES, choose_encoding, pack_answer, unpack_body
 from inference.protocols.image_upload import MULTIPART, decode_upload
 from inference.protocols.messages import Encoded, InferRequest, InferResponse
-from inference.protocols.paths import Operation, Target, parse_target
+from inference.protocols.paths import EXAMPLE_OPERATIONS, Operation, Target, parse_target
+from inference.scheduler import Priority
 from inference.serving import Answer, ServingRuntime, runtime
 
 WATCH_AFTER_S = 0.1  # a client that waits longer than this is watched, in case it goes away
@@ -49,31 +54,38 @@ class PredictApplication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope.get("state", {})
+        watched = receive if isinstance(receive, BodyWatch) else BodyWatch(receive)
         request_id = state.get(REQUEST_ID_STATE) or choose_request_id(header(scope, REQUEST_ID_HEADER))
         try:
             target = parse_target(scope["method"], scope["path"])
-            status, encoded = await self._answer(target, scope, receive)
+            status, encoded = await self._answer(target, scope, watched)
+            encoded = await _pack(encoded, header(scope, "accept-encoding"))
         except ClientDisconnectedError:
             return
         except PlatformError as error:
-            await _refuse(send, scope, request_id, error)
+            await _refuse(send, scope, request_id, error, watched)
             return
         except Exception as error:  # the last line of defence: a client always gets an answer
             log.exception("predict_crashed", path=scope["path"], request_id=request_id)
             failure = PlatformError(f"the server failed: {type(error).__name__}")
-            await _refuse(send, scope, request_id, failure)
+            await _refuse(send, scope, request_id, failure, watched)
             return
-        await _send(send, status, encoded, request_id)
+        await _send(send, status, encoded, request_id, has_body=scope["method"] != "HEAD")
 
     async def _answer(self, target: Target, scope: Scope, receive: Receive) -> tuple[int, Encoded]:
         if target.operation.method == "GET":
-            return answer_question(target, self._serving.table)
+            return answer_question(target, self._serving)
+        if target.operation is Operation.V2_INDEX:
+            return 200, answer_index(await self._read_body(scope, receive), self._serving.table)
         self._serving.table.route(target.model)  # an unknown model is refused before its body is read
         deadline_s = self._deadline_s(header(scope, DEADLINE_HEADER))
         content_type = header(scope, "content-type")
-        body = await read_body(receive, limit_bytes=self._serving.options.max_body_bytes)
+        body = await self._read_body(scope, receive)
+        head_size = read_head_size(header(scope, HEAD_SIZE_HEADER), len(body))
         is_upload = content_type.startswith(MULTIPART) and target.operation is Operation.V1_PREDICT
-        decoding = self._upload_decoding(body, content_type) if is_upload else _Decoding(target.operation, body)
+        decoding = (
+            self._upload_decoding(body, content_type) if is_upload else _Decoding(target.operation, body, head_size)
+        )
         with _Watch(receive):
             answer = await self._serving.service.predict(
                 target.model,
@@ -81,9 +93,25 @@ class PredictApplication:
                 version=target.version,
                 label=target.label,
                 deadline_s=deadline_s,
-                reads_slowly=is_upload or len(body) > LARGE_BODY_BYTES,
+                priority=_priority(header(scope, PRIORITY_HEADER)),
+                reads_slowly=is_upload or (len(body) > LARGE_BODY_BYTES and self._is_slow(target, head_size)),
             )
         return 200, _encode(target, decoding.request, answer)
+
+    async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
+        limit_bytes = self._serving.options.max_body_bytes
+        body = await read_body(receive, limit_bytes=limit_bytes)
+        encoding = header(scope, "content-encoding")
+        if not encoding or encoding.lower() == "identity":
+            return body
+        return await asyncio.to_thread(unpack_body, body, encoding, limit_bytes=limit_bytes)
+
+    def _is_slow(self, target: Target, head_size: int | None) -> bool:
+        """Say whether a large body takes long to read: numbers in binary form are not read at all."""
+        if target.operation is not Operation.V2_INFER or head_size is None or head_size > LARGE_BODY_BYTES:
+            return True
+        versions = self._serving.table.route(target.model).versions.values()
+        return any(spec.dtype is DType.BYTES for loaded in versions for spec in loaded.manifest.signature.inputs)
 
     def _upload_decoding(self, body: bytes, content_type: str) -> _UploadDecoding:
         return _UploadDecoding(body, content_type, self._serving.options.max_image_pixels)
@@ -96,18 +124,33 @@ class PredictApplication:
         return min(int(text[:12]) / 1000, self._serving.options.max_deadline_s)
 
 
+def _priority(text: str) -> Priority:
+    if not text:
+        return Priority.NORMAL
+    try:
+        return Priority[text.upper()]
+    except KeyError:
+        names = ", ".join(priority.name.lower() for priority in Priority)
+        raise InvalidInputError(f"{PRIORITY_HEADER} is one of {names}, not '{text:.40}'") from None
+
+
 class _Decoding:
     """Reads the inputs once the version, and so the signature, is known; keeps the request for the answer."""
 
     request: InferRequest
 
-    def __init__(self, operation: Operation, body: bytes) -> None:
+    def __init__(self, operation: Operation, body: bytes, head_size: int | None) -> None:
         self._operation = operation
         self._body = body
+        self._head_size = head_size
 
     def __call__(self, manifest: Manifest) -> Arrays:
-        decode = open_inference.decode_infer if self._operation is Operation.V2_INFER else tf_serving.decode_predict
-        self.request = decode(self._body, manifest.signature)
+        if self._operation is Operation.V2_INFER:
+            self.request = open_inference.decode_infer(self._body, manifest.signature, head_size=self._head_size)
+        elif self._operation in EXAMPLE_OPERATIONS:
+            self.request = tf_examples.decode_examples(self._body, manifest, self._operation)
+        else:
+            self.request = tf_serving.decode_predict(self._body, manifest.signature)
         return self.request.inputs
 
 
@@ -169,10 +212,17 @@ def build_application() -> PredictApplication:
 
 def _encode(target: Target, request: InferRequest, answer: Answer) -> Encoded:
     response = InferResponse(
-        model=target.model, version=answer.version, prediction_id=answer.prediction_id, outputs=answer.outputs
+        model=target.model,
+        version=answer.version,
+        prediction_id=answer.prediction_id,
+        outputs=answer.outputs,
+        labels=answer.manifest.labels,
     )
-    codec = open_inference.encode_infer if target.operation is Operation.V2_INFER else tf_serving.encode_predict
-    encoded = codec(request, response)
+    if target.operation in EXAMPLE_OPERATIONS:
+        encoded = tf_examples.encode_results(answer.outputs, answer.manifest, target.operation)
+    else:
+        codec = open_inference.encode_infer if target.operation is Operation.V2_INFER else tf_serving.encode_predict
+        encoded = codec(request, response)
     headers = (
         (_PREDICTION_ID, answer.prediction_id.encode()),
         (_MODEL_VERSION, str(answer.version).encode()),
@@ -181,7 +231,21 @@ def _encode(target: Target, request: InferRequest, answer: Answer) -> Encoded:
     return Encoded(encoded.body, encoded.content_type, headers)
 
 
-async def _send(send: Send, status: int, encoded: Encoded, request_id: str) -> None:
+async def _pack(encoded: Encoded, accepted: str) -> Encoded:
+    if not accepted or len(encoded.body) < MIN_PACKED_BYTES:
+        return encoded
+    encoding = choose_encoding(accepted)
+    if not encoding:
+        return encoded
+    slowly = len(encoded.body) > LARGE_BODY_BYTES
+    body = (
+        await asyncio.to_thread(pack_answer, encoded.body, encoding) if slowly else pack_answer(encoded.body, encoding)
+    )
+    described = ((b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
+    return Encoded(body, encoded.content_type, (*encoded.headers, *described))
+
+
+async def _send(send: Send, status: int, encoded: Encoded, request_id: str, *, has_body: bool) -> None:
     headers = [
         (b"content-type", encoded.content_type),
         (b"content-length", str(len(encoded.body)).encode()),
@@ -189,10 +253,10 @@ async def _send(send: Send, status: int, encoded: Encoded, request_id: str) -> N
         *encoded.headers,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": encoded.body})
+    await send({"type": "http.response.body", "body": encoded.body if has_body else b""})
 
 
-async def _refuse(send: Send, scope: Scope, request_id: str, error: PlatformError) -> None:
+async def _refuse(send: Send, scope: Scope, request_id: str, error: PlatformError, watched: BodyWatch) -> None:
     identity = scope.get("state", {}).get(IDENTITY_STATE)
     log.info(
         "predict_failed",
@@ -208,4 +272,6 @@ async def _refuse(send: Send, scope: Scope, request_id: str, error: PlatformErro
         headers.append((b"allow", str(error.details["allow"]).encode()))
     if error.http_status == 503 and getattr(error, "retry_after_s", None) is None:
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    if not await watched.finish():
+        headers += CLOSE
     await send_error(send, error, headers=headers)

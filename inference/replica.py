@@ -59,7 +59,7 @@ class Replica:
             replica=self.name,
             store=DatabaseStore(),
             table=serving.table,
-            load=make_loader(cache=settings.ARTIFACT_CACHE_DIR, load=_load_with(serving, counting)),
+            load=make_loader(cache=settings.ARTIFACT_CACHE_DIR, load=_load_with(serving)),
             memory_file=settings.DATA_DIR / MEMORY_FILE,
             read_aliases=read_aliases,
             heartbeat_interval_s=HEARTBEAT_INTERVAL_S,
@@ -116,7 +116,7 @@ def read_aliases(model: str) -> dict[str, int]:
     return {alias: info.version for info in versions for alias in info.aliases}
 
 
-def _load_with(serving: ServingRuntime, counting: Metrics) -> Any:
+def _load_with(serving: ServingRuntime) -> Any:
     def load(*, endpoint: str, info: ModelVersionInfo, folder: Path) -> LoadedVersion:
         options = serving.options
         return load_version(
@@ -125,7 +125,7 @@ def _load_with(serving: ServingRuntime, counting: Metrics) -> Any:
             folder=folder,
             limits=options.limits,
             options=options.engine,
-            metrics=counting,
+            metrics=serving.service.metrics,
             slots=serving.slots,
             loader=_open_in_host if settings.ENGINE_HOST else load_engine,
         )

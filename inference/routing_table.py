@@ -94,7 +94,7 @@ class Route:
         number = self.labels.get(label)
         if number is None:
             known = ", ".join(sorted(self.labels)) or "none"
-            raise NotFoundError(f"model '{self.endpoint}' has no label '{label}'; its labels: {known}")
+            raise NotFoundError(f"model '{self.endpoint}' has no label '{label:.80}'; its labels: {known}")
         return self.version(number)
 
     def _unavailable(self) -> UnavailableError:
@@ -137,7 +137,7 @@ class RoutingTable:
         """Return an endpoint's route; NotFoundError if there is none."""
         route = self._routes.get(endpoint)
         if route is None:
-            raise NotFoundError(f"no model is served under the name '{endpoint}'")
+            raise NotFoundError(f"no model is served under the name '{endpoint:.80}'")
         return route
 
     def choose(

@@ -23,7 +23,7 @@ from training.import_publishing import ImportedModel, clear_abandoned_imports, p
 from training.importing.messages import Examined, ImportOrder
 from training.importing.sources import copy_source, find_form, fingerprint_source, origin_of
 from training.models import ModelVersion
-from training.names import check_name
+from training.names import check_public_name
 from training.publishing import Origin
 from training.runtimes.base import GivenSignature, ModelForm
 from training.runtimes.remote import FILE as REMOTE_FILE
@@ -69,7 +69,7 @@ def import_model(
     Raises: InvalidInputError naming what is wrong with the file or with what was said of it;
     UnavailableError if it cannot be reached, or takes too long to read. Nothing is registered then.
     """
-    check_name("model", name)
+    check_public_name("model", name)
     clear_abandoned_imports(name, older_s=2 * settings.MODEL_WORK_TIMEOUT_S)
     with work_folder() as folder:
         form, examined = _examine(source, description, folder)
@@ -93,7 +93,7 @@ def deploy_import(version: ModelVersion, *, endpoint: str, actor: str) -> None:
 
     Raises: NotDeployedError if inference did not take the order; the version stays registered.
     """
-    check_name("endpoint", endpoint)
+    check_public_name("endpoint", endpoint)
     try:
         order_deployment(version, endpoint=endpoint, actor=actor, reason="imported")
     except PlatformError as error:

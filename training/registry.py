@@ -23,7 +23,7 @@ from aiplatform.storage import join_uri
 from training import selectors
 from training.leases import StaleFenceError, held_by
 from training.models import Alias, ModelVersion, RegisteredModel
-from training.names import check_alias, check_name
+from training.names import check_alias, check_public_name
 from training.states import DeployState, RunState, VersionState
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ def reserve_version(*, run_id: UUID, fence: int, model_name: str) -> ModelVersio
 
     Raises: StaleFenceError if the claim is no longer good.
     """
-    check_name("model", model_name)
+    check_public_name("model", model_name)
     with transaction.atomic():
         if not held_by(run_id, fence).select_for_update().exists():
             raise StaleFenceError(f"run {run_id}: fence {fence} is stale")
@@ -76,7 +76,7 @@ def complete_run(*, run_id: UUID, fence: int, version: ModelVersion, manifest: M
 
 def reserve_import(*, model_name: str) -> ModelVersion:
     """Return a pending version of a model, with its next number, that belongs to no run."""
-    check_name("model", model_name)
+    check_public_name("model", model_name)
     with transaction.atomic():
         RegisteredModel.objects.get_or_create(name=model_name)
         model = RegisteredModel.objects.select_for_update().get(name=model_name)

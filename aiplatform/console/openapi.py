@@ -15,7 +15,8 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 
-from aiplatform.console.predict_paths import PREDICT_PATHS, PREDICT_SCHEMAS, TOKEN_SCHEME
+from aiplatform.console.predict_paths import PREDICT_PATHS, TOKEN_SCHEME
+from aiplatform.console.predict_schemas import PREDICT_SCHEMAS
 from aiplatform.roles import apps_for
 
 Endpoint = tuple[str, str, str, Any]

@@ -4,62 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiplatform.contracts.predict import DEADLINE_HEADER, MODEL_VERSION_HEADER, PREDICTION_ID_HEADER
+from aiplatform.contracts.predict import (
+    DEADLINE_HEADER,
+    MODEL_VERSION_HEADER,
+    PREDICTION_ID_HEADER,
+    REPOSITORY_INDEX_PATH,
+)
 
 TOKEN_SCHEME = "token"  # noqa: S105  (the scheme's name)
 _V1, _V2 = "predict: TF Serving (V1)", "predict: Open Inference Protocol (V2)"
 _TEXT = {"type": "string"}
-_OBJECT = {"type": "object", "additionalProperties": True}
-_TENSOR = {
-    "type": "object",
-    "required": ["name", "shape", "datatype", "data"],
-    "properties": {
-        "name": _TEXT,
-        "shape": {"type": "array", "items": {"type": "integer"}},
-        "datatype": {"type": "string", "example": "FP32"},
-        "data": {"type": "array", "items": {}, "description": "Flat or nested, in row-major order"},
-    },
-}
-
-PREDICT_SCHEMAS: dict[str, Any] = {
-    "V1PredictRequest": {
-        "type": "object",
-        "description": "Rows (`instances`) or columns (`inputs`), never both. Bytes travel as `{\"b64\": \"...\"}`.",
-        "properties": {
-            "instances": {"type": "array", "items": {}, "description": "One entry a row"},
-            "inputs": {"description": "One tensor, or an object of tensors by name"},
-            "signature_name": {"type": "string", "default": "serving_default"},
-        },
-        "example": {"instances": [{"age": 33, "purpose": "radio/tv"}]},
-    },
-    "V1PredictResponse": {
-        "type": "object",
-        "description": "`predictions` answers `instances`, `outputs` answers `inputs`.",
-        "properties": {"predictions": {"type": "array", "items": {}}, "outputs": {}},
-    },
-    "V2Tensor": _TENSOR,
-    "V2InferRequest": {
-        "type": "object",
-        "required": ["inputs"],
-        "properties": {
-            "id": _TEXT,
-            "parameters": _OBJECT,
-            "inputs": {"type": "array", "items": {"$ref": "#/components/schemas/V2Tensor"}},
-            "outputs": {"type": "array", "items": _OBJECT},
-        },
-    },
-    "V2InferResponse": {
-        "type": "object",
-        "required": ["model_name", "outputs"],
-        "properties": {
-            "model_name": _TEXT,
-            "model_version": _TEXT,
-            "id": _TEXT,
-            "parameters": _OBJECT,
-            "outputs": {"type": "array", "items": {"$ref": "#/components/schemas/V2Tensor"}},
-        },
-    },
-}  # fmt: skip
 
 
 def _operation(
@@ -107,28 +61,57 @@ def _v1_paths() -> dict[str, Any]:
         path = f"/v1/models/{{model}}{place}"
         answer = _schema("V1PredictResponse")
         summary = "Predict (JSON; or a PNG or JPEG if the model takes images)"
-        status = _operation(_V1, f"v1_status{name}", "State of the versions", _OBJECT)
-        metadata = _operation(_V1, f"v1_metadata{name}", "Inputs and outputs", _OBJECT)
+        examples = _json(_schema("V1ExamplesRequest"))
+        classes, numbers = _schema("V1ClassifyResponse"), _schema("V1RegressResponse")
+        classify = _operation(_V1, f"v1_classify{name}", "Label and score of every class", classes, examples)
+        regress = _operation(_V1, f"v1_regress{name}", "One number an example", numbers, examples)
+        status = _operation(_V1, f"v1_status{name}", "State of the versions", _schema("V1Status"))
+        metadata = _operation(_V1, f"v1_metadata{name}", "Inputs and outputs", _schema("V1Metadata"))
         paths[f"{path}:predict"] = {"post": _operation(_V1, f"v1_predict{name}", summary, answer, body)}
+        paths[f"{path}:classify"] = {"post": classify}
+        paths[f"{path}:regress"] = {"post": regress}
         paths[path] = {"get": status}
         paths[f"{path}/metadata"] = {"get": metadata}
     return paths
 
 
 def _v2_paths() -> dict[str, Any]:
+    def ask(name: str, summary: str, answer: str) -> dict[str, Any]:
+        return {"get": _operation(_V2, name, summary, _schema(answer))}
+
+    index = _operation(
+        _V2, "v2_index", "Versions and their states", _schema("V2Index"), _json(_schema("V2IndexRequest"))
+    )
+    index["requestBody"]["required"] = False
+    index["parameters"] = []
+    del index["responses"]["200"]["headers"]
     paths: dict[str, Any] = {
-        "/v2": {"get": _operation(_V2, "v2_server", "The server and its extensions", _OBJECT)},
-        "/v2/health/live": {"get": _operation(_V2, "v2_live", "Is the server alive?", _OBJECT)},
-        "/v2/health/ready": {"get": _operation(_V2, "v2_ready", "Can the server predict?", _OBJECT)},
+        "/v2": ask("v2_server", "The server and its extensions", "V2Server"),
+        "/v2/health/live": ask("v2_live", "Is the server alive?", "V2Live"),
+        "/v2/health/ready": ask("v2_ready", "Can the server predict?", "V2Ready"),
+        "/v2/models/stats": ask("v2_statistics", "Counts of all versions, in this process", "V2Statistics"),
+        REPOSITORY_INDEX_PATH: {"post": index},
     }
-    body = _json(_schema("V2InferRequest"))
     for name, place in (("", ""), ("_version", "/versions/{version}")):
         path = f"/v2/models/{{model}}{place}"
-        answer = _schema("V2InferResponse")
-        paths[path] = {"get": _operation(_V2, f"v2_metadata{name}", "Inputs and outputs", _OBJECT)}
-        paths[f"{path}/ready"] = {"get": _operation(_V2, f"v2_model_ready{name}", "Is the model loaded?", _OBJECT)}
-        paths[f"{path}/infer"] = {"post": _operation(_V2, f"v2_infer{name}", "Predict", answer, body)}
+        paths[path] = ask(f"v2_metadata{name}", "Inputs and outputs", "V2Metadata")
+        paths[f"{path}/ready"] = ask(f"v2_model_ready{name}", "Is the model loaded?", "V2Ready")
+        paths[f"{path}/config"] = ask(f"v2_config{name}", "The configuration in Triton's words", "V2Config")
+        paths[f"{path}/stats"] = ask(f"v2_model_statistics{name}", "Counts, in this process", "V2Statistics")
+        paths[f"{path}/infer"] = {"post": _infer(f"v2_infer{name}")}
     return paths
+
+
+def _infer(name: str) -> dict[str, Any]:
+    raw = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    body = {**_json(_schema("V2InferRequest")), **raw}
+    operation = _operation(
+        _V2, name, "Predict (JSON; or JSON and the tensors' bytes)", _schema("V2InferResponse"), body
+    )
+    text = "How many bytes of the body are JSON; 0: none, the body is the one input's bytes"
+    operation["parameters"].append(_header("Inference-Header-Content-Length", "integer", text))
+    operation["responses"]["200"]["content"].update(raw)
+    return operation
 
 
 def _with_parameters(paths: dict[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,9 @@ _NOT_SENT_ON = _HOP_BY_HOP | {
     "x-platform-signature", "x-platform-identity", "x-request-id", "x-request-timeout-ms",
 }  # fmt: skip
 _NOT_SENT_BACK = _HOP_BY_HOP | {"content-length", "content-encoding", "server", "date", "x-request-id", "set-cookie"}
-_RAW_NOT_SENT_ON = frozenset(name.encode() for name in _NOT_SENT_ON)
-_RAW_NOT_SENT_BACK = frozenset(name.encode() for name in _NOT_SENT_BACK)
+# Predictions pass as they are, packed or not.
+_RAW_NOT_SENT_ON = frozenset(name.encode() for name in _NOT_SENT_ON - {"accept-encoding"})
+_RAW_NOT_SENT_BACK = frozenset(name.encode() for name in _NOT_SENT_BACK - {"content-encoding"})
 
 
 def request_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 Nested lists are flattened level by level, so that raggedness and wrong lengths are found before
 numpy sees anything; what is allocated is at most some times the size of the request's body.
+Where a value is still text (`NumberText`), the quick reader of `number_text` is asked first.
 """
 
 from __future__ import annotations
@@ -9,21 +10,24 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import orjson
 
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import FREE, DType, TensorSpec
-from inference.protocols.json_body import json_kind
+from inference.protocols.json_body import dump, json_kind
 from inference.protocols.messages import Array, Arrays
+from inference.protocols.number_text import NumberText, is_nested, read_numbers
 
 _NUMBERS = frozenset({int, float})
 _FLOATS = _NUMBERS | {type(None)}
 _BYTES = frozenset({str, dict})
-_FLOAT_TYPES = (DType.FP16, DType.FP32, DType.FP64)
+_MAX_EXACT = 2.0**53  # from here on a float stands for several whole numbers
+_FLOAT_TYPES = (DType.FP16, DType.BF16, DType.FP32, DType.FP64)
 
 
 def array_from_nested(value: Any, spec: TensorSpec) -> Array:
@@ -32,6 +36,11 @@ def array_from_nested(value: Any, spec: TensorSpec) -> Array:
     A column of shape (n, 1) may be written as n plain values.
     Raises: InvalidInputError naming the tensor, the rule and the value.
     """
+    if type(value) is NumberText:
+        array = _nested_text(value, spec)
+        if array is not None:
+            return array
+        value = value.value()
     rank = len(spec.shape)
     is_plain_column = rank == 2 and spec.shape[1] == 1 and isinstance(value, list) and not _has_lists(value)
     shape: list[int] = []
@@ -51,6 +60,11 @@ def array_from_flat(values: Any, shape: list[int], spec: TensorSpec) -> Array:
     Raises: InvalidInputError as above, also if shape and number of elements do not agree.
     """
     check_shape(shape, spec)
+    if type(values) is NumberText:
+        read = _flat_text(values, shape, spec)
+        if read is not None:
+            return read
+        values = values.value()
     if not isinstance(values, list):
         raise InvalidInputError(f"tensor '{spec.name}': data must be an array, not {json_kind(values)}")
     if _has_lists(values):
@@ -66,11 +80,8 @@ def array_from_flat(values: Any, shape: list[int], spec: TensorSpec) -> Array:
 
 def check_shape(shape: list[int], spec: TensorSpec) -> None:
     """Raise InvalidInputError unless a shape fits; called before anything of that size is made."""
-    fits = len(shape) == len(spec.shape) and all(
-        want in (FREE, have) for want, have in zip(spec.shape, shape, strict=True)
-    )
-    if not fits:
-        raise InvalidInputError(f"tensor '{spec.name}' must have shape {list(spec.shape)} (-1: any), not {shape}")
+    if not _fits(shape, spec):
+        raise InvalidInputError(f"tensor '{spec.name}' must have shape {list(spec.shape)} (-1: any), not {shape!s:.80}")
 
 
 def json_value(name: str, array: Array) -> Any:
@@ -88,6 +99,17 @@ def json_value(name: str, array: Array) -> Any:
     return out.reshape(array.shape).tolist()
 
 
+def with_tokens(value: Any) -> Any:
+    """Return what `dump` writes for a value of `json_value`, with NaN and infinities as bare tokens."""
+    if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "fV":  # V: bfloat16
+        return value
+    array = np.ascontiguousarray(value)
+    odd = array[~np.isfinite(array)]
+    pieces = dump(array if value.ndim else array[0]).split(b"null")  # nothing else is written as null
+    tokens = [b"NaN" if number != number else b"Infinity" if number > 0 else b"-Infinity" for number in odd.tolist()]
+    return orjson.Fragment(b"".join(chain.from_iterable(zip(pieces, [*tokens, b""], strict=True))))
+
+
 def rows_from_arrays(outputs: Arrays) -> list[Mapping[str, Any]]:
     """Return one mapping of plain values a row, by output name.
 
@@ -103,6 +125,29 @@ def rows_of(name: str, array: Array) -> Array:
     if array.ndim == 0:
         raise InvalidInputError(f"output '{name}' has no rows; ask with 'inputs' instead of 'instances'")
     return array
+
+
+def _fits(shape: Sequence[int], spec: TensorSpec) -> bool:
+    return len(shape) == len(spec.shape) and all(
+        want in (FREE, have) for want, have in zip(spec.shape, shape, strict=True)
+    )
+
+
+def _nested_text(value: NumberText, spec: TensorSpec) -> Array | None:
+    rank = len(spec.shape)
+    is_plain_column = rank == 2 and spec.shape[1] == 1 and not is_nested(value.text)
+    array = read_numbers(value.text, 1 if is_plain_column else rank, spec.dtype)
+    if array is not None and is_plain_column:
+        array = array.reshape(-1, 1)
+    return array if array is not None and _fits(array.shape, spec) else None
+
+
+def _flat_text(values: NumberText, shape: list[int], spec: TensorSpec) -> Array | None:
+    nested = is_nested(values.text)
+    array = read_numbers(values.text, len(shape) if nested else 1, spec.dtype)
+    if array is None or (list(array.shape) != shape if nested else array.size != math.prod(shape)):
+        return None
+    return array.reshape(shape)
 
 
 def _has_lists(values: list[Any]) -> bool:
@@ -154,18 +199,23 @@ def _require(is_met: bool, values: list[Any], allowed: set[type] | frozenset[typ
 
 def _float_array(values: list[Any], spec: TensorSpec) -> Array:
     with np.errstate(over="ignore"):
-        array = np.array(values, dtype=spec.dtype.numpy)
+        wide = np.float64 if spec.dtype is DType.BF16 else spec.dtype.numpy  # bfloat16 takes no None
+        array = np.array(values, dtype=wide).astype(spec.dtype.numpy, copy=False)
     if np.isinf(array).any():
-        found = values[int(np.flatnonzero(np.isinf(array))[0])]
-        raise InvalidInputError(f"tensor '{spec.name}': {found} is out of range for {spec.dtype.value}")
+        overflown = (values[i] for i in np.flatnonzero(np.isinf(array)) if abs(values[i]) != math.inf)
+        found = next(overflown, None)
+        if found is not None:
+            raise InvalidInputError(f"tensor '{spec.name}': {found} is out of range for {spec.dtype.value}")
     return array
 
 
 def _integer_array(values: list[Any], spec: TensorSpec, *, has_floats: bool) -> Array:
     if has_floats:
-        broken = next((v for v in values if v != math.floor(v)), None)
+        broken = next((v for v in values if type(v) is float and not (v.is_integer() and abs(v) < _MAX_EXACT)), None)
         if broken is not None:
-            raise InvalidInputError(f"tensor '{spec.name}' takes whole numbers ({spec.dtype.value}), not {broken}")
+            raise InvalidInputError(
+                f"tensor '{spec.name}' takes whole numbers ({spec.dtype.value}), written exactly, not {broken}"
+            )
         values = [int(v) for v in values]
     try:
         return np.array(values, dtype=spec.dtype.numpy)

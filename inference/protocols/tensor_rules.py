@@ -37,4 +37,4 @@ def check_output_names(signature: Signature, wanted: Iterable[str]) -> None:
     known = [spec.name for spec in signature.outputs]
     for name in wanted:
         if name not in known:
-            raise InvalidInputError(f"no output is named '{name}'; the outputs are: {', '.join(known)}")
+            raise InvalidInputError(f"no output is named '{name:.80}'; the outputs are: {', '.join(known)}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from aiplatform.errors import InvalidInputError
-from aiplatform.tensors import Signature
+from aiplatform.tensors import FREE, Signature
 from inference.protocols.json_arrays import array_from_nested
 from inference.protocols.json_body import json_kind
 from inference.protocols.messages import Arrays
+from inference.protocols.number_text import NumberText, joined
 from inference.protocols.tensor_rules import check_names
+
+_LONG_ROW = 16
 
 
 def arrays_from_instances(instances: Any, signature: Signature) -> Arrays:
@@ -18,6 +22,10 @@ def arrays_from_instances(instances: Any, signature: Signature) -> Arrays:
 
     Raises: InvalidInputError naming the rule and the value.
     """
+    if type(instances) is NumberText and len(signature.inputs) == 1:
+        return {signature.inputs[0].name: array_from_nested(instances, signature.inputs[0])}
+    if type(instances) is NumberText:
+        instances = instances.value()
     if not isinstance(instances, list) or not instances:
         kind = "an empty array" if instances == [] else json_kind(instances)
         raise InvalidInputError(f"'instances' must be an array of at least one row, not {kind}")
@@ -34,7 +42,7 @@ def arrays_from_instances(instances: Any, signature: Signature) -> Arrays:
             check_names(signature, instance, where=f"instance {index}")
         for name, column in columns.items():
             column.append(instance[name])
-    return {spec.name: array_from_nested(columns[spec.name], spec) for spec in signature.inputs}
+    return {spec.name: array_from_nested(joined(columns[spec.name]), spec) for spec in signature.inputs}
 
 
 def arrays_from_columns(inputs: Any, signature: Signature) -> Arrays:
@@ -50,6 +58,14 @@ def arrays_from_columns(inputs: Any, signature: Signature) -> Arrays:
         names = ", ".join(spec.name for spec in signature.inputs)
         raise InvalidInputError(f"the model has several inputs: 'inputs' must be an object with {names}")
     return {signature.inputs[0].name: array_from_nested(inputs, signature.inputs[0])}
+
+
+def long_array_keys(signature: Signature) -> Iterator[str]:
+    """Give the keys of a `:predict` body below which long arrays of numbers may stand."""
+    yield from ("instances", "inputs")
+    for spec in signature.inputs:
+        if len(spec.shape) > 2 or spec.shape[1:] > (_LONG_ROW,) or FREE in spec.shape[1:]:
+            yield spec.name
 
 
 def _is_named(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """TF Serving's REST protocol, version 1: predict, status and metadata.
 
-Source: tensorflow/serving, g3doc/api_rest.md. Also taken: `null` for NaN, and a column of shape
-(n, 1) as plain values.
+Source: tensorflow/serving, g3doc/api_rest.md, and what its util/json_tensor.cc does. Also taken:
+`null` for NaN, and a column of shape (n, 1) as plain values. Differences: docs/protocols.md.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import numpy as np
 
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import FREE, Signature, TensorSpec
-from inference.protocols.json_arrays import json_value, rows_of
-from inference.protocols.json_body import dump, parse_object
-from inference.protocols.messages import Array, Encoded, Form, InferRequest, InferResponse
-from inference.protocols.tf_rows import arrays_from_columns, arrays_from_instances
+from inference.protocols.json_arrays import json_value, rows_of, with_tokens
+from inference.protocols.json_body import dump
+from inference.protocols.messages import Array, Arrays, Encoded, Form, InferRequest, InferResponse
+from inference.protocols.number_text import parse_lifting
+from inference.protocols.tf_rows import arrays_from_columns, arrays_from_instances, long_array_keys
 
 _NAMES_ANY = ("", "serving_default")  # what clients send when they mean the only signature
 
@@ -25,8 +26,8 @@ def decode_predict(body: bytes, signature: Signature) -> InferRequest:
 
     Raises: InvalidInputError naming the rule and the value.
     """
-    message = parse_object(body)
-    _check_signature_name(message.get("signature_name", ""), signature)
+    message = parse_lifting(body, long_array_keys(signature), takes_tokens=True)
+    check_signature_name(message.get("signature_name", ""), signature)
     if ("instances" in message) == ("inputs" in message):
         state = "both" if "instances" in message else "neither"
         raise InvalidInputError(f"the request must have either 'instances' or 'inputs'; it has {state}")
@@ -37,16 +38,16 @@ def decode_predict(body: bytes, signature: Signature) -> InferRequest:
 
 def encode_predict(request: InferRequest, response: InferResponse) -> Encoded:
     """Return `predictions` for the row form, `outputs` for the columnar form."""
-    outputs = response.outputs
-    if request.form is Form.COLUMNS:
-        values = {name: json_value(name, array) for name, array in outputs.items()}
-        return Encoded(dump({"outputs": next(iter(values.values())) if len(values) == 1 else values}))
-    if len(outputs) == 1:
-        name, array = next(iter(outputs.items()))
-        return Encoded(dump({"predictions": json_value(name, rows_of(name, array))}))
-    columns = {name: _row_values(name, array) for name, array in outputs.items()}
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return Encoded(dump({"predictions": rows}))
+    columnar = request.form is Form.COLUMNS
+    message = _columns(response.outputs) if columnar else _rows(response.outputs)
+    return Encoded(dump_with_tokens(message))
+
+
+def dump_with_tokens(message: dict[str, Any]) -> bytes:
+    """Return JSON with NaN and infinities as the tokens that TF Serving writes."""
+    body = dump(message)
+    # `null` is rare (and may be part of a text): only then are the numbers looked at.
+    return dump(_tokens(message)) if b"null" in body else body
 
 
 def encode_status(states: list[tuple[int, str, str]]) -> Encoded:
@@ -71,9 +72,34 @@ def encode_metadata(model: str, version: int, signature: Signature) -> Encoded:
     )
 
 
-def _check_signature_name(name: Any, signature: Signature) -> None:
-    if not isinstance(name, str) or name not in (*_NAMES_ANY, signature.name):
+def check_signature_name(name: Any, signature: Signature, *also: str) -> None:
+    """Raise InvalidInputError for a signature that the model does not have."""
+    if not isinstance(name, str) or name not in (*_NAMES_ANY, *also, signature.name):
         raise InvalidInputError(f"signature_name must be '{signature.name}', not {name!r:.80}")
+
+
+def _columns(outputs: Arrays) -> dict[str, Any]:
+    values = {name: json_value(name, array) for name, array in outputs.items()}
+    return {"outputs": next(iter(values.values())) if len(values) == 1 else values}
+
+
+def _rows(outputs: Arrays) -> dict[str, Any]:
+    if len(outputs) == 1:
+        name, array = next(iter(outputs.items()))
+        return {"predictions": json_value(name, rows_of(name, array))}
+    columns = {name: _row_values(name, array) for name, array in outputs.items()}
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise InvalidInputError(f"the outputs differ in their number of rows ({lengths}); ask with 'inputs'")
+    return {"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]}
+
+
+def _tokens(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _tokens(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_tokens(item) for item in value]
+    return with_tokens(value)
 
 
 def _row_values(name: str, array: Array) -> list[Any]:

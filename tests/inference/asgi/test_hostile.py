@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +23,21 @@ BROKEN_ROWS: list[tuple[bytes | dict[str, Any], str]] = [
     (b"\xff\xfe{", "not valid JSON"),
     (b'{"instances": [[1, "\xff"]]}', "not valid JSON"),
     (b'{"instances": ', "not valid JSON"),
-    (b'{"instances": [[NaN, 1]]}', "not valid JSON"),
+    (b'{"instances": [[nan, 1]]}', "not valid JSON"),
+    (b'{"instances": [[-NaN, 1]]}', "not valid JSON"),
+    (b'{"instances": [[NaN, 1e999]]}', "not valid JSON"),
+    (b'{"instances": [[NaN, "\\ud800"]]}', "not valid JSON"),
+    (b'{"instances": [[NaN, 1]' + b"[" * 100_000, "not valid JSON"),
+    (b'{"instances": [[NaN, \xff]]}', "not valid JSON"),
     (b'{"instances": [[1e999, 1]]}', "not valid JSON"),
+    (b'{"instances": [[01, 1]]}', "not valid JSON"),
+    (b'{"instances": [[1 2]]}', "not valid JSON"),
+    (b'{"instances": [["\\ud800", 1]]}', "not valid JSON"),
+    (b'{"instances": [[1, 2]], "instances": 3}', "a number"),
+    (b'{"instances": [[1, 2]]} trailing', "not valid JSON"),
+    (b'\xef\xbb\xbf{"instances": [[1, 2]]}', "not valid JSON"),
+    ('{"instances": [[1, 2]]}'.encode("utf-16"), "not valid JSON"),
+    (b"\x00" * 50, "not valid JSON"),
     (b'{"instances": ' + b"[" * 100_000, "depth limit"),
     (b'{"instances": ' + b"[" * 500 + b"]" * 500 + b"}", "dimension 1 must be 2, not 1"),
     (b'{"a":' * 2000, "depth limit"),
@@ -35,6 +47,19 @@ BROKEN_ROWS: list[tuple[bytes | dict[str, Any], str]] = [
     ({"instances": [[1, 2]], "inputs": [[1, 2]]}, "both"),
     ({"instances": []}, "an empty array"),
     ({"instances": 3}, "a number"),
+    ({"instances": {"x": [[1, 2]]}}, "an object"),
+    ({"instances": "text"}, "a string"),
+    ({"instances": None}, "null"),
+    ({"instances": True}, "a boolean"),
+    ({"instances": [None]}, "null stands where"),
+    ({"instances": [[1, 2]] * 40 + [[1]]}, "ragged"),
+    ({"instances": [[1.5, 2]] * 40 + [[1, [2]]]}, "nested deeper"),
+    ({"instances": [[1.5, 2]] * 40 + [[]]}, "ragged"),
+    ({"instances": [[1, 2, 3]] * 40}, "dimension 1 must be 2, not 3"),
+    ({"instances": [[1, True]] * 40}, "takes FP32 values, not True"),
+    ({"instances": [[1, 1e300]] * 40}, "out of range for FP32"),
+    ({"instances": [{"x": [1, 2], "y" * 100_000: 1}]}, "no input is named"),
+    ({"inputs": {"y" * 100_000: [[1, 2]]}}, "no input is named"),
     ({"instances": [[1, 2], [3]]}, "ragged"),
     ({"instances": [[1, 2], 3]}, "a number stands where an array of dimension 1 belongs"),
     ({"instances": [[1, 2, 3]]}, "dimension 1 must be 2, not 3"),
@@ -55,7 +80,21 @@ BROKEN_ROWS: list[tuple[bytes | dict[str, Any], str]] = [
     ({"instances": [[1, 2]], "signature_name": "other"}, "signature_name"),
     ({"instances": [[1, 2]], "signature_name": ["x"] * 1000}, "signature_name"),
 ]
-BROKEN_TENSORS: list[tuple[dict[str, Any], str]] = [
+BROKEN_TENSORS: list[tuple[bytes | dict[str, Any], str]] = [
+    (b"", "empty"),
+    (b'{"inputs": ' + b"[" * 100_000, "depth limit"),
+    (b'{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [NaN, 1]}]}', "not valid JSON"),
+    (b'{"inputs": [{"name": "\\ud800", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}', "not valid JSON"),
+    (b'{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1 2]}]}', "not valid JSON"),
+    (b'{"inputs": [{"name": "x", "shape": [50, 2], "datatype": "FP32", "data": [' + b"1, " * 99 + b"1 2]}]}", "JSON"),
+    (b'{"inputs": [{"name": "x", "shape": [50, 2], "datatype": "FP32", "data": [' + b"1, " * 99 + b"01]}]}", "JSON"),
+    (b'{"inputs": [], "parameters": {"data": [' + b"1 " * 100 + b"]}}", "not valid JSON"),
+    (tensor(shape=[51, 2], data=[1] * 100), "needs 102 values, not 100"),
+    (tensor(shape=[50, 2], data=[[1, 2, 3]] * 50), "dimension 1 must be 2, not 3"),
+    (tensor(shape=[50, 2], data=[*[1] * 99, "1"]), "takes FP32 values, not '1'"),
+    (tensor(name="y" * 100_000), "no input is named"),
+    (tensor(shape=[1] * 100_000), "must have shape"),
+    (tensor(datatype="F" * 100_000), "datatype FP32, not"),
     ({}, "'inputs' must be an array"),
     ({"inputs": {}}, "'inputs' must be an array"),
     ({"inputs": []}, "lacks input 'x'"),
@@ -85,7 +124,7 @@ BROKEN_TENSORS: list[tuple[dict[str, Any], str]] = [
     ({**tensor(), "id": 7}, "'id' must be a string"),
     (
         {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}]},
-        "no 'data'",
+        "say 8 bytes of binary data; 0 come after the JSON part",
     ),
 ]
 
@@ -99,11 +138,11 @@ def test_a_broken_row_request_is_told_the_rule(client: AsgiClient, body: bytes |
 
 
 @pytest.mark.parametrize(("body", "rule"), BROKEN_TENSORS, ids=range(len(BROKEN_TENSORS)))
-def test_a_broken_tensor_request_is_told_the_rule(client: AsgiClient, body: dict[str, Any], rule: str) -> None:
-    raw = json.dumps(body).encode()
-    reply = client.request("POST", INFER, raw)
+def test_a_broken_tensor_request_is_told_the_rule(client: AsgiClient, body: bytes | dict[str, Any], rule: str) -> None:
+    reply = client.request("POST", INFER, body)
     assert reply.status == 400, reply.body
     assert rule in reply.json["error"]
+    assert len(reply.body) < 700
 
 
 def test_one_long_string_among_many_short_ones_takes_no_more_memory_than_it_has(client: AsgiClient) -> None:
@@ -145,3 +184,41 @@ def test_a_model_of_several_inputs_wants_named_values(serve: Callable[..., AsgiC
     for instance, rule in broken:
         reply = client.request("POST", PREDICT, {"instances": [instance]})
         assert (reply.status, rule in reply.json["error"]) == (400, True), reply.body
+
+
+def test_nan_where_integers_belong_is_refused(serve: Callable[..., AsgiClient]) -> None:
+    signature = Signature(inputs=(spec("x", DType.INT64),), outputs=(spec("y"),))
+    client = serve(route_of(make_loaded(FakeEngine(), manifest=make_manifest(signature))))
+    broken = {
+        b"NaN": "whole numbers",
+        b"Infinity": "whole numbers",
+        b"1.5": "whole numbers",
+        b"9223372036854775808": "out of range for INT64",
+        b"-9223372036854775809": "whole numbers",
+        b"1e400": "not valid JSON",
+        b"1e30": "whole numbers",
+        b"9007199254740993.0": "written exactly",
+        b"null": "takes INT64 values, not None",
+        b'"1"': "takes INT64 values, not '1'",
+        b"true": "takes INT64 values, not True",
+    }
+    for value, rule in broken.items():
+        for rows in (1, 60):  # read by the strict and by the quick reader
+            body = b'{"instances": [' + b"[1, 2], " * (rows - 1) + b"[1, " + value + b"]]}"
+            reply = client.request("POST", PREDICT, body)
+            assert (reply.status, rule in reply.json["error"]) == (400, True), (value, reply.body)
+
+
+def test_a_huge_base64_value_is_read_or_refused(serve: Callable[..., AsgiClient]) -> None:
+    signature = Signature(inputs=(spec("x", DType.BYTES, (-1,)),), outputs=(spec("y"),))
+    client = serve(route_of(make_loaded(FakeEngine(), manifest=make_manifest(signature))), max_body_bytes=8 << 20)
+    for text, rule in (("A" * 4_000_001, "invalid base64"), ("\u00e4" * 100, "invalid base64")):
+        reply = client.request("POST", PREDICT, {"instances": [{"b64": text}]})
+        assert (reply.status, rule in reply.json["error"], len(reply.body) < 300) == (400, True, True)
+
+
+def test_a_key_that_comes_twice_counts_as_it_comes_last(client: AsgiClient) -> None:
+    for rows in (1, 60):
+        body = b'{"instances": [[1, 1]], "instances": [' + b"[2, 2], " * (rows - 1) + b"[3, 3]]}"
+        reply = client.request("POST", PREDICT, body)
+        assert (reply.status, reply.json["predictions"][-1], len(reply.json["predictions"])) == (200, [6, 6], rows)

@@ -43,6 +43,33 @@ def test_columns_are_answered_with_outputs(client: AsgiClient) -> None:
     assert (reply.status, reply.json) == (200, {"outputs": [[2, 4]]})
 
 
+def test_nan_and_infinities_travel_as_tokens_both_ways_in_v1(client: AsgiClient) -> None:
+    for rows in (1, 60):
+        body = b'{"instances": [[NaN, -Infinity]' + b", [Infinity, 0.5]" * (rows - 1) + b"]}"
+        reply = client.request("POST", PREDICT, body)
+        assert reply.body == b'{"predictions":[[NaN,-Infinity]' + b",[Infinity,1.0]" * (rows - 1) + b"]}"
+
+
+def test_version_zero_is_whichever_serves_in_v1(client: AsgiClient) -> None:
+    reply = client.request("POST", "/v1/models/double/versions/0:predict", {"inputs": {"x": [[1, 2]]}})
+    assert (reply.status, reply.headers["x-model-version"]) == (200, "1")
+    assert client.request("GET", "/v1/models/double/versions/0").json["model_version_status"][0]["version"] == "1"
+    assert client.request("GET", "/v2/models/double/versions/0").status == 404
+
+
+def test_long_arrays_of_numbers_are_answered_like_short_ones(client: AsgiClient) -> None:
+    rows = [[i / 4, -i] for i in range(100)]
+    doubled = [[i / 2, -2.0 * i] for i in range(100)]
+    flat = [value for row in rows for value in row]
+    for body in ({"instances": rows}, {"instances": [{"x": row} for row in rows]}):
+        assert client.request("POST", PREDICT, body).json == {"predictions": doubled}
+    for columns in ({"inputs": rows}, {"inputs": {"x": rows}, "signature_name": "serving_default"}):
+        assert client.request("POST", PREDICT, columns).json == {"outputs": doubled}
+    for data in (flat, rows):
+        reply = client.request("POST", INFER, {"inputs": [{**TENSOR, "shape": [100, 2], "data": data}]})
+        assert reply.json["outputs"][0]["data"] == [value for row in doubled for value in row]
+
+
 def test_tensors_are_answered_with_tensors(client: AsgiClient) -> None:
     reply = client.request("POST", INFER, {"id": "mine", "inputs": [TENSOR], "parameters": {"a": 1}})
     assert reply.status == 200
@@ -50,6 +77,7 @@ def test_tensors_are_answered_with_tensors(client: AsgiClient) -> None:
         "model_name": "double",
         "model_version": "1",
         "id": "mine",
+        "parameters": {"prediction_id": reply.headers["x-prediction-id"]},
         "outputs": [{"name": "y", "shape": [1, 2], "datatype": "FP32", "data": [2, 4]}],
     }
 

@@ -201,3 +201,11 @@ def test_a_full_version_refuses_before_it_reads_the_request(serve: Callable[...,
         assert [(await first).status, (await second).status] == [200, 200]
 
     asyncio.run(main())
+
+
+def test_a_requests_priority_is_one_of_three(serve: Callable[..., AsgiClient]) -> None:
+    client = serve(route_of(make_loaded(FakeEngine())))
+    for name, status in (("high", 200), ("Normal", 200), ("low", 200), ("urgent", 400)):
+        reply = client.request("POST", PREDICT, BODY, headers={"X-Request-Priority": name})
+        assert reply.status == status
+    assert reply.json["error"] == "X-Request-Priority is one of high, normal, low, not 'urgent'"

@@ -41,7 +41,13 @@ def test_metadata_nests_the_signature_twice(client: AsgiClient) -> None:
 def test_the_server_says_who_it_is(client: AsgiClient) -> None:
     body = client.request("GET", "/v2").json
     assert body["name"] == "aiplatform"
-    assert body["extensions"] == []
+    assert body["extensions"] == [
+        "binary_tensor_data",
+        "classification",
+        "model_configuration",
+        "model_repository(index)",
+        "statistics",
+    ]
     assert client.request("GET", "/v2/health/live").json == {"live": True}
 
 
@@ -97,6 +103,7 @@ def test_a_model_is_ready_by_version(serve: Callable[..., AsgiClient]) -> None:
     ("method", "path", "allowed"),
     [
         ("GET", "/v1/models/double:predict", "POST"),
+        ("GET", "/v1/models/double:classify", "POST"),
         ("POST", "/v1/models/double", "GET"),
         ("GET", "/v2/models/double/infer", "POST"),
         ("DELETE", "/v2/health/live", "GET"),
@@ -111,7 +118,7 @@ def test_a_wrong_method_is_told_the_right_one(client: AsgiClient, method: str, p
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/v1/models/double:classify", 404),
+        ("/v1/models/double:explain", 404),
         ("/v1/models/", 404),
         ("/v2/nothing", 404),
         ("/v1/models/double/versions/one", 400),
