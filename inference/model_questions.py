@@ -40,31 +40,36 @@ def answer_question(target: Target, table: RoutingTable) -> tuple[int, Encoded]:
     route = table.route(target.model)
     match target.operation:
         case Operation.V1_STATUS:
-            return 200, tf_serving.encode_status(_states(route, _number(route, target)))
+            return 200, tf_serving.encode_status(find_states(route, target.version, target.label))
         case Operation.V2_MODEL_READY:
-            return _flag("ready", _is_ready(route, target), name=target.model)
-    loaded = _loaded(route, target)
+            return _flag("ready", is_version_ready(route, target.version), name=target.model)
+    loaded = named_version(route, target.version, target.label)
     if target.operation is Operation.V1_METADATA:
         return 200, tf_serving.encode_metadata(target.model, loaded.version, loaded.manifest.signature)
     versions = [loaded.version] if target.version is not None else sorted(route.versions)
     manifest = loaded.manifest
-    return 200, open_inference.encode_model(target.model, versions, _platform(manifest), manifest.signature)
+    return 200, open_inference.encode_model(target.model, versions, platform_of(manifest), manifest.signature)
 
 
 def _flag(name: str, value: bool, /, **more: str) -> tuple[int, Encoded]:
     return (200 if value else 503), open_inference.encode_flag(name, value, **more)
 
 
-def _loaded(route: Route, target: Target) -> LoadedVersion:
-    number = _number(route, target)
+def named_version(route: Route, version: int | None, label: str | None) -> LoadedVersion:
+    """Return the loaded version that a number or a label stands for; with neither, the one most traffic goes to.
+
+    Raises: NotFoundError for an unknown one; UnavailableError if it is not loaded.
+    """
+    number = _number(route, version, label)
     return route.default if number is None else route.version(number)
 
 
-def _is_ready(route: Route, target: Target) -> bool:
-    if target.version is None:
+def is_version_ready(route: Route, version: int | None) -> bool:
+    """Say whether a version (None: any that has traffic) can answer; NotFoundError if there is no such version."""
+    if version is None:
         return route.is_ready
     try:
-        route.version(target.version)
+        route.version(version)
     except NotFoundError:
         raise
     except PlatformError:
@@ -72,15 +77,10 @@ def _is_ready(route: Route, target: Target) -> bool:
     return True
 
 
-def _number(route: Route, target: Target) -> int | None:
-    if target.label is None:
-        return target.version
-    number = route.labels.get(target.label)
-    return route.labelled(target.label).version if number is None else number
-
-
-def _states(route: Route, number: int | None) -> list[tuple[int, str, str]]:
-    states = {version: PendingVersion(state=ReplicaState.READY) for version in route.versions}
+def find_states(route: Route, version: int | None, label: str | None) -> list[tuple[int, str, str]]:
+    """Return (version, TF Serving's word for its state, message), newest first; raises as `named_version`."""
+    number = _number(route, version, label)
+    states = {v: PendingVersion(state=ReplicaState.READY) for v in route.versions}
     states = {**route.pending, **states}
     if number is not None:
         if number not in states:
@@ -89,5 +89,13 @@ def _states(route: Route, number: int | None) -> list[tuple[int, str, str]]:
     return [(v, _TF_STATES[p.state], p.message) for v, p in sorted(states.items(), reverse=True)]
 
 
-def _platform(manifest: Manifest) -> str:
+def platform_of(manifest: Manifest) -> str:
+    """Return what V2 calls the format of a model."""
     return _PLATFORMS.get(manifest.model_format, manifest.model_format)
+
+
+def _number(route: Route, version: int | None, label: str | None) -> int | None:
+    if label is None:
+        return version
+    number = route.labels.get(label)
+    return route.labelled(label).version if number is None else number
