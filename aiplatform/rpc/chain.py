@@ -7,6 +7,7 @@ inference alone:                signed calls only (they come from a gateway).
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -29,6 +30,21 @@ def grpc_lifespans() -> list[Lifespan]:
         return []
     door = _GrpcDoor()
     return [Lifespan(name="grpc", start=door.start, stop=door.stop)]
+
+
+def require_free_port() -> None:
+    """Raise InvalidConfigurationError if another process listens on GRPC_BIND.
+
+    The workers share the port among them, so they would share it with a stranger without a word.
+    """
+    if not grpc_lifespans():
+        return
+    host, _, port = settings.GRPC_BIND.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host.strip("[]"), int(port)), family=family).close()
+    except (OSError, ValueError) as error:
+        raise InvalidConfigurationError(f"GRPC_BIND: {settings.GRPC_BIND} cannot be listened on: {error}") from error
 
 
 def build_call_chain() -> CallApplication:

@@ -87,7 +87,7 @@ def parse_status(body: bytes) -> ModelSpec:
 
 
 def read_version(spec: ModelSpec) -> tuple[int | None, str | None]:
-    """Return version and label of a model spec, at most one of them.
+    """Return version and label of a model spec, at most one of them; 0 is how some clients write none.
 
     Raises: InvalidInputError for a negative version.
     """
@@ -98,7 +98,7 @@ def read_version(spec: ModelSpec) -> tuple[int | None, str | None]:
         return None, None
     if spec.version.value < 0:
         raise InvalidInputError(f"a version is a whole number, not {spec.version.value}")
-    return spec.version.value, None
+    return spec.version.value or None, None
 
 
 def decode_predict(message: PredictRequest, signature: Signature, *, max_bytes: int) -> InferRequest:
