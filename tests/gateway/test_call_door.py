@@ -157,7 +157,7 @@ def test_a_gateway_alone_passes_calls_on_with_identity_request_id_and_deadline()
     assert call.identity == Identity(username="ada", scopes=frozenset({Scope.PREDICT}), token_id="7")
     assert call.request_id == "r-1"
     assert call.deadline_s is not None
-    assert 0 < call.deadline_s <= 3
+    assert 0 < call.deadline_s < 3.5  # gRPC rounds it up on the wire
     assert "authorization" not in call.metadata
 
 

@@ -6,6 +6,7 @@ Arguments: address, token, model. Prints one JSON object.
 import json
 import queue
 import sys
+from typing import Any
 
 import numpy as np
 import tritonclient.grpc as triton  # type: ignore[import-not-found]
@@ -35,7 +36,7 @@ named = client.infer(
     model, [infer_input()], model_version="1", outputs=[triton.InferRequestedOutput("probabilities")],
     headers=headers, compression_algorithm="gzip", client_timeout=20,
 )  # fmt: skip
-answers: "queue.Queue[object]" = queue.Queue()
+answers: "queue.Queue[Any]" = queue.Queue()
 for _ in range(8):
     client.async_infer(model, [infer_input()], lambda result, error: answers.put(error or result), headers=headers)
 parallel = [answers.get(timeout=20) for _ in range(8)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import hypothesis.extra.numpy as npst
 import numpy as np
@@ -172,7 +172,8 @@ def test_a_v2_input_may_not_come_twice_and_unserved_parameters_are_not_overlooke
     ],
 )
 def test_a_number_out_of_its_types_range_is_refused(dtype: DType, field: str, values: list[int]) -> None:
-    message = v2_message([1], datatype=dtype.value, **{field: values})
+    message = v2_message([1], datatype=dtype.value)
+    getattr(message.inputs[0].contents, field).extend(values)
     with pytest.raises(InvalidInputError, match=f"{values[0]} is out of range for {dtype.value}"):
         grpc_v2.decode_infer(message, signature(dtype, (-1,)))
 
@@ -202,7 +203,7 @@ def test_half_precision_has_no_typed_form_so_the_answer_is_raw() -> None:
 def tf_message(dtype: DType, shape: Any, **values: Any) -> tfs.PredictRequest:
     message = tfs.PredictRequest()
     tensor = message.inputs["x"]
-    tensor.dtype = tfs.DataType.Value(dtype.tensorflow_name)
+    tensor.dtype = cast(tfs.DataType, tfs.DataType.Value(dtype.tensorflow_name))
     for size in shape:
         tensor.tensor_shape.dim.add(size=size)
     for field, value in values.items():
@@ -250,7 +251,7 @@ def test_a_tf_serving_request_that_breaks_a_rule_is_refused_with_the_rule(
 
 def test_tf_servings_odd_types_and_ranks_are_refused_with_the_rule() -> None:
     message = tf_message(DType.FP32, (1, 2), float_val=[1, 2])
-    message.inputs["x"].dtype = 99
+    message.inputs["x"].dtype = cast(tfs.DataType, 99)
     with pytest.raises(InvalidInputError, match="not number 99"):
         decode_tf(message, signature())
     message = tf_message(DType.FP32, (), float_val=[1, 2])
