@@ -110,7 +110,7 @@ async def _abort(context: Any, call: Call, error: PlatformError) -> None:
         "grpc_call_failed",
         method=call.method,
         code=error.code,
-        error=error.message,
+        error=details_of(error),
         request_id=call.request_id,
         username=call.identity.username if call.identity else "",
     )

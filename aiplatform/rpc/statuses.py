@@ -21,7 +21,7 @@ from aiplatform.errors import (
 from aiplatform.rpc.calls import ERROR_CODE_KEY, RETRY_AFTER_KEY, Pairs
 
 PUSHBACK_KEY = "grpc-retry-pushback-ms"  # what gRPC's own retries heed
-LONGEST_MESSAGE = 2000  # it travels as a header, percent-encoded; clients take 8 kB of headers
+LONGEST_MESSAGE_BYTES = 1500  # it travels as a header, up to three times as long; clients take 8 kB of headers
 RETRY_AFTER_S = 1.0
 
 # The first class that fits an error counts.
@@ -46,8 +46,10 @@ def status_of(error: PlatformError) -> grpc.StatusCode:
 
 def details_of(error: PlatformError) -> str:
     """Return the message as REST says it, cut to what a header may be."""
-    text = error.message
-    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
+    raw = error.message.encode("utf-8", "replace")
+    if len(raw) <= LONGEST_MESSAGE_BYTES:
+        return raw.decode()
+    return raw[:LONGEST_MESSAGE_BYTES].decode("utf-8", "ignore") + "..."
 
 
 def trailers_of(error: PlatformError) -> Pairs:

@@ -39,7 +39,7 @@ named = client.infer(
 answers: "queue.Queue[Any]" = queue.Queue()
 for _ in range(8):
     client.async_infer(model, [infer_input()], lambda result, error: answers.put(error or result), headers=headers)
-parallel = [answers.get(timeout=20) for _ in range(8)]
+parallel: list[Any] = [answers.get(timeout=20) for _ in range(8)]
 metadata = client.get_model_metadata(model, headers=headers, as_json=True)
 print(
     json.dumps(

@@ -153,6 +153,7 @@ def test_tf_servings_metadata_and_status(methods: CallMethods) -> None:
     ("body", "status", "says"),
     [
         (infer_request(1, model="none"), "NOT_FOUND", "'none'"),
+        (infer_request(1, model="\u00e9" * 100_000), "NOT_FOUND", "\u00e9\u00e9"),
         (infer_request(1, version="9"), "NOT_FOUND", "served versions: 1"),
         (infer_request(1, version="2"), "UNAVAILABLE", "is loading"),
         (infer_request(1, version="x"), "INVALID_ARGUMENT", "whole number"),
