@@ -5,10 +5,12 @@ Names of types follow the Open Inference Protocol (V2), since clients already sp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from aiplatform.errors import InvalidInputError
@@ -31,12 +33,13 @@ class DType(StrEnum):
     FP16 = "FP16"
     FP32 = "FP32"
     FP64 = "FP64"
+    BF16 = "BF16"
     BYTES = "BYTES"
 
     @property
     def numpy(self) -> np.dtype[Any]:
         """Return the numpy type; BYTES is an object array of `bytes` or `str`."""
-        return np.dtype(_NUMPY_NAMES[self])
+        return _NUMPY_TYPES[self]
 
     @property
     def tensorflow_name(self) -> str:
@@ -52,27 +55,29 @@ class DType(StrEnum):
         kind = np.dtype(dtype)
         if kind.kind in "OUST":
             return cls.BYTES
-        for member, name in _NUMPY_NAMES.items():
-            if kind == np.dtype(name):
-                return member
-        raise InvalidInputError(f"no tensor type stands for numpy dtype '{kind}'")
+        member = _BY_NUMPY_TYPE.get(kind)
+        if member is None:
+            raise InvalidInputError(f"no tensor type stands for numpy dtype '{kind}'")
+        return member
 
 
-_NUMPY_NAMES = {
-    DType.BOOL: "bool",
-    DType.UINT8: "uint8",
-    DType.UINT16: "uint16",
-    DType.UINT32: "uint32",
-    DType.UINT64: "uint64",
-    DType.INT8: "int8",
-    DType.INT16: "int16",
-    DType.INT32: "int32",
-    DType.INT64: "int64",
-    DType.FP16: "float16",
-    DType.FP32: "float32",
-    DType.FP64: "float64",
-    DType.BYTES: "object",
+_NUMPY_TYPES: dict[DType, np.dtype[Any]] = {
+    DType.BOOL: np.dtype("bool"),
+    DType.UINT8: np.dtype("uint8"),
+    DType.UINT16: np.dtype("uint16"),
+    DType.UINT32: np.dtype("uint32"),
+    DType.UINT64: np.dtype("uint64"),
+    DType.INT8: np.dtype("int8"),
+    DType.INT16: np.dtype("int16"),
+    DType.INT32: np.dtype("int32"),
+    DType.INT64: np.dtype("int64"),
+    DType.FP16: np.dtype("float16"),
+    DType.FP32: np.dtype("float32"),
+    DType.FP64: np.dtype("float64"),
+    DType.BF16: np.dtype(ml_dtypes.bfloat16),
+    DType.BYTES: np.dtype("object"),
 }
+_BY_NUMPY_TYPE = {kind: member for member, kind in _NUMPY_TYPES.items()}
 _TENSORFLOW_NAMES = {
     DType.BOOL: "DT_BOOL",
     DType.UINT8: "DT_UINT8",
@@ -86,6 +91,7 @@ _TENSORFLOW_NAMES = {
     DType.FP16: "DT_HALF",
     DType.FP32: "DT_FLOAT",
     DType.FP64: "DT_DOUBLE",
+    DType.BF16: "DT_BFLOAT16",
     DType.BYTES: "DT_STRING",
 }
 
@@ -98,14 +104,20 @@ class TensorSpec:
     dtype: DType
     shape: tuple[int, ...]
 
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Say whether a shape has this rank and this size in every dimension that is not free."""
+        if len(shape) != len(self.shape):
+            return False
+        for want, have in zip(self.shape, shape, strict=True):  # noqa: SIM110  on the way of each prediction
+            if want not in (FREE, have):
+                return False
+        return True
+
     def check(self, array: np.ndarray[Any, Any]) -> None:
         """Raise InvalidInputError unless `array` has this type and a shape that fits."""
         if array.dtype != self.dtype.numpy:
             raise InvalidInputError(f"tensor '{self.name}' must be {self.dtype.value}, not numpy dtype '{array.dtype}'")
-        fits = len(array.shape) == len(self.shape) and all(
-            want in (FREE, have) for want, have in zip(self.shape, array.shape, strict=False)
-        )
-        if not fits:
+        if not self.fits(array.shape):
             raise InvalidInputError(
                 f"tensor '{self.name}' must have shape {list(self.shape)} (-1: any), not {list(array.shape)}"
             )

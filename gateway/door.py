@@ -79,7 +79,7 @@ class PredictDoor:
         token = await self._identities.authenticate_async(header(scope, "Authorization"))
         identity = token.identity
         bind_contextvars(user=identity.username, token_id=identity.token_id)
-        check_predict_scope(identity, scope["method"])
+        check_predict_scope(identity, scope["method"], scope["path"])
         verdict, error = admit(self._limiter, token, PREDICT)
         answer.add_headers(rate_headers(verdict))
         if error is not None:

@@ -5,6 +5,7 @@ The predict door and the Django middleware ask here; the fine check of scopes is
 
 from __future__ import annotations
 
+from aiplatform.contracts.predict import REPOSITORY_INDEX_PATH
 from aiplatform.errors import PermissionDeniedError, RateLimitedError
 from aiplatform.identity import Identity, Scope
 from gateway import metrics
@@ -29,9 +30,10 @@ def api_route(path: str) -> str:
     return parts[2] if len(parts) > 2 and parts[2] in API_ROUTES else OTHER
 
 
-def check_predict_scope(identity: Identity, method: str) -> None:
+def check_predict_scope(identity: Identity, method: str, path: str) -> None:
     """Raise PermissionDeniedError unless it may predict; `monitor` may also read metadata."""
-    may_read = method in SAFE_METHODS and identity.has_scope(Scope.MONITOR)
+    only_reads = method in SAFE_METHODS or path == REPOSITORY_INDEX_PATH
+    may_read = only_reads and identity.has_scope(Scope.MONITOR)
     if not (may_read or identity.has_scope(Scope.PREDICT)):
         raise _scope_missing(Scope.PREDICT)
 

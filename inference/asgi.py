@@ -21,10 +21,13 @@ from aiplatform.contracts.predict import (
 )
 from aiplatform.errors import InvalidInputError, PlatformError
 from aiplatform.http.asgi_body import ClientDisconnectedError, header, read_body, send_error
+from aiplatform.tensors import DType
 from aiplatform.wiring import Receive, Scope, Send
 from inference.engines import Arrays
-from inference.model_questions import answer_question
+from inference.model_questions import answer_index, answer_question
 from inference.protocols import open_inference, tf_serving
+from inference.protocols.binary_tensors import HEAD_SIZE_HEADER, read_head_size
+from inference.protocols.content_encoding import MIN_PACKED_BYTES, choose_encoding, pack_answer, unpack_body
 from inference.protocols.image_upload import MULTIPART, decode_upload
 from inference.protocols.messages import Encoded, InferRequest, InferResponse
 from inference.protocols.paths import Operation, Target, parse_target
@@ -53,6 +56,7 @@ class PredictApplication:
         try:
             target = parse_target(scope["method"], scope["path"])
             status, encoded = await self._answer(target, scope, receive)
+            encoded = await _pack(encoded, header(scope, "accept-encoding"))
         except ClientDisconnectedError:
             return
         except PlatformError as error:
@@ -63,17 +67,22 @@ class PredictApplication:
             failure = PlatformError(f"the server failed: {type(error).__name__}")
             await _refuse(send, scope, request_id, failure)
             return
-        await _send(send, status, encoded, request_id)
+        await _send(send, status, encoded, request_id, has_body=scope["method"] != "HEAD")
 
     async def _answer(self, target: Target, scope: Scope, receive: Receive) -> tuple[int, Encoded]:
         if target.operation.method == "GET":
-            return answer_question(target, self._serving.table)
+            return answer_question(target, self._serving)
+        if target.operation is Operation.V2_INDEX:
+            return 200, answer_index(await self._read_body(scope, receive), self._serving.table)
         self._serving.table.route(target.model)  # an unknown model is refused before its body is read
         deadline_s = self._deadline_s(header(scope, DEADLINE_HEADER))
         content_type = header(scope, "content-type")
-        body = await read_body(receive, limit_bytes=self._serving.options.max_body_bytes)
+        body = await self._read_body(scope, receive)
+        head_size = read_head_size(header(scope, HEAD_SIZE_HEADER), len(body))
         is_upload = content_type.startswith(MULTIPART) and target.operation is Operation.V1_PREDICT
-        decoding = self._upload_decoding(body, content_type) if is_upload else _Decoding(target.operation, body)
+        decoding = (
+            self._upload_decoding(body, content_type) if is_upload else _Decoding(target.operation, body, head_size)
+        )
         with _Watch(receive):
             answer = await self._serving.service.predict(
                 target.model,
@@ -81,9 +90,24 @@ class PredictApplication:
                 version=target.version,
                 label=target.label,
                 deadline_s=deadline_s,
-                reads_slowly=is_upload or len(body) > LARGE_BODY_BYTES,
+                reads_slowly=is_upload or (len(body) > LARGE_BODY_BYTES and self._is_slow(target, head_size)),
             )
         return 200, _encode(target, decoding.request, answer)
+
+    async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
+        limit_bytes = self._serving.options.max_body_bytes
+        body = await read_body(receive, limit_bytes=limit_bytes)
+        encoding = header(scope, "content-encoding")
+        if not encoding or encoding.lower() == "identity":
+            return body
+        return await asyncio.to_thread(unpack_body, body, encoding, limit_bytes=limit_bytes)
+
+    def _is_slow(self, target: Target, head_size: int | None) -> bool:
+        """Say whether a large body takes long to read: numbers in binary form are not read at all."""
+        if target.operation is not Operation.V2_INFER or head_size is None or head_size > LARGE_BODY_BYTES:
+            return True
+        versions = self._serving.table.route(target.model).versions.values()
+        return any(spec.dtype is DType.BYTES for loaded in versions for spec in loaded.manifest.signature.inputs)
 
     def _upload_decoding(self, body: bytes, content_type: str) -> _UploadDecoding:
         return _UploadDecoding(body, content_type, self._serving.options.max_image_pixels)
@@ -101,13 +125,16 @@ class _Decoding:
 
     request: InferRequest
 
-    def __init__(self, operation: Operation, body: bytes) -> None:
+    def __init__(self, operation: Operation, body: bytes, head_size: int | None) -> None:
         self._operation = operation
         self._body = body
+        self._head_size = head_size
 
     def __call__(self, manifest: Manifest) -> Arrays:
-        decode = open_inference.decode_infer if self._operation is Operation.V2_INFER else tf_serving.decode_predict
-        self.request = decode(self._body, manifest.signature)
+        if self._operation is Operation.V2_INFER:
+            self.request = open_inference.decode_infer(self._body, manifest.signature, head_size=self._head_size)
+        else:
+            self.request = tf_serving.decode_predict(self._body, manifest.signature)
         return self.request.inputs
 
 
@@ -169,7 +196,11 @@ def build_application() -> PredictApplication:
 
 def _encode(target: Target, request: InferRequest, answer: Answer) -> Encoded:
     response = InferResponse(
-        model=target.model, version=answer.version, prediction_id=answer.prediction_id, outputs=answer.outputs
+        model=target.model,
+        version=answer.version,
+        prediction_id=answer.prediction_id,
+        outputs=answer.outputs,
+        labels=answer.manifest.labels,
     )
     codec = open_inference.encode_infer if target.operation is Operation.V2_INFER else tf_serving.encode_predict
     encoded = codec(request, response)
@@ -181,7 +212,21 @@ def _encode(target: Target, request: InferRequest, answer: Answer) -> Encoded:
     return Encoded(encoded.body, encoded.content_type, headers)
 
 
-async def _send(send: Send, status: int, encoded: Encoded, request_id: str) -> None:
+async def _pack(encoded: Encoded, accepted: str) -> Encoded:
+    if not accepted or len(encoded.body) < MIN_PACKED_BYTES:
+        return encoded
+    encoding = choose_encoding(accepted)
+    if not encoding:
+        return encoded
+    slowly = len(encoded.body) > LARGE_BODY_BYTES
+    body = (
+        await asyncio.to_thread(pack_answer, encoded.body, encoding) if slowly else pack_answer(encoded.body, encoding)
+    )
+    described = ((b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
+    return Encoded(body, encoded.content_type, (*encoded.headers, *described))
+
+
+async def _send(send: Send, status: int, encoded: Encoded, request_id: str, *, has_body: bool) -> None:
     headers = [
         (b"content-type", encoded.content_type),
         (b"content-length", str(len(encoded.body)).encode()),
@@ -189,7 +234,7 @@ async def _send(send: Send, status: int, encoded: Encoded, request_id: str) -> N
         *encoded.headers,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": encoded.body})
+    await send({"type": "http.response.body", "body": encoded.body if has_body else b""})
 
 
 async def _refuse(send: Send, scope: Scope, request_id: str, error: PlatformError) -> None:

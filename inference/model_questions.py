@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import aiplatform
 from aiplatform.artifacts import Manifest
 from aiplatform.contracts.inference import ReplicaState
 from aiplatform.errors import NotFoundError, PlatformError
 from inference.loaded import LoadedVersion
-from inference.protocols import open_inference, tf_serving
+from inference.protocols import model_metadata, repository, tf_serving
 from inference.protocols.messages import Encoded
+from inference.protocols.model_statistics import encode_statistics
 from inference.protocols.paths import Operation, Target
 from inference.routing_table import PendingVersion, Route, RoutingTable
+from inference.scheduler.batch import is_batchable
+from inference.serving import ServingRuntime
 
 _TF_STATES = {
     ReplicaState.LOADING: "LOADING",
     ReplicaState.READY: "AVAILABLE",
     ReplicaState.DRAINING: "UNLOADING",
     ReplicaState.FAILED: "END",
+}
+_INDEX_STATES = {
+    ReplicaState.LOADING: "LOADING",
+    ReplicaState.READY: repository.READY_STATE,
+    ReplicaState.DRAINING: "UNLOADING",
+    ReplicaState.FAILED: "UNAVAILABLE",
 }
 _PLATFORMS = {
     "saved_model": "tensorflow_savedmodel",
@@ -25,34 +36,73 @@ _PLATFORMS = {
 }
 
 
-def answer_question(target: Target, table: RoutingTable) -> tuple[int, Encoded]:
+def answer_question(target: Target, serving: ServingRuntime) -> tuple[int, Encoded]:
     """Return status and body for a GET.
 
     Raises: NotFoundError for an unknown model or version; UnavailableError where it must be loaded.
     """
     match target.operation:
         case Operation.V2_SERVER:
-            return 200, open_inference.encode_server(aiplatform.__version__)
+            return 200, model_metadata.encode_server(aiplatform.__version__)
         case Operation.V2_LIVE:
-            return 200, open_inference.encode_flag("live", True)
+            return 200, model_metadata.encode_flag("live", True)
         case Operation.V2_READY:
-            return _flag("ready", table.is_ready)
-    route = table.route(target.model)
+            return _flag("ready", serving.table.is_ready)
+        case Operation.V2_STATISTICS:
+            return 200, _statistics(serving, serving.table.routes.values())
+    return _answer_of_model(target, serving)
+
+
+def answer_index(body: bytes, table: RoutingTable) -> Encoded:
+    """Return every version of every endpoint with its state; `body` may ask for the ready ones.
+
+    Raises: InvalidInputError for a body that is no such question.
+    """
+    only_ready = repository.decode_index(body)
+    states = (
+        (route.endpoint, version, _INDEX_STATES[pending.state], pending.message)
+        for _, route in sorted(table.routes.items())
+        for version, pending in sorted(_pending_states(route).items())
+    )
+    return repository.encode_index(states, only_ready=only_ready)
+
+
+def _answer_of_model(target: Target, serving: ServingRuntime) -> tuple[int, Encoded]:
+    route = serving.table.route(target.model)
     match target.operation:
         case Operation.V1_STATUS:
             return 200, tf_serving.encode_status(find_states(route, target.version, target.label))
         case Operation.V2_MODEL_READY:
             return _flag("ready", is_version_ready(route, target.version), name=target.model)
+        case Operation.V2_MODEL_STATISTICS:
+            return 200, _statistics(serving, [route], only=target.version)
     loaded = named_version(route, target.version, target.label)
     if target.operation is Operation.V1_METADATA:
         return 200, tf_serving.encode_metadata(target.model, loaded.version, loaded.manifest.signature)
+    if target.operation is Operation.V2_CONFIG:
+        return 200, _config(target.model, loaded, serving.options.limits.max_batch_rows)
     versions = [loaded.version] if target.version is not None else sorted(route.versions)
     manifest = loaded.manifest
-    return 200, open_inference.encode_model(target.model, versions, platform_of(manifest), manifest.signature)
+    return 200, model_metadata.encode_model(target.model, versions, platform_of(manifest), manifest.signature)
 
 
 def _flag(name: str, value: bool, /, **more: str) -> tuple[int, Encoded]:
-    return (200 if value else 503), open_inference.encode_flag(name, value, **more)
+    return (200 if value else 503), model_metadata.encode_flag(name, value, **more)
+
+
+def _config(model: str, loaded: LoadedVersion, max_batch_rows: int) -> Encoded:
+    signature = loaded.manifest.signature
+    rows = max_batch_rows if is_batchable(signature) else 0
+    platform = platform_of(loaded.manifest)
+    return model_metadata.encode_config(model, loaded.version, platform, signature, max_batch_rows=rows)
+
+
+def _statistics(serving: ServingRuntime, routes: Iterable[Route], *, only: int | None = None) -> Encoded:
+    return encode_statistics(
+        serving.statistics.version(route.endpoint, version)
+        for route in routes
+        for version in (sorted(route.versions) if only is None else [route.version(only).version])
+    )
 
 
 def named_version(route: Route, version: int | None, label: str | None) -> LoadedVersion:
@@ -80,8 +130,7 @@ def is_version_ready(route: Route, version: int | None) -> bool:
 def find_states(route: Route, version: int | None, label: str | None) -> list[tuple[int, str, str]]:
     """Return (version, TF Serving's word for its state, message), newest first; raises as `named_version`."""
     number = _number(route, version, label)
-    states = {v: PendingVersion(state=ReplicaState.READY) for v in route.versions}
-    states = {**route.pending, **states}
+    states = _pending_states(route)
     if number is not None:
         if number not in states:
             route.version(number)  # raises with the versions there are
@@ -99,3 +148,8 @@ def _number(route: Route, version: int | None, label: str | None) -> int | None:
         return version
     number = route.labels.get(label)
     return route.labelled(label).version if number is None else number
+
+
+def _pending_states(route: Route) -> dict[int, PendingVersion]:
+    ready = PendingVersion(state=ReplicaState.READY)
+    return {**route.pending, **dict.fromkeys(route.versions, ready)}

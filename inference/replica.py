@@ -47,13 +47,12 @@ class Replica:
         self._serving = serving
         self._loop = ReconcileLoop(interval_s=settings.RECONCILE_INTERVAL_S)
         self._recorder = _make_recorder(self.name)
-        counting = metrics.PrometheusMetrics()
-        serving.connect(recorder=self._recorder, metrics=counting)
+        serving.connect(recorder=self._recorder, metrics=metrics.PrometheusMetrics())
         self.reconciler = Reconciler(
             replica=self.name,
             store=DatabaseStore(),
             table=serving.table,
-            load=make_loader(cache=settings.ARTIFACT_CACHE_DIR, load=_load_with(serving, counting)),
+            load=make_loader(cache=settings.ARTIFACT_CACHE_DIR, load=_load_with(serving)),
             memory_file=settings.DATA_DIR / MEMORY_FILE,
             read_aliases=read_aliases,
             heartbeat_interval_s=HEARTBEAT_INTERVAL_S,
@@ -101,7 +100,7 @@ def read_aliases(model: str) -> dict[str, int]:
     return {alias: info.version for info in versions for alias in info.aliases}
 
 
-def _load_with(serving: ServingRuntime, counting: metrics.PrometheusMetrics) -> Any:
+def _load_with(serving: ServingRuntime) -> Any:
     def load(*, endpoint: str, info: ModelVersionInfo, folder: Path) -> LoadedVersion:
         options = serving.options
         return load_version(
@@ -110,7 +109,7 @@ def _load_with(serving: ServingRuntime, counting: metrics.PrometheusMetrics) -> 
             folder=folder,
             limits=options.limits,
             options=options.engine,
-            metrics=counting,
+            metrics=serving.service.metrics,
         )
 
     return load

@@ -12,6 +12,7 @@ import structlog
 from django.db import transaction
 
 from aiplatform.contracts.inference import EndpointInfo, TrafficShare
+from aiplatform.contracts.predict import RESERVED_NAMES
 from aiplatform.errors import ConflictError, InvalidInputError, NotFoundError
 from inference import traffic as splits
 from inference.models import NAME_PATTERN, Endpoint, EndpointRevision, ReplicaStatus
@@ -121,6 +122,8 @@ def check_endpoint_name(name: str) -> None:
     """Raise InvalidInputError unless a name can be an endpoint's."""
     if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidInputError(f"an endpoint's name must match {NAME_PATTERN}, not '{name}'")
+    if name in RESERVED_NAMES:
+        raise InvalidInputError(f"an endpoint may not be named '{name}': it is a word of the predict protocols")
 
 
 def _lock(name: str) -> Endpoint:

@@ -26,6 +26,7 @@ from inference.protocols.tf_rows import arrays_from_instances
 from inference.recording_api import Metrics, NoMetrics, NoRecorder, PredictionEvent, Recorder
 from inference.routing_table import RoutingTable
 from inference.scheduler import BatchLimits
+from inference.statistics import CountedMetrics, ServingStatistics
 
 ReadInputs = Callable[[Manifest], Arrays]
 CLIENT_GONE = 499  # the customary status for a request whose client left before the answer
@@ -209,6 +210,7 @@ class ServingRuntime:
     def __init__(self, options: ServingOptions) -> None:
         self.options = options
         self.table = RoutingTable()
+        self.statistics = ServingStatistics()
         self.service = PredictService(
             table=self.table, recorder=NoRecorder(), metrics=NoMetrics(), deadline_s=options.deadline_s
         )
@@ -216,7 +218,7 @@ class ServingRuntime:
     def connect(self, *, recorder: Recorder, metrics: Metrics) -> None:
         """Say who keeps and who counts predictions; before the first version is loaded."""
         self.service.recorder = recorder
-        self.service.metrics = metrics
+        self.service.metrics = CountedMetrics(metrics, self.statistics)
 
     async def start(self) -> None:
         """Nothing waits here: versions are loaded by the control plane's reconcile loop."""

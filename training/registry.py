@@ -22,7 +22,7 @@ from aiplatform.storage import join_uri
 from training import selectors
 from training.leases import StaleFenceError, held_by
 from training.models import Alias, ModelVersion, RegisteredModel
-from training.names import check_alias, check_name
+from training.names import check_alias, check_public_name
 from training.states import DeployState, RunState, VersionState
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ def reserve_version(*, run_id: UUID, fence: int, model_name: str) -> ModelVersio
 
     Raises: StaleFenceError if the claim is no longer good.
     """
-    check_name("model", model_name)
+    check_public_name("model", model_name)
     with transaction.atomic():
         if not held_by(run_id, fence).select_for_update().exists():
             raise StaleFenceError(f"run {run_id}: fence {fence} is stale")

@@ -15,7 +15,7 @@ from aiplatform.errors import ConflictError, InvalidInputError
 from training import doorbell
 from training.leases import order_stop
 from training.models import Run
-from training.names import check_name
+from training.names import check_public_name
 from training.recipes.registry import get_recipe, resolve_parameters
 from training.states import RESUMABLE_STATES, ExitClass, RunState
 
@@ -67,9 +67,9 @@ def check_order(order: RunOrder) -> dict[str, Any]:
 
     Raises: InvalidInputError (or a class of it) naming the rule and the value received.
     """
-    check_name("model", order.model_name)
+    check_public_name("model", order.model_name)
     if order.deploy_endpoint:
-        check_name("endpoint", order.deploy_endpoint)
+        check_public_name("endpoint", order.deploy_endpoint)
     if not 0 <= order.seed <= _LARGEST_SEED:
         raise InvalidInputError(f"seed must be from 0 to {_LARGEST_SEED}, not {order.seed}")
     if not order.data_uri.strip():

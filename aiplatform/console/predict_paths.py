@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiplatform.contracts.predict import DEADLINE_HEADER, MODEL_VERSION_HEADER, PREDICTION_ID_HEADER
+from aiplatform.contracts.predict import (
+    DEADLINE_HEADER,
+    MODEL_VERSION_HEADER,
+    PREDICTION_ID_HEADER,
+    REPOSITORY_INDEX_PATH,
+)
 
 TOKEN_SCHEME = "token"  # noqa: S105  (the scheme's name)
 _V1, _V2 = "predict: TF Serving (V1)", "predict: Open Inference Protocol (V2)"
@@ -12,11 +17,13 @@ _TEXT = {"type": "string"}
 _OBJECT = {"type": "object", "additionalProperties": True}
 _TENSOR = {
     "type": "object",
-    "required": ["name", "shape", "datatype", "data"],
+    "required": ["name", "shape", "datatype"],
+    "description": "With `data`; or in binary form, `binary_data_size` in its parameters and bytes behind the JSON",
     "properties": {
         "name": _TEXT,
         "shape": {"type": "array", "items": {"type": "integer"}},
         "datatype": {"type": "string", "example": "FP32"},
+        "parameters": _OBJECT,
         "data": {"type": "array", "items": {}, "description": "Flat or nested, in row-major order"},
     },
 }
@@ -121,13 +128,24 @@ def _v2_paths() -> dict[str, Any]:
         "/v2/health/live": {"get": _operation(_V2, "v2_live", "Is the server alive?", _OBJECT)},
         "/v2/health/ready": {"get": _operation(_V2, "v2_ready", "Can the server predict?", _OBJECT)},
     }
-    body = _json(_schema("V2InferRequest"))
+    paths["/v2/models/stats"] = {"get": _operation(_V2, "v2_statistics", "What each version has answered", _OBJECT)}
+    index = _operation(_V2, "v2_index", "Every version with its state", {"type": "array", "items": _OBJECT})
+    index["requestBody"] = {"required": False, "content": _json(_OBJECT)}
+    paths[REPOSITORY_INDEX_PATH] = {"post": index}
+    binary = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    body = {**_json(_schema("V2InferRequest")), **binary}
     for name, place in (("", ""), ("_version", "/versions/{version}")):
         path = f"/v2/models/{{model}}{place}"
         answer = _schema("V2InferResponse")
         paths[path] = {"get": _operation(_V2, f"v2_metadata{name}", "Inputs and outputs", _OBJECT)}
         paths[f"{path}/ready"] = {"get": _operation(_V2, f"v2_model_ready{name}", "Is the model loaded?", _OBJECT)}
-        paths[f"{path}/infer"] = {"post": _operation(_V2, f"v2_infer{name}", "Predict", answer, body)}
+        paths[f"{path}/config"] = {"get": _operation(_V2, f"v2_config{name}", "Configuration", _OBJECT)}
+        counts = _operation(_V2, f"v2_statistics_of_model{name}", "What the model has answered", _OBJECT)
+        paths[f"{path}/stats"] = {"get": counts}
+        infer = _operation(_V2, f"v2_infer{name}", "Predict, with JSON tensors or binary ones", answer, body)
+        infer["parameters"].append(_header("Inference-Header-Content-Length", "integer", "Bytes of the JSON part"))
+        infer["responses"]["200"]["content"].update(binary)
+        paths[f"{path}/infer"] = {"post": infer}
     return paths
 
 

@@ -5,6 +5,15 @@ travels as a signed header. Every answer carries PREDICTION_ID_HEADER (a success
 REQUEST_ID_HEADER. DEADLINE_HEADER is the caller's patience in milliseconds.
 """
 
+# Words that stand where a model's name could, in one of the protocols: no endpoint may have them.
+RESERVED_NAMES = frozenset(
+    {
+        "classify", "config", "explain", "generate", "health", "index", "infer", "labels", "live", "load", "logging",
+        "metadata", "models", "predict", "ready", "regress", "repository", "stats", "status", "trace", "unload",
+        "versions",
+    }
+)  # fmt: skip
+REPOSITORY_INDEX_PATH = "/v2/repository/index"  # a POST that only reads
 PREDICT_PREFIXES = ("/v1/models/", "/v2/")
 PREDICTION_ID_HEADER = "X-Prediction-Id"
 MODEL_VERSION_HEADER = "X-Model-Version"

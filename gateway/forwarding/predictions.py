@@ -101,6 +101,8 @@ class PredictForwarder:
             for name, value in response_headers(response.headers.items())
             if name.lower() != "content-type"
         ]
+        if encoding := response.headers.get("Content-Encoding"):  # the session hands the body on as it is
+            back.append((b"content-encoding", encoding.encode("latin-1")))
         kind = response.headers.get("Content-Type", JSON_TYPE)
         await send_answer(send, response.status, answer, content_type=kind, headers=back)
 
@@ -111,7 +113,7 @@ class PredictForwarder:
         headers = CIMultiDict(request_headers(plain))
         headers[REQUEST_ID_HEADER] = state[REQUEST_ID_STATE]
         headers[IDENTITY_HEADER] = identity
-        headers["Accept-Encoding"] = "identity"
+        headers["Accept-Encoding"] = header(scope, "Accept-Encoding") or "identity"
         headers[SIGNATURE_HEADER] = sign_request(
             self._secret,
             method=scope["method"],

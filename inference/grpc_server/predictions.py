@@ -73,5 +73,9 @@ class Predictions:
 def _response(call: Call, model: str, answer: Answer) -> InferResponse:
     call.trailers += ((_PREDICTION_ID, answer.prediction_id), (_MODEL_VERSION, str(answer.version)))
     return InferResponse(
-        model=model, version=answer.version, prediction_id=answer.prediction_id, outputs=answer.outputs
+        model=model,
+        version=answer.version,
+        prediction_id=answer.prediction_id,
+        outputs=answer.outputs,
+        labels=answer.manifest.labels,
     )

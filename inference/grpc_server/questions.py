@@ -6,7 +6,7 @@ import aiplatform
 from inference.model_questions import find_states, is_version_ready, named_version, platform_of
 from inference.protocols import grpc_tf_serving, grpc_v2
 from inference.protocols.grpc_messages import parse_message, parse_version
-from inference.protocols.open_inference import SERVER_NAME
+from inference.protocols.model_metadata import SERVER_NAME
 from inference.protocols.protos.open_inference_pb2 import (
     ModelMetadataRequest,
     ModelReadyRequest,
@@ -17,6 +17,7 @@ from inference.protocols.protos.open_inference_pb2 import (
 )
 from inference.routing_table import RoutingTable
 
+EXTENSIONS = ("classification",)  # those of REST that gRPC has; raw contents are part of gRPC's protocol itself
 # grpc.health.v1's answer is one enum field, number 1: 1 is SERVING, 2 NOT_SERVING.
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
@@ -41,7 +42,9 @@ class Questions:
 
     def server_metadata(self, body: bytes) -> bytes:
         """Say what the server is."""
-        return ServerMetadataResponse(name=SERVER_NAME, version=aiplatform.__version__).SerializeToString()
+        return ServerMetadataResponse(
+            name=SERVER_NAME, version=aiplatform.__version__, extensions=EXTENSIONS
+        ).SerializeToString()
 
     def model_ready(self, body: bytes) -> bytes:
         """Say whether a model, or one version of it, can answer."""

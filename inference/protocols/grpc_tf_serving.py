@@ -14,6 +14,13 @@ import numpy as np
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, Signature, TensorSpec
 from inference.protocols.grpc_messages import parse_message
+from inference.protocols.grpc_tensors import (
+    array_from_raw,
+    array_from_values,
+    array_of_bytes,
+    bytes_of,
+    check_sizes,
+)
 from inference.protocols.messages import Array, Arrays, Form, InferRequest, InferResponse
 from inference.protocols.protos.tf_serving_pb2 import (
     DataType,
@@ -29,13 +36,6 @@ from inference.protocols.protos.tf_serving_pb2 import (
     SignatureDefMap,
     TensorProto,
     TensorShapeProto,
-)
-from inference.protocols.raw_tensors import (
-    array_from_raw,
-    array_from_values,
-    array_of_bytes,
-    bytes_of,
-    check_sizes,
 )
 from inference.protocols.tensor_rules import check_names, check_output_names, select_outputs
 

@@ -10,21 +10,22 @@ from typing import Any
 
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, Signature, TensorSpec
+from inference.protocols.binary_tensors import bytes_from_array
+from inference.protocols.classification import classify_output
 from inference.protocols.grpc_messages import parse_message
-from inference.protocols.messages import Array, Arrays, Form, InferRequest, InferResponse
-from inference.protocols.protos.open_inference_pb2 import (
-    InferTensorContents,
-    ModelInferRequest,
-    ModelInferResponse,
-    ModelMetadataResponse,
-)
-from inference.protocols.raw_tensors import (
+from inference.protocols.grpc_tensors import (
     array_from_raw,
     array_from_values,
     array_of_bytes,
     bytes_of,
     check_sizes,
-    raw_from_array,
+)
+from inference.protocols.messages import Array, Arrays, Form, InferRequest, InferResponse, OutputLayout
+from inference.protocols.protos.open_inference_pb2 import (
+    InferTensorContents,
+    ModelInferRequest,
+    ModelInferResponse,
+    ModelMetadataResponse,
 )
 from inference.protocols.tensor_rules import check_names, check_output_names, select_outputs
 
@@ -42,8 +43,8 @@ _FIELDS = {
     DType.FP64: "fp64_contents",
     DType.BYTES: "bytes_contents",
 }
-# Parameters that ask for another answer than would be given; to overlook them would be wrong.
-_REFUSED = ("shared_memory_region", "classification", "sequence_id")
+_SHARED_MEMORY = "shared_memory_region"  # to overlook it would be wrong; other parameters have no effect
+_CLASSIFICATION = "classification"
 
 
 def parse_infer(body: bytes) -> ModelInferRequest:
@@ -64,7 +65,13 @@ def decode_infer(message: ModelInferRequest, signature: Signature) -> InferReque
         *(item.parameters for item in message.outputs),
     ):
         _check_parameters(parameters)
-    return InferRequest(inputs=_inputs(message, signature), form=Form.TENSORS, outputs=wanted, id=message.id)
+    return InferRequest(
+        inputs=_inputs(message, signature),
+        form=Form.TENSORS,
+        outputs=wanted,
+        id=message.id,
+        layout=OutputLayout(classes=_classes(message)),
+    )
 
 
 def encode_infer(request: InferRequest, response: InferResponse, *, is_raw: bool) -> bytes:
@@ -76,12 +83,18 @@ def encode_infer(request: InferRequest, response: InferResponse, *, is_raw: bool
     )
     message.parameters["prediction_id"].string_param = response.prediction_id
     outputs = select_outputs(response.outputs, request.outputs)
+    classes = request.layout.classes
+    if classes:
+        outputs = {
+            name: classify_output(name, array, classes[name], response.labels) if name in classes else array
+            for name, array in outputs.items()
+        }
     types = {name: DType.of(array.dtype) for name, array in outputs.items()}
     is_raw = is_raw or not all(dtype in _FIELDS for dtype in types.values())
     for name, array in outputs.items():
         tensor = message.outputs.add(name=name, datatype=types[name].value, shape=array.shape)
         if is_raw:
-            message.raw_output_contents.append(raw_from_array(array))
+            message.raw_output_contents.append(bytes_from_array(array))
         else:
             _fill(tensor.contents, types[name], array)
     return message.SerializeToString()
@@ -144,7 +157,19 @@ def _fill(contents: InferTensorContents, dtype: DType, array: Array) -> None:
 
 
 def _check_parameters(parameters: Any) -> None:
-    if parameters:
-        for name in _REFUSED:
-            if name in parameters:
-                raise InvalidInputError(f"the parameter '{name}' is not served over gRPC")
+    if parameters and _SHARED_MEMORY in parameters:
+        raise InvalidInputError(f"the parameter '{_SHARED_MEMORY}' is not served: send the tensor in the request")
+
+
+def _classes(message: ModelInferRequest) -> dict[str, int]:
+    classes: dict[str, int] = {}
+    for output in message.outputs:
+        if output.parameters and _CLASSIFICATION in output.parameters:
+            count = output.parameters[_CLASSIFICATION].int64_param
+            if count < 0:
+                raise InvalidInputError(
+                    f"output '{output.name}': classification is how many classes to give, not {count}"
+                )
+            if count:
+                classes[output.name] = count
+    return classes

@@ -23,7 +23,7 @@ from inference.protocols.messages import Array, Arrays
 _NUMBERS = frozenset({int, float})
 _FLOATS = _NUMBERS | {type(None)}
 _BYTES = frozenset({str, dict})
-_FLOAT_TYPES = (DType.FP16, DType.FP32, DType.FP64)
+_FLOAT_TYPES = (DType.FP16, DType.BF16, DType.FP32, DType.FP64)
 
 
 def array_from_nested(value: Any, spec: TensorSpec) -> Array:
@@ -154,7 +154,8 @@ def _require(is_met: bool, values: list[Any], allowed: set[type] | frozenset[typ
 
 def _float_array(values: list[Any], spec: TensorSpec) -> Array:
     with np.errstate(over="ignore"):
-        array = np.array(values, dtype=spec.dtype.numpy)
+        wide = np.float64 if spec.dtype is DType.BF16 else spec.dtype.numpy  # bfloat16 takes no None
+        array = np.array(values, dtype=wide).astype(spec.dtype.numpy, copy=False)
     if np.isinf(array).any():
         found = values[int(np.flatnonzero(np.isinf(array))[0])]
         raise InvalidInputError(f"tensor '{spec.name}': {found} is out of range for {spec.dtype.value}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +13,7 @@ Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 
 JSON_CONTENT = b"application/json"
+BINARY_CONTENT = b"application/octet-stream"
 
 
 class Form(StrEnum):
@@ -23,6 +25,17 @@ class Form(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputLayout:
+    """How a request wants each output: as raw bytes, or as its best classes; else as JSON."""
+
+    binary: frozenset[str] = frozenset()
+    classes: Mapping[str, int] = field(default_factory=dict)
+
+
+AS_JSON = OutputLayout()
+
+
+@dataclass(slots=True, kw_only=True)  # made on each request: freezing would cost more than all the rest
 class InferRequest:
     """Named arrays as the signature wants them. `outputs` empty asks for all; `id` is echoed."""
 
@@ -30,16 +43,18 @@ class InferRequest:
     form: Form
     outputs: tuple[str, ...] = ()
     id: str = ""
+    layout: OutputLayout = AS_JSON
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class InferResponse:
-    """What an engine answered, all rows."""
+    """What an engine answered, all rows. `labels` are the names of the classes, if it has any."""
 
     model: str
     version: int
     prediction_id: str
     outputs: Arrays
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

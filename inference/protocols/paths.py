@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from aiplatform.contracts.predict import REPOSITORY_INDEX_PATH
 from aiplatform.errors import InvalidInputError, MethodNotAllowedError, NotFoundError
 
 
@@ -22,11 +23,15 @@ class Operation(StrEnum):
     V2_MODEL = "v2 model"
     V2_MODEL_READY = "v2 model ready"
     V2_INFER = "v2 infer"
+    V2_CONFIG = "v2 config"
+    V2_MODEL_STATISTICS = "v2 model statistics"
+    V2_STATISTICS = "v2 statistics"
+    V2_INDEX = "v2 index"
 
     @property
     def method(self) -> str:
-        """Return the one HTTP method that it takes."""
-        return "POST" if self in (Operation.V1_PREDICT, Operation.V2_INFER) else "GET"
+        """Return the one HTTP method that it takes; where that is GET, HEAD is taken too."""
+        return "POST" if self in (Operation.V1_PREDICT, Operation.V2_INFER, Operation.V2_INDEX) else "GET"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,18 +45,34 @@ class Target:
 
 
 _V1 = re.compile(r"/v1/models/([^/:]+)(?:/versions/([^/:]+)|/labels/([^/:]+))?(:[a-z]+|/metadata)?")
-_V2 = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer))?")
+_V2 = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|config|stats))?")
 _V1_OPERATIONS = {
     None: Operation.V1_STATUS,
     "/metadata": Operation.V1_METADATA,
     ":predict": Operation.V1_PREDICT,
 }
-_V2_OPERATIONS = {None: Operation.V2_MODEL, "ready": Operation.V2_MODEL_READY, "infer": Operation.V2_INFER}
+_V2_OPERATIONS = {
+    None: Operation.V2_MODEL,
+    "ready": Operation.V2_MODEL_READY,
+    "infer": Operation.V2_INFER,
+    "config": Operation.V2_CONFIG,
+    "stats": Operation.V2_MODEL_STATISTICS,
+}
 _V2_SERVER = {
     "/v2": Operation.V2_SERVER,
     "/v2/": Operation.V2_SERVER,
     "/v2/health/live": Operation.V2_LIVE,
     "/v2/health/ready": Operation.V2_READY,
+    "/v2/models/stats": Operation.V2_STATISTICS,
+    REPOSITORY_INDEX_PATH: Operation.V2_INDEX,
+}
+# Paths of extensions that are known and not offered: clients have methods for them.
+_LOADING = re.compile(r"/v2/repository/models/[^/]+/(?:load|unload)")
+_NOT_OFFERED = {
+    "trace settings": re.compile(r"/v2/(?:models/[^/]+/)?trace/setting"),
+    "log settings": re.compile(r"/v2/logging"),
+    "shared memory": re.compile(r"/v2/(?:system|cuda|xpu|tpu)sharedmemory(?:/.*)?"),
+    "generating text": re.compile(r"/v2/models/[^/]+(?:/versions/[^/]+)?/generate(?:_stream)?"),
 }
 
 
@@ -63,7 +84,7 @@ def parse_target(method: str, path: str) -> Target:
     """
     target = _parse_path(path)
     allowed = target.operation.method
-    if method != allowed:
+    if method != allowed and (method, allowed) != ("HEAD", "GET"):
         raise MethodNotAllowedError(f"{path:.200} takes {allowed}, not {method:.20}", allow=allowed)
     return target
 
@@ -81,7 +102,19 @@ def _parse_path(path: str) -> Target:
     if match := _V2.fullmatch(path):
         model, version, verb = match.groups()
         return Target(operation=_V2_OPERATIONS[verb], model=model, version=_version(version))
+    _refuse_extension(path)
     raise NotFoundError(f"there is nothing at {path:.200}")
+
+
+def _refuse_extension(path: str) -> None:
+    if _LOADING.fullmatch(path):
+        raise InvalidInputError(
+            "models are not loaded or unloaded over this protocol: which versions an endpoint serves is decided in "
+            "the console, by `manage.py endpoints` or at /api/inference/, and every replica follows"
+        )
+    for name, pattern in _NOT_OFFERED.items():
+        if pattern.fullmatch(path):
+            raise NotFoundError(f"{name}: not offered here ({path:.200}); GET /v2 lists the extensions that are")
 
 
 def _version(text: str | None) -> int | None:

@@ -92,6 +92,7 @@ def test_a_monitor_token_may_read_metadata_and_not_predict() -> None:
     token = known_token(scopes=frozenset({Scope.MONITOR}))
     guarded = door(Behind(), token)
     assert ask(guarded, "/v1/models/digits/metadata", method="GET", headers=bearer()).status == 200
+    assert ask(guarded, "/v2/repository/index", headers=bearer()).status == 200, "a POST that only reads"
     assert ask(guarded, PREDICT, headers=bearer()).status == 403
 
 

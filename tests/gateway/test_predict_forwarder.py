@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -106,6 +107,31 @@ def test_the_request_arrives_signed_with_the_identity_and_without_the_token() ->
     assert lowered["x-request-id"] == "req-1"
     assert lowered["inference-header-content-length"] == "9"
     assert 0 < int(lowered["x-request-timeout-ms"]) <= 5000
+
+
+def test_packed_and_binary_bodies_pass_as_they_are_both_ways() -> None:
+    sent, answered = gzip.compress(b"head and bytes"), gzip.compress(bytes(5000))
+    described = {
+        "Content-Type": "application/octet-stream", "Content-Encoding": "gzip", "Vary": "accept-encoding",
+        "Inference-Header-Content-Length": "7",
+    }  # fmt: skip
+    with local_server(lambda _: (200, described, answered)) as server:
+        headers = {
+            **bearer(), "Content-Encoding": "gzip", "Accept-Encoding": "gzip", "Content-Type": "application/x-any",
+        }  # fmt: skip
+        reply = forward(one(headers=headers, chunks=(sent,)), server.url)
+    assert (reply.status, reply.body) == (200, answered)
+    assert described.items() <= {name.title(): value for name, value in reply.headers.items()}.items()
+    seen = {name.lower(): value for name, value in server.seen[0].headers.items()}
+    assert server.seen[0].body == sent
+    assert (seen["content-encoding"], seen["accept-encoding"]) == ("gzip", "gzip")
+    assert seen["content-type"] == "application/x-any"
+
+
+def test_nothing_is_packed_for_a_caller_who_accepts_nothing() -> None:
+    with local_server(predicted) as server:
+        forward(one(), server.url)
+    assert server.seen[0].headers["Accept-Encoding"] == "identity"
 
 
 def test_an_error_of_the_service_comes_back_as_it_is() -> None:

@@ -85,7 +85,7 @@ BROKEN_TENSORS: list[tuple[dict[str, Any], str]] = [
     ({**tensor(), "id": 7}, "'id' must be a string"),
     (
         {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}]},
-        "no 'data'",
+        "say 8 bytes of binary data; 0 come after the JSON part",
     ),
 ]
 

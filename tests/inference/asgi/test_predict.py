@@ -51,6 +51,7 @@ def test_tensors_are_answered_with_tensors(client: AsgiClient) -> None:
         "model_name": "double",
         "model_version": "1",
         "id": "mine",
+        "parameters": {"prediction_id": reply.headers["x-prediction-id"]},
         "outputs": [{"name": "y", "shape": [1, 2], "datatype": "FP32", "data": [2, 4]}],
     }
 

@@ -41,7 +41,13 @@ def test_metadata_nests_the_signature_twice(client: AsgiClient) -> None:
 def test_the_server_says_who_it_is(client: AsgiClient) -> None:
     body = client.request("GET", "/v2").json
     assert body["name"] == "aiplatform"
-    assert body["extensions"] == []
+    assert body["extensions"] == [
+        "binary_tensor_data",
+        "classification",
+        "model_configuration",
+        "model_repository(index)",
+        "statistics",
+    ]
     assert client.request("GET", "/v2/health/live").json == {"live": True}
 
 

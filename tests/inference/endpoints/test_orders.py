@@ -99,6 +99,12 @@ def test_a_name_that_cannot_be_an_endpoint_is_refused(registry: FakeRegistry, na
         deploy(registry, endpoint=name)
 
 
+@pytest.mark.parametrize("name", ["stats", "ready", "infer", "versions", "config", "index"])
+def test_a_word_of_the_protocols_is_no_endpoints_name(registry: FakeRegistry, name: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"may not be named '{name}'"):
+        deploy(registry, endpoint=name)
+
+
 def test_an_artifact_that_is_not_the_registered_one_is_refused(registry: FakeRegistry) -> None:
     manifest = registry.root / "digits" / "2" / "manifest.json"
     manifest.write_bytes(manifest.read_bytes() + b" ")

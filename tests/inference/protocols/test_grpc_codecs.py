@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, Signature, TensorSpec
 from inference.protocols import grpc_tf_serving, grpc_v2
+from inference.protocols.binary_tensors import bytes_from_array
+from inference.protocols.grpc_tensors import array_from_raw
 from inference.protocols.messages import Form, InferRequest, InferResponse
 from inference.protocols.protos import open_inference_pb2 as v2
 from inference.protocols.protos import tf_serving_pb2 as tfs
-from inference.protocols.raw_tensors import array_from_raw, raw_from_array
 
 MAX_BYTES = 1 << 20
 
@@ -49,7 +50,7 @@ def arrays(draw: st.DrawFn) -> Any:
 
 
 def same(left: Any, right: Any) -> bool:
-    return left.shape == right.shape and left.dtype == right.dtype and raw_from_array(left) == raw_from_array(right)
+    return left.shape == right.shape and left.dtype == right.dtype and bytes_from_array(left) == bytes_from_array(right)
 
 
 @given(arrays(), st.booleans())
@@ -81,7 +82,7 @@ def test_tf_servings_raw_content_comes_in(array: Any) -> None:
     if dtype is DType.BYTES:
         return
     message = tf_message(dtype, array.shape)
-    message.inputs["x"].tensor_content = raw_from_array(array)
+    message.inputs["x"].tensor_content = bytes_from_array(array)
     assert same(decode_tf(message, signature(dtype, (-1, -1))), array)
 
 
@@ -106,7 +107,7 @@ def test_raw_bytes_of_any_length_and_shape_are_an_array_or_a_refusal(
     except InvalidInputError:
         return
     assert list(array.shape) == shape
-    assert raw_from_array(array) == raw
+    assert bytes_from_array(array) == raw
 
 
 def v2_message(
@@ -151,11 +152,10 @@ def test_a_v2_input_may_not_come_twice_and_unserved_parameters_are_not_overlooke
     message.inputs.append(message.inputs[0])
     with pytest.raises(InvalidInputError, match="given twice"):
         grpc_v2.decode_infer(message, signature())
-    for name in ("shared_memory_region", "sequence_id"):
-        message = v2_message([1, 2], fp32_contents=[1, 2])
-        message.inputs[0].parameters[name].string_param = "r"
-        with pytest.raises(InvalidInputError, match=name):
-            grpc_v2.decode_infer(message, signature())
+    message = v2_message([1, 2], fp32_contents=[1, 2])
+    message.inputs[0].parameters["shared_memory_region"].string_param = "r"
+    with pytest.raises(InvalidInputError, match="shared_memory_region"):
+        grpc_v2.decode_infer(message, signature())
     message = v2_message([1, 2], fp32_contents=[1, 2])
     message.outputs.add(name="z")
     with pytest.raises(InvalidInputError, match="no output is named 'z'"):
@@ -181,10 +181,10 @@ def test_a_number_out_of_its_types_range_is_refused(dtype: DType, field: str, va
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
-        (b"", "need more than 0 bytes"),
-        (b"\x05\x00\x00\x00abc", "ends at byte 9"),
-        (b"\xff\xff\xff\xffabc", "ends at byte 4294967299"),
-        (b"\x01\x00\x00\x00ab", "1 bytes follow"),
+        (b"", "needs at least 4 bytes, not 0"),
+        (b"\x05\x00\x00\x00abc", "ends beyond the tensor's 7 bytes"),
+        (b"\xff\xff\xff\xffabc", "ends beyond the tensor's 7 bytes"),
+        (b"\x01\x00\x00\x00ab", "1 bytes are left"),
     ],
 )
 def test_bytes_elements_keep_within_their_tensor(raw: bytes, says: str) -> None:
@@ -271,3 +271,18 @@ def test_tf_servings_odd_types_and_ranks_are_refused_with_the_rule() -> None:
 def test_what_a_newer_client_adds_is_let_pass() -> None:
     body = v2_message([1, 2], fp32_contents=[1, 2]).SerializeToString() + b"\xfa\x3e\x03new"  # field 1007
     assert grpc_v2.decode_infer(grpc_v2.parse_infer(body), signature()).inputs["x"].tolist() == [[1, 2]]
+
+
+def test_classification_gives_the_best_classes_of_each_row_as_bytes() -> None:
+    message = v2_message([1, 2], raw=[b"12345678"])
+    message.outputs.add(name="y").parameters["classification"].int64_param = 1
+    request = grpc_v2.decode_infer(message, signature())
+    answered = response(np.array([[1, 3], [4, 2]], dtype=np.float32))
+    answered.labels = ("no", "yes")
+    answer = v2.ModelInferResponse.FromString(grpc_v2.encode_infer(request, answered, is_raw=False))
+    tensor = answer.outputs[0]
+    assert (tensor.datatype, list(tensor.shape)) == ("BYTES", [2, 1])
+    assert list(tensor.contents.bytes_contents) == [b"3.000000:1:yes", b"4.000000:0:no"]
+    message.outputs[0].parameters["classification"].int64_param = -1
+    with pytest.raises(InvalidInputError, match="how many classes"):
+        grpc_v2.decode_infer(message, signature())
