@@ -61,7 +61,7 @@ class CallDoor:
         token = await self._identities.authenticate_async(call.text(AUTHORIZATION_KEY))
         call.identity = token.identity
         bind_contextvars(user=token.identity.username, token_id=token.identity.token_id)
-        check_predict_scope(token.identity, "POST" if call.method in PREDICT_METHODS else "GET")
+        check_predict_scope(token.identity, "POST" if call.method in PREDICT_METHODS else "GET", call.method)
         verdict, error = admit(self._limiter, token, PREDICT)
         call.trailers += ((name.lower(), value) for name, value in rate_headers(verdict))
         if error is not None:
