@@ -10,7 +10,7 @@ DATA ?= digits
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint openapi docs requirements clean
+.PHONY: help setup demo serve test lint openapi docs protos requirements clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ lint: $(VENV)/.installed-dev $(VENV)/.installed-torch ## Style, types, import co
 docs: $(VENV)/.installed-dev ## Write the generated documents: docs/openapi.yaml and the tables of docs/settings.md
 	AIPLATFORM_DEBUG=1 $(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 	AIPLATFORM_DEBUG=1 $(BIN)/python manage.py document_settings --write docs/settings.md
+
+protos: $(VENV)/.installed-dev ## Generate the wire messages of the gRPC protocols from their .proto files
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. inference/protocols/protos/*.proto
 
 requirements: $(VENV)/.installed-dev ## Resolve the pinned requirements anew from deploy/requirements/*.in
 	sh deploy/requirements/compile.sh $(BIN)/uv

@@ -14,6 +14,7 @@ from django.core.asgi import get_asgi_application
 
 from aiplatform.http.closing import close_after, leaving
 from aiplatform.predict_routes import build_predict_chain, is_predict_path
+from aiplatform.rpc.chain import grpc_lifespans
 from aiplatform.wiring import AsgiApplication, Receive, Scope, Send, wiring
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiplatform.settings")
@@ -40,15 +41,16 @@ class Application:
 
 async def _run_lifespan(receive: Receive, send: Send) -> None:
     await receive()  # startup
+    parts = [*wiring.lifespans, *grpc_lifespans()]  # gRPC comes last and goes first: it needs the others
     try:
-        for part in wiring.lifespans:
+        for part in parts:
             await part.start()
     except Exception as error:  # whatever stops the start must reach the server's log
         await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
         raise
     await send({"type": "lifespan.startup.complete"})
     await receive()  # shutdown
-    for part in reversed(wiring.lifespans):
+    for part in reversed(parts):
         await part.stop()
     await send({"type": "lifespan.shutdown.complete"})
 

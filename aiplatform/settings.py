@@ -28,6 +28,11 @@ DATA_DIR = Path(
     env.text("DATA_DIR", str(BASE_DIR / "var"), "Folder for the database, runs, spool and caches", shown="var")
 )
 BIND = env.text("BIND", "127.0.0.1:8000", "Address and port that `manage.py serve` listens on")
+GRPC_BIND = env.text(
+    "GRPC_BIND",
+    "",
+    "Address and port of the gRPC protocols, for example 127.0.0.1:8500 (TF Serving's port); empty: no gRPC",
+)
 WEB_WORKERS = env.integer("WEB_WORKERS", 1, "HTTP worker processes; each loads its own copy of the models")
 GRACEFUL_STOP_S = env.number("GRACEFUL_STOP_S", 8.0, "Seconds that `serve` gives its children after SIGTERM")
 PUBLIC_URL = env.text(
@@ -60,6 +65,11 @@ SERVICE_URLS = {
         "MONITORING_URL", "", "Address of the monitoring service, or several with commas; empty: in this process"
     ),
 }
+INFERENCE_GRPC_URL = env.text(
+    "INFERENCE_GRPC_URL",
+    "",
+    "host:port of the inference service's gRPC, or several with commas; for a gateway without inference",
+)
 INTERNAL_TIMEOUT_S = env.number("INTERNAL_TIMEOUT_S", 10.0, "Deadline of a call between apps, seconds")
 
 # --- Stores ---------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.http.addresses import split_addresses
+from aiplatform.roles import GATEWAY, INFERENCE
 from gateway.limits.rates import parse_rate
 
 _ABOVE_ZERO = (
@@ -66,3 +67,18 @@ def check_addresses(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                     )
                 )
     return problems
+
+
+@register()
+def check_grpc(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A gateway that serves gRPC without the inference app knows where to pass it on, as host:port."""
+    if not settings.GRPC_BIND or settings.ROLES & {INFERENCE} or GATEWAY not in settings.ROLES:
+        return []
+    addresses = split_addresses(settings.INFERENCE_GRPC_URL)
+    wrong = [address for address in addresses if "/" in address or not address.rpartition(":")[2].isdigit()]
+    if addresses and not wrong:
+        return []
+    said = f"'{wrong[0]}' is not an address" if wrong else "it is not set, and GRPC_BIND is"
+    return [
+        Error(f"INFERENCE_GRPC_URL: {said}", hint="Write host:port, several separated by commas.", id="gateway.E004")
+    ]

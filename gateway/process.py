@@ -40,7 +40,7 @@ def this_gateway() -> Gateway:
         limiter=Limiter(processes=settings.WEB_WORKERS, store=_count_store()),
         discovery=StaticDiscovery(settings.SERVICE_URLS),
         pools={
-            service: Pool(service=service, new_breaker=_new_breaker)
+            service: Pool(service=service, new_breaker=new_breaker)
             for service, address in settings.SERVICE_URLS.items()
             if address
         },
@@ -49,7 +49,8 @@ def this_gateway() -> Gateway:
     return gateway
 
 
-def _new_breaker() -> CircuitBreaker:
+def new_breaker() -> CircuitBreaker:
+    """Return a breaker as the settings want it."""
     return CircuitBreaker(failures=settings.BREAKER_FAILURES, open_s=settings.BREAKER_OPEN_S)
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
 from aiplatform.errors import InvalidConfigurationError
+from aiplatform.http.addresses import split_addresses
 from aiplatform.roles import INFERENCE
+from aiplatform.rpc.calls import CallApplication
 from aiplatform.wiring import AsgiApplication
+from gateway.call_door import CallDoor
+from gateway.discovery.pool import Pool
 from gateway.door import PredictDoor
 from gateway.forwarding.predictions import PredictForwarder
 from gateway.forwarding.upstreams import Upstreams
 from gateway.loop import GatewayLoop
 from gateway.metrics import count_request
-from gateway.process import this_gateway
+from gateway.process import new_breaker, this_gateway
+
+if TYPE_CHECKING:
+    from gateway.forwarding.calls import CallForwarder
 
 
 def build_door(backend: AsgiApplication | None) -> AsgiApplication:
@@ -25,6 +33,18 @@ def build_door(backend: AsgiApplication | None) -> AsgiApplication:
         identities=gateway.identities,
         limiter=gateway.limiter,
         max_body_bytes=settings.MAX_BODY_BYTES,
+        is_remote=backend is None,
+        count=count_request if settings.COUNT_REQUESTS else _count_nothing,
+    )
+
+
+def build_call_door(backend: CallApplication | None) -> CallApplication:
+    """Return the gRPC door before `backend`, or before the inference service elsewhere."""
+    gateway = this_gateway()
+    return CallDoor(
+        backend or _call_forwarder(),
+        identities=gateway.identities,
+        limiter=gateway.limiter,
         is_remote=backend is None,
         count=count_request if settings.COUNT_REQUESTS else _count_nothing,
     )
@@ -42,6 +62,8 @@ async def start_loop() -> None:
 async def stop_loop() -> None:
     """End the background work."""
     await _loop().stop()
+    if _call_forwarder.cache_info().currsize:
+        await _call_forwarder().close()
 
 
 @functools.cache
@@ -65,3 +87,15 @@ def _forwarder() -> PredictForwarder:
         longest_s=settings.GATEWAY_PREDICT_TIMEOUT_S,
         max_body_bytes=settings.MAX_BODY_BYTES,
     )
+
+
+@functools.cache
+def _call_forwarder() -> CallForwarder:
+    from gateway.forwarding.calls import CallForwarder  # grpc is imported where gRPC is served
+
+    addresses = split_addresses(settings.INFERENCE_GRPC_URL)
+    if not addresses:
+        raise InvalidConfigurationError("this gateway serves gRPC (GRPC_BIND) and has no INFERENCE_GRPC_URL")
+    pool = Pool(service="inference-grpc", new_breaker=new_breaker)
+    pool.set_addresses(addresses)
+    return CallForwarder(pool=pool, secret=settings.INTERNAL_SECRETS[0], longest_s=settings.GATEWAY_PREDICT_TIMEOUT_S)

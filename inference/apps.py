@@ -6,6 +6,7 @@ from django.apps import AppConfig
 from django.conf import settings
 
 from aiplatform.roles import INFERENCE
+from aiplatform.rpc.calls import CallApplication
 from aiplatform.wiring import AsgiApplication, Lifespan, Panel, Process, wiring
 
 
@@ -27,6 +28,7 @@ class InferenceConfig(AppConfig):
 
 def _announce_serving() -> None:
     wiring.predict_application = _predict_application
+    wiring.call_application = _call_application
     from inference.recording.job import shipping_job
 
     wiring.add_job(shipping_job())
@@ -46,6 +48,12 @@ def _predict_application() -> AsgiApplication:
     from inference.asgi import build_application
 
     return build_application()
+
+
+def _call_application() -> CallApplication:
+    from inference.grpc_server.application import build_call_application
+
+    return build_call_application()
 
 
 async def _start() -> None:

@@ -71,19 +71,19 @@ def _answer_of_model(target: Target, serving: ServingRuntime) -> tuple[int, Enco
     route = serving.table.route(target.model)
     match target.operation:
         case Operation.V1_STATUS:
-            return 200, tf_serving.encode_status(_states(route, _number(route, target)))
+            return 200, tf_serving.encode_status(find_states(route, target.version, target.label))
         case Operation.V2_MODEL_READY:
-            return _flag("ready", _is_ready(route, target), name=target.model)
+            return _flag("ready", is_version_ready(route, target.version), name=target.model)
         case Operation.V2_MODEL_STATISTICS:
             return 200, _statistics(serving, [route], only=target.version)
-    loaded = _loaded(route, target)
+    loaded = named_version(route, target.version, target.label)
     if target.operation is Operation.V1_METADATA:
         return 200, tf_serving.encode_metadata(target.model, loaded.version, loaded.manifest.signature)
     if target.operation is Operation.V2_CONFIG:
         return 200, _config(target.model, loaded, serving.options.limits.max_batch_rows)
     versions = [loaded.version] if target.version is not None else sorted(route.versions)
     manifest = loaded.manifest
-    return 200, model_metadata.encode_model(target.model, versions, _platform(manifest), manifest.signature)
+    return 200, model_metadata.encode_model(target.model, versions, platform_of(manifest), manifest.signature)
 
 
 def _flag(name: str, value: bool, /, **more: str) -> tuple[int, Encoded]:
@@ -93,7 +93,7 @@ def _flag(name: str, value: bool, /, **more: str) -> tuple[int, Encoded]:
 def _config(model: str, loaded: LoadedVersion, max_batch_rows: int) -> Encoded:
     signature = loaded.manifest.signature
     rows = max_batch_rows if is_batchable(signature) else 0
-    platform = _platform(loaded.manifest)
+    platform = platform_of(loaded.manifest)
     return model_metadata.encode_config(model, loaded.version, platform, signature, max_batch_rows=rows)
 
 
@@ -105,16 +105,21 @@ def _statistics(serving: ServingRuntime, routes: Iterable[Route], *, only: int |
     )
 
 
-def _loaded(route: Route, target: Target) -> LoadedVersion:
-    number = _number(route, target)
+def named_version(route: Route, version: int | None, label: str | None) -> LoadedVersion:
+    """Return the loaded version that a number or a label stands for; with neither, the one most traffic goes to.
+
+    Raises: NotFoundError for an unknown one; UnavailableError if it is not loaded.
+    """
+    number = _number(route, version, label)
     return route.default if number is None else route.version(number)
 
 
-def _is_ready(route: Route, target: Target) -> bool:
-    if target.version is None:
+def is_version_ready(route: Route, version: int | None) -> bool:
+    """Say whether a version (None: any that has traffic) can answer; NotFoundError if there is no such version."""
+    if version is None:
         return route.is_ready
     try:
-        route.version(target.version)
+        route.version(version)
     except NotFoundError:
         raise
     except PlatformError:
@@ -122,14 +127,9 @@ def _is_ready(route: Route, target: Target) -> bool:
     return True
 
 
-def _number(route: Route, target: Target) -> int | None:
-    if target.label is None:
-        return target.version
-    number = route.labels.get(target.label)
-    return route.labelled(target.label).version if number is None else number
-
-
-def _states(route: Route, number: int | None) -> list[tuple[int, str, str]]:
+def find_states(route: Route, version: int | None, label: str | None) -> list[tuple[int, str, str]]:
+    """Return (version, TF Serving's word for its state, message), newest first; raises as `named_version`."""
+    number = _number(route, version, label)
     states = _pending_states(route)
     if number is not None:
         if number not in states:
@@ -138,10 +138,18 @@ def _states(route: Route, number: int | None) -> list[tuple[int, str, str]]:
     return [(v, _TF_STATES[p.state], p.message) for v, p in sorted(states.items(), reverse=True)]
 
 
+def platform_of(manifest: Manifest) -> str:
+    """Return what V2 calls the format of a model."""
+    return _PLATFORMS.get(manifest.model_format, manifest.model_format)
+
+
+def _number(route: Route, version: int | None, label: str | None) -> int | None:
+    if label is None:
+        return version
+    number = route.labels.get(label)
+    return route.labelled(label).version if number is None else number
+
+
 def _pending_states(route: Route) -> dict[int, PendingVersion]:
     ready = PendingVersion(state=ReplicaState.READY)
     return {**route.pending, **dict.fromkeys(route.versions, ready)}
-
-
-def _platform(manifest: Manifest) -> str:
-    return _PLATFORMS.get(manifest.model_format, manifest.model_format)

@@ -95,7 +95,8 @@ def read_numbers(text: bytes, rank: int, dtype: DType) -> Array | None:
     if shape is None:
         return None
     try:
-        buffer = Parser().parse(text).as_buffer(of_type=kind)
+        parsed: Any = Parser().parse(text)
+        buffer = parsed.as_buffer(of_type=kind)
     except (ValueError, TypeError, RuntimeError, AttributeError):
         return None
     flat = np.frombuffer(buffer, dtype=f"{kind.replace('d', 'f')}8")

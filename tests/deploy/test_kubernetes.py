@@ -98,6 +98,21 @@ def test_every_role_runs_behind_a_service_with_all_probes(rendered: dict[str, Pa
             assert container[probe]["httpGet"]["port"] == "http"
 
 
+def test_grpc_is_served_where_predictions_are_and_reached_under_the_names_that_settings_give(
+    rendered: dict[str, Path],
+) -> None:
+    services = documents(rendered["base"], "Service")
+    ports = {name: {port["name"]: port["port"] for port in s["spec"]["ports"]} for name, s in services.items()}
+    assert {name for name, found in ports.items() if "grpc" in found} == {"gateway", "inference"}
+    [settings] = [c["data"] for c in documents(rendered["base"], "ConfigMap").values() if "GRPC_BIND" in c["data"]]
+    assert settings["INFERENCE_GRPC_URL"] == f"inference:{ports['inference']['grpc']}"
+    for name in ("gateway", "inference"):
+        [container] = pods(rendered["base"])[name]["containers"]
+        [port] = [p["containerPort"] for p in container["ports"] if p["name"] == "grpc"]
+        assert settings["GRPC_BIND"] == f"0.0.0.0:{port}"
+        assert f"EXPOSE {port}" in (ROOT / "deploy/Dockerfile").read_text()
+
+
 def test_only_training_may_write_artifacts(rendered: dict[str, Path]) -> None:
     for name, pod in pods(rendered["base"]).items():
         mounts = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["mountPath"] == "/artifacts"]

@@ -118,6 +118,7 @@ class Platform:
     servers: dict[str, Server]
     manage_env: dict[str, str]
     token: str = ""
+    grpc_address: str = ""
     admin_user: str = ADMIN_USER
     admin_password: str = ADMIN_PASSWORD
     _client: httpx.Client = field(init=False)
@@ -244,8 +245,9 @@ def single(folder: Path, **settings: str) -> Platform:
     (folder / "data").mkdir(parents=True)
     token = prepare(env)
     bind = f"127.0.0.1:{port}"
-    server = Server("all", {**env, "BIND": bind}, bind, folder / "serve.log")
-    return Platform("single", folder, {"all": server}, env, token)
+    grpc_address = f"127.0.0.1:{free_port()}"
+    server = Server("all", {**env, "BIND": bind, "GRPC_BIND": grpc_address}, bind, folder / "serve.log")
+    return Platform("single", folder, {"all": server}, env, token, grpc_address)
 
 
 def split(folder: Path, *, database_url: str, redis_url: str) -> Platform:
@@ -257,15 +259,18 @@ def split(folder: Path, *, database_url: str, redis_url: str) -> Platform:
     shared = {**base_env(folder, folder), "DATABASE_URL": database_url, "REDIS_URL": redis_url}
     token = prepare(shared)
     servers = {}
+    grpc = {name: f"127.0.0.1:{free_port()}" for name in ("gateway", "inference")}
     for name, roles in SPLIT_ROLES.items():
         data_dir = folder / name
         data_dir.mkdir(parents=True)
         bind = f"127.0.0.1:{ports[name]}"
         others = {key: value for key, value in urls.items() if key != f"{name.upper()}_URL"}
         env = {**shared, **others, "AIPLATFORM_ROLES": roles, "DATA_DIR": str(data_dir), "BIND": bind}
+        if name in grpc:
+            env |= {"GRPC_BIND": grpc[name], "INFERENCE_GRPC_URL": grpc["inference"]}
         servers[name] = Server(name, env, bind, folder / f"{name}.log")
     manage_env = dict(servers["training"].env)
-    return Platform("split", folder, servers, manage_env, token)
+    return Platform("split", folder, servers, manage_env, token, grpc["gateway"])
 
 
 @contextmanager

@@ -137,6 +137,22 @@ def test_a_gateway_imports_no_learning_framework_and_no_numpy(tmp_path: Path) ->
     assert [name for name in FORBIDDEN if name in done.stdout.strip().split(",")] == []
 
 
+def test_a_gateway_that_passes_grpc_on_imports_grpc_alone_and_one_that_does_not_not_even_that(tmp_path: Path) -> None:
+    def imported(script: str) -> set[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", f"import aiplatform.asgi, sys; {script}; print(','.join(sys.modules))"], cwd=ROOT,
+            env={**environment(tmp_path, "http://127.0.0.1:1"), "INFERENCE_GRPC_URL": "127.0.0.1:1"},
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return set(done.stdout.strip().split(","))
+
+    assert "grpc" not in imported("pass")
+    served = imported("import aiplatform.rpc.server, aiplatform.rpc.chain as chain; chain.build_call_chain()")
+    assert "grpc" in served
+    assert not served & {*FORBIDDEN, "google.protobuf"}
+
+
 def test_a_token_made_by_a_command_works_at_once_and_stops_within_5_s_of_its_revocation(
     gateway: GatewayProcess,
 ) -> None:

@@ -16,7 +16,9 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 from prometheus_client import multiprocess
 
+from aiplatform.errors import InvalidConfigurationError
 from aiplatform.roles import TRAINING
+from aiplatform.rpc.chain import grpc_lifespans, require_free_port
 from aiplatform.supervisor import Child, Supervisor
 from aiplatform.wiring import wiring
 
@@ -37,6 +39,10 @@ class Command(BaseCommand):
         if migrate:
             call_command("migrate", interactive=False, verbosity=0)
         self._require_migrations()
+        try:
+            require_free_port()
+        except InvalidConfigurationError as error:
+            raise CommandError(error.message) from error
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_fresh_metrics_folder())
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow: warnings, not what processor it found
         supervisor = Supervisor(
@@ -47,7 +53,8 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, supervisor.request_stop)
         signal.signal(signal.SIGINT, supervisor.request_stop)
         connections.close_all()
-        self.stdout.write(f"aiplatform ({', '.join(sorted(settings.ROLES))}) on http://{bind} - Ctrl-C ends it")
+        grpc = f" and grpc://{settings.GRPC_BIND}" if grpc_lifespans() else ""
+        self.stdout.write(f"aiplatform ({', '.join(sorted(settings.ROLES))}) on http://{bind}{grpc} - Ctrl-C ends it")
         killed = supervisor.run()
         if killed:
             raise CommandError(f"{killed} processes did not end within {settings.GRACEFUL_STOP_S} s and were killed")

@@ -1,0 +1,81 @@
+"""The calls that predict: read the message, run it as every other way in does, write the answer."""
+
+from __future__ import annotations
+
+from aiplatform.artifacts import Manifest
+from aiplatform.contracts.predict import MODEL_VERSION_HEADER, PREDICTION_ID_HEADER
+from aiplatform.rpc.calls import Call
+from inference.engines import Arrays
+from inference.protocols import grpc_tf_serving, grpc_v2
+from inference.protocols.grpc_messages import parse_version
+from inference.protocols.messages import InferRequest, InferResponse
+from inference.serving import Answer, ServingRuntime
+
+LARGE_BODY_BYTES = 256 * 1024  # takes some milliseconds to read
+
+_PREDICTION_ID = PREDICTION_ID_HEADER.lower()
+_MODEL_VERSION = MODEL_VERSION_HEADER.lower()
+
+
+class Predictions:
+    """ModelInfer and Predict on what a runtime serves."""
+
+    def __init__(self, serving: ServingRuntime) -> None:
+        self._serving = serving
+
+    async def infer(self, call: Call) -> bytes:
+        """Answer V2's ModelInfer."""
+        message = grpc_v2.parse_infer(call.body)
+        request: InferRequest
+
+        def read(manifest: Manifest) -> Arrays:
+            nonlocal request
+            request = grpc_v2.decode_infer(message, manifest.signature)
+            return request.inputs
+
+        answer = await self._serving.service.predict(
+            message.model_name,
+            inputs=read,
+            version=parse_version(message.model_version),
+            deadline_s=self._deadline_s(call),
+            reads_slowly=len(call.body) > LARGE_BODY_BYTES,
+        )
+        response = _response(call, message.model_name, answer)
+        return grpc_v2.encode_infer(request, response, is_raw=bool(message.raw_input_contents))
+
+    async def predict(self, call: Call) -> bytes:
+        """Answer TF Serving's Predict."""
+        message = grpc_tf_serving.parse_predict(call.body)
+        version, label = grpc_tf_serving.read_version(message.model_spec)
+        max_bytes = self._serving.options.max_body_bytes
+        request: InferRequest
+
+        def read(manifest: Manifest) -> Arrays:
+            nonlocal request
+            request = grpc_tf_serving.decode_predict(message, manifest.signature, max_bytes=max_bytes)
+            return request.inputs
+
+        answer = await self._serving.service.predict(
+            message.model_spec.name,
+            inputs=read,
+            version=version,
+            label=label,
+            deadline_s=self._deadline_s(call),
+            reads_slowly=len(call.body) > LARGE_BODY_BYTES,
+        )
+        response = _response(call, message.model_spec.name, answer)
+        return grpc_tf_serving.encode_predict(request, response, answer.manifest.signature.name)
+
+    def _deadline_s(self, call: Call) -> float | None:
+        return None if call.deadline_s is None else min(call.deadline_s, self._serving.options.max_deadline_s)
+
+
+def _response(call: Call, model: str, answer: Answer) -> InferResponse:
+    call.trailers += ((_PREDICTION_ID, answer.prediction_id), (_MODEL_VERSION, str(answer.version)))
+    return InferResponse(
+        model=model,
+        version=answer.version,
+        prediction_id=answer.prediction_id,
+        outputs=answer.outputs,
+        labels=answer.manifest.labels,
+    )

@@ -1,0 +1,74 @@
+"""The calls that ask: health, metadata, status. All are answered from the routing table."""
+
+from __future__ import annotations
+
+import aiplatform
+from inference.model_questions import find_states, is_version_ready, named_version, platform_of
+from inference.protocols import grpc_tf_serving, grpc_v2
+from inference.protocols.grpc_messages import parse_message, parse_version
+from inference.protocols.model_metadata import SERVER_NAME
+from inference.protocols.protos.open_inference_pb2 import (
+    ModelMetadataRequest,
+    ModelReadyRequest,
+    ModelReadyResponse,
+    ServerLiveResponse,
+    ServerMetadataResponse,
+    ServerReadyResponse,
+)
+from inference.routing_table import RoutingTable
+
+EXTENSIONS = ("classification",)  # those of REST that gRPC has; raw contents are part of gRPC's protocol itself
+# grpc.health.v1's answer is one enum field, number 1: 1 is SERVING, 2 NOT_SERVING.
+_SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
+
+
+class Questions:
+    """Each method takes a request's bytes and returns the answer's; all may raise PlatformErrors."""
+
+    def __init__(self, table: RoutingTable) -> None:
+        self._table = table
+
+    def server_live(self, body: bytes) -> bytes:
+        """Say that the process answers."""
+        return ServerLiveResponse(live=True).SerializeToString()
+
+    def server_ready(self, body: bytes) -> bytes:
+        """Say whether every endpoint that has traffic can answer."""
+        return ServerReadyResponse(ready=self._table.is_ready).SerializeToString()
+
+    def health(self, body: bytes) -> bytes:
+        """Say the same as gRPC's own health protocol does; which service is asked for does not matter."""
+        return _SERVING if self._table.is_ready else _NOT_SERVING
+
+    def server_metadata(self, body: bytes) -> bytes:
+        """Say what the server is."""
+        return ServerMetadataResponse(
+            name=SERVER_NAME, version=aiplatform.__version__, extensions=EXTENSIONS
+        ).SerializeToString()
+
+    def model_ready(self, body: bytes) -> bytes:
+        """Say whether a model, or one version of it, can answer."""
+        message = parse_message(ModelReadyRequest, body)
+        ready = is_version_ready(self._table.route(message.name), parse_version(message.version))
+        return ModelReadyResponse(ready=ready).SerializeToString()
+
+    def model_metadata(self, body: bytes) -> bytes:
+        """Return V2's metadata of a model."""
+        message = parse_message(ModelMetadataRequest, body)
+        route, version = self._table.route(message.name), parse_version(message.version)
+        loaded = named_version(route, version, None)
+        versions = sorted(route.versions) if version is None else [loaded.version]
+        manifest = loaded.manifest
+        return grpc_v2.encode_model(message.name, versions, platform_of(manifest), manifest.signature)
+
+    def tf_metadata(self, body: bytes) -> bytes:
+        """Return TF Serving's metadata of a model."""
+        spec = grpc_tf_serving.parse_metadata(body)
+        loaded = named_version(self._table.route(spec.name), *grpc_tf_serving.read_version(spec))
+        return grpc_tf_serving.encode_metadata(spec.name, loaded.version, loaded.manifest.signature)
+
+    def tf_status(self, body: bytes) -> bytes:
+        """Return TF Serving's status of a model's versions."""
+        spec = grpc_tf_serving.parse_status(body)
+        states = find_states(self._table.route(spec.name), *grpc_tf_serving.read_version(spec))
+        return grpc_tf_serving.encode_status(states)

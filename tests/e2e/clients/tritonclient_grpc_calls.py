@@ -1,0 +1,63 @@
+"""What a user of tritonclient[grpc] does: health, metadata, raw inference, compressed and in parallel.
+
+Arguments: address, token, model. Prints one JSON object.
+"""
+
+import json
+import queue
+import sys
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc as triton  # type: ignore[import-not-found]
+
+address, token, model = sys.argv[1:]
+headers = {"authorization": f"Bearer {token}"}
+client = triton.InferenceServerClient(address)
+images = np.linspace(0, 255, 2 * 64, dtype=np.float32).reshape(2, 8, 8, 1)
+
+
+def infer_input() -> triton.InferInput:
+    made = triton.InferInput("image", list(images.shape), "FP32")
+    made.set_data_from_numpy(images)
+    return made
+
+
+def refusal(**options: object) -> str:
+    try:
+        client.infer(**{"model_name": model, "inputs": [infer_input()], "headers": headers, **options})
+    except triton.InferenceServerException as error:
+        return str(error.status())
+    return "answered"
+
+
+plain = client.infer(model, [infer_input()], headers=headers, request_id="mine")
+named = client.infer(
+    model, [infer_input()], model_version="1", outputs=[triton.InferRequestedOutput("probabilities")],
+    headers=headers, compression_algorithm="gzip", client_timeout=20,
+)  # fmt: skip
+answers: "queue.Queue[Any]" = queue.Queue()
+for _ in range(8):
+    client.async_infer(model, [infer_input()], lambda result, error: answers.put(error or result), headers=headers)
+parallel: list[Any] = [answers.get(timeout=20) for _ in range(8)]
+metadata = client.get_model_metadata(model, headers=headers, as_json=True)
+print(
+    json.dumps(
+        {
+            "live": client.is_server_live(),
+            "ready": client.is_server_ready(),
+            "model_ready": client.is_model_ready(model, headers=headers),
+            "server": client.get_server_metadata().name,
+            "inputs": metadata["inputs"],
+            "id": plain.get_response().id,
+            "version": plain.get_response().model_version,
+            "outputs": plain.as_numpy("probabilities").tolist(),
+            "named": named.as_numpy("probabilities").tolist(),
+            "parallel": [result.as_numpy("probabilities").tolist() for result in parallel],
+            "no_token": refusal(headers={}),
+            "unknown_model": refusal(model_name="none"),
+            "unknown_version": refusal(model_version="99"),
+            "late": refusal(client_timeout=0.00001),
+        }
+    )
+)
