@@ -47,7 +47,7 @@ requirements: $(VENV)/.installed-dev ## Resolve the pinned requirements anew fro
 	sh deploy/requirements/compile.sh $(BIN)/uv
 
 clean: ## Remove environment, data and caches (not .env)
-	rm -rf $(VENV) var staticfiles test-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-clients var staticfiles test-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(BIN)/python:
 	sh deploy/create_venv.sh $(PYTHON) $(VENV)

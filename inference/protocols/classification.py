@@ -1,7 +1,7 @@
 """V2's classification extension: an output's best classes as `value:index[:label]`, best first.
 
-Source: triton-inference-server/server, docs/protocol/extension_classification.md. The value is
-written with six digits after the point, as that server writes it.
+Source: triton-inference-server/server, docs/protocol/extension_classification.md. The document leaves
+open how a value is written: here with six digits after the point, integers as they are.
 """
 
 from __future__ import annotations

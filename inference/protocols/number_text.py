@@ -23,6 +23,7 @@ from aiplatform.tensors import DType
 from inference.protocols.json_body import load, parse_object
 from inference.protocols.messages import Array
 
+Parser: Any
 try:
     from simdjson import Parser
 except ImportError:  # no wheel for this machine

@@ -10,8 +10,8 @@ from typing import Any
 
 import grpc
 import numpy as np
-from ovmsclient import make_grpc_client  # type: ignore[import-not-found]
-from ovmsclient.tfs_compat.base.errors import ModelServerError  # type: ignore[import-not-found]
+from ovmsclient import make_grpc_client
+from ovmsclient.tfs_compat.base.errors import ModelServerError
 
 address, token, model = sys.argv[1:]
 Details = namedtuple("Details", "method timeout metadata credentials wait_for_ready compression")
