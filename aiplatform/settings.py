@@ -264,7 +264,22 @@ PREDICT_DEADLINE_S = env.number(
     "PREDICT_DEADLINE_S", 10.0, "Longest wait for a prediction if the caller names none; beyond: 504"
 )
 PREDICT_MAX_DEADLINE_S = env.number("PREDICT_MAX_DEADLINE_S", 120.0, "Longest wait that a caller may ask for")
-ENGINE_THREADS = env.integer("ENGINE_THREADS", 0, "Threads that an engine uses for one batch; 0: the framework decides")
+ENGINE_THREADS = env.integer(
+    "ENGINE_THREADS", 0, "Threads that an engine uses for one batch; 0: at most its worker's share of the cores"
+)
+ENGINE = env.text(
+    "ENGINE",
+    "auto",
+    "Engine of endpoints that pin none: auto (the proven fastest), native (the artifact's own), or one by name",
+)
+COMPILE_ENGINES = env.flag("COMPILE_ENGINES", True, "Compile versions for serving by themselves, in the background")
+COMPILE_TIMEOUT_S = env.number("COMPILE_TIMEOUT_S", 900.0, "Longest time of compiling one version, all engines")
+ENGINE_STORE = env.text(
+    "ENGINE_STORE",
+    f"{ARTIFACT_STORE.rstrip('/')}/engines",
+    "Where compiled engines are kept; DATA_DIR/engines where it cannot be written",
+    shown="ARTIFACT_STORE/engines",
+)
 MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 16_000_000, "Largest uploaded image, in pixels")
 RECONCILE_INTERVAL_S = env.number(
     "RECONCILE_INTERVAL_S", 1.0, "How often a serving process compares what it serves with what is wanted"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import aiplatform
-from aiplatform.artifacts import Manifest
 from aiplatform.contracts.inference import ReplicaState
 from aiplatform.errors import NotFoundError, PlatformError
 from inference.loaded import LoadedVersion
@@ -23,6 +22,8 @@ _PLATFORMS = {
     "torch_export": "pytorch_export",
     "torchscript": "pytorch_torchscript",
 }
+# Of versions that another engine than their own runs; clients know the first name from Triton.
+_ENGINE_PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "litert": "tensorflow_lite", "remote": "remote"}
 
 
 def answer_question(target: Target, table: RoutingTable) -> tuple[int, Encoded]:
@@ -47,8 +48,7 @@ def answer_question(target: Target, table: RoutingTable) -> tuple[int, Encoded]:
     if target.operation is Operation.V1_METADATA:
         return 200, tf_serving.encode_metadata(target.model, loaded.version, loaded.manifest.signature)
     versions = [loaded.version] if target.version is not None else sorted(route.versions)
-    manifest = loaded.manifest
-    return 200, open_inference.encode_model(target.model, versions, _platform(manifest), manifest.signature)
+    return 200, open_inference.encode_model(target.model, versions, _platform(loaded), loaded.manifest.signature)
 
 
 def _flag(name: str, value: bool, /, **more: str) -> tuple[int, Encoded]:
@@ -89,5 +89,8 @@ def _states(route: Route, number: int | None) -> list[tuple[int, str, str]]:
     return [(v, _TF_STATES[p.state], p.message) for v, p in sorted(states.items(), reverse=True)]
 
 
-def _platform(manifest: Manifest) -> str:
+def _platform(loaded: LoadedVersion) -> str:
+    manifest = loaded.manifest
+    if loaded.running.name in _ENGINE_PLATFORMS:
+        return _ENGINE_PLATFORMS[loaded.running.name]
     return _PLATFORMS.get(manifest.model_format, manifest.model_format)

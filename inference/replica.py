@@ -20,11 +20,16 @@ from aiplatform.contracts.monitoring import IngestReceipt, RecordPredictions
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.services import monitoring_client, training_client
 from inference import metrics
+from inference.choice import EngineWish
+from inference.compiling.here import compiler_queue, pack_store
+from inference.compiling.supply import EngineSupply
 from inference.connections import tidy_connections
+from inference.engines import EngineOptions
 from inference.loaded import LoadedVersion, load_version
 from inference.reconcile.loading import make_loader
 from inference.reconcile.loop import ReconcileLoop
 from inference.reconcile.reconciler import Reconciler
+from inference.reconcile.shelf import Improvement
 from inference.reconcile.store import DatabaseStore
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
 from inference.recording.spool import Spool
@@ -49,16 +54,18 @@ class Replica:
         self._recorder = _make_recorder(self.name)
         counting = metrics.PrometheusMetrics()
         serving.connect(recorder=self._recorder, metrics=counting)
+        supply = _make_supply()
         self.reconciler = Reconciler(
             replica=self.name,
             store=DatabaseStore(),
             table=serving.table,
-            load=make_loader(cache=settings.ARTIFACT_CACHE_DIR, load=_load_with(serving, counting)),
+            load=make_loader(cache=settings.ARTIFACT_CACHE_DIR, load=_load_with(serving, counting), supply=supply),
             memory_file=settings.DATA_DIR / MEMORY_FILE,
             read_aliases=read_aliases,
             heartbeat_interval_s=HEARTBEAT_INTERVAL_S,
             on_change=self._loop.wake,
             on_ready=metrics.set_endpoint_ready,
+            improvement=Improvement(has_better=supply.has_better, interval_s=supply.look_interval_s),
         )
 
     async def start(self) -> None:
@@ -76,6 +83,8 @@ class Replica:
     def _stop(self) -> None:
         drain_s, flush_s = (settings.GRACEFUL_STOP_S * share for share in (DRAIN_SHARE, FLUSH_SHARE))
         self._loop.stop(drain_s / 2)
+        compiler_queue().stop()
+        compiler_queue.cache_clear()
         self.reconciler.stop(drain_s)
         self._recorder.stop(flush_s)
         log.info("replica_stopped", replica=self.name)
@@ -101,16 +110,33 @@ def read_aliases(model: str) -> dict[str, int]:
     return {alias: info.version for info in versions for alias in info.aliases}
 
 
+def engine_options() -> EngineOptions:
+    """Return how an engine may use this machine, which it shares with the other workers."""
+    return EngineOptions(
+        threads=settings.ENGINE_THREADS, workers=max(1, settings.WEB_WORKERS), max_rows=settings.MAX_BATCH_ROWS
+    )
+
+
+def _make_supply() -> EngineSupply:
+    return EngineSupply(
+        packs=pack_store(),
+        compiler=compiler_queue() if settings.COMPILE_ENGINES else None,
+        default=settings.ENGINE,
+        options=engine_options(),
+    )
+
+
 def _load_with(serving: ServingRuntime, counting: metrics.PrometheusMetrics) -> Any:
-    def load(*, endpoint: str, info: ModelVersionInfo, folder: Path) -> LoadedVersion:
+    def load(*, endpoint: str, info: ModelVersionInfo, folder: Path, wish: EngineWish) -> LoadedVersion:
         options = serving.options
         return load_version(
             endpoint=endpoint,
             info=info,
             folder=folder,
             limits=options.limits,
-            options=options.engine,
+            options=engine_options(),
             metrics=counting,
+            wish=wish,
         )
 
     return load

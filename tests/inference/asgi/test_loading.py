@@ -29,7 +29,8 @@ def test_a_version_that_agrees_with_its_samples_serves(tmp_path: Path) -> None:
     folder = write_artifact(tmp_path / "1", make_manifest(), rows(1, 2), EXPECTED)
     engine = FakeEngine()
     loaded = load(folder, engine)
-    assert engine.batches == [1, 2]
+    assert engine.batches[:2] == [2, 1]
+    assert set(loaded.running.call_ms) == {1, 32}
     assert loaded.manifest.name == "double"
     loaded.close()
     assert engine.is_closed

@@ -1,4 +1,4 @@
-"""`manage.py models`: look at the registry, move aliases, take a model out."""
+"""`manage.py models`: look at the registry, move aliases, compile for serving, take a model out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aiplatform.errors import InvalidInputError, PlatformError
-from training import registry, selectors
+from training import engines, registry, selectors
 from training.cli import exit_codes
 from training.cli.actor import command_line_actor
+from training.cli.engine_texts import add_compile_arguments, engine_lines
 from training.cli.streams import raw_stream
 from training.cli.tables import write_fields, write_table
 from training.cli.texts import age_text, metrics_text, model_record, version_record
@@ -39,6 +41,7 @@ class Command(BaseCommand):
             command.add_argument("model")
             command.add_argument("reference", nargs="?", default="latest", help="version number, alias or 'latest'")
         export.add_argument("--to", required=True, type=Path, help="a folder that does not exist yet")
+        add_compile_arguments(commands.add_parser("compile", help="convert, prove and time a version's engines"))
         for command in commands.choices.values():
             command.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
 
@@ -78,6 +81,8 @@ class Command(BaseCommand):
             return
         lineage = record.pop("lineage")
         write_fields(raw_stream(self.stdout), [(name, _shown(value)) for name, value in record.items()])
+        self.stdout.write("\nengines")
+        self.stdout.write("\n".join(engine_lines(engines.find_engines(record["artifact_digest"]))))
         self.stdout.write("\nwhere it comes from")
         write_fields(raw_stream(self.stdout), [(name, _shown(value)) for name, value in lineage.items()])
 
@@ -101,6 +106,19 @@ class Command(BaseCommand):
             self._write_json([{**version_record(version), "folder": str(to)}])
         else:
             self.stdout.write(f"{model} version {version.version}, verified, is in {to}")
+
+    def _compile(self, *, model: str, force: bool, wait: bool, timeout: float, as_json: bool, **options: Any) -> None:
+        name, _, reference = model.partition("@")
+        version = selectors.get_version(name, reference or "latest")
+        found = engines.order_compilation(version, force=force)
+        if wait:
+            found = engines.wait_for_engines(version, timeout_s=timeout)
+        if as_json:
+            self._write_json([{"model": name, "version": version.version, **msgspec.to_builtins(found)}])
+        else:
+            self.stdout.write("\n".join([f"{name} version {version.version}", *engine_lines(found)]))
+        if wait and found.state != "ready":
+            raise CommandError(f"there is no engine pack: {found.state} {found.detail}", returncode=exit_codes.FAILED)
 
     def _write_json(self, records: list[dict[str, Any]]) -> None:
         for record in records:
