@@ -14,6 +14,7 @@
     │   ├── QueueFullError              queue_full              503
     │   └── DeadlineExceededError       deadline_exceeded       504
     ├── UnavailableError                unavailable             503
+    ├── RemoteModelError                remote_model_error      502
     ├── ArtifactError                   artifact_error          500
     │   └── ArtifactCorruptError        artifact_corrupt        500
     └── OpenTransactionError            open_transaction        500
@@ -145,6 +146,13 @@ class UnavailableError(PlatformError):
 
     code = "unavailable"
     http_status = 503
+
+
+class RemoteModelError(PlatformError):
+    """A server that a model's requests are forwarded to failed, or answered something else than agreed."""
+
+    code = "remote_model_error"
+    http_status = 502
 
 
 class ArtifactError(PlatformError):

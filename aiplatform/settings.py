@@ -294,11 +294,26 @@ ENGINE_HOST = env.flag(
     False,
     "One process holds the engines, and the HTTP workers of the machine share it: for GPUs and for large models",
 )
-ENGINE_THREADS = env.integer("ENGINE_THREADS", 0, "Threads that an engine uses for one batch; 0: the framework decides")
 MEMORY_RESERVE_BYTES = env.integer(
     "MEMORY_RESERVE_BYTES",
     256 * 1024 * 1024,
     "Memory that stays free when a version is loaded; one that would take it is refused with a reason",
+)
+ENGINE_THREADS = env.integer(
+    "ENGINE_THREADS", 0, "Threads that an engine uses for one batch; 0: at most its worker's share of the cores"
+)
+ENGINE = env.text(
+    "ENGINE",
+    "auto",
+    "Engine of endpoints that pin none: auto (the proven fastest), native (the artifact's own), or one by name",
+)
+COMPILE_ENGINES = env.flag("COMPILE_ENGINES", True, "Compile versions for serving by themselves, in the background")
+COMPILE_TIMEOUT_S = env.number("COMPILE_TIMEOUT_S", 900.0, "Longest time of compiling one version, all engines")
+ENGINE_STORE = env.text(
+    "ENGINE_STORE",
+    f"{ARTIFACT_STORE.rstrip('/')}/engines",
+    "Where compiled engines are kept; DATA_DIR/engines where it cannot be written",
+    shown="ARTIFACT_STORE/engines",
 )
 MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 16_000_000, "Largest uploaded image, in pixels")
 RECONCILE_INTERVAL_S = env.number(

@@ -14,6 +14,7 @@ from aiplatform.console.pages import Question, confirm, done
 from aiplatform.contracts.inference import EndpointInfo
 from aiplatform.errors import ConflictError, NotFoundError, PlatformError
 from inference import selectors, services
+from inference.choice import WISHES
 from inference.references import known_references
 from inference.traffic import describe_traffic, from_plain, parse_traffic
 
@@ -22,6 +23,11 @@ class DeployForm(forms.Form):
     """Which version is to get all requests."""
 
     reference = forms.CharField(label="Version", initial="latest", max_length=63)
+    engine = forms.ChoiceField(
+        required=False,
+        choices=[("", "as it is"), *((name, name) for name in WISHES)],
+        help_text="Pins an engine for the endpoint; auto is the fastest that reproduces the trainer's outputs",
+    )
     reason = forms.CharField(required=False, max_length=2000, help_text="Why; kept in the history")
 
 
@@ -30,7 +36,7 @@ class NewEndpointForm(DeployForm):
 
     endpoint = forms.CharField(max_length=63, help_text="The public name: lower case letters, digits, . _ -")
     model = forms.CharField(max_length=63, help_text="The model's name in the registry")
-    field_order = ("endpoint", "model", "reference", "reason")
+    field_order = ("endpoint", "model", "reference", "engine", "reason")
 
 
 class TrafficForm(forms.Form):

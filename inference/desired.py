@@ -25,6 +25,7 @@ class DesiredEndpoint:
     generation: int
     traffic: tuple[TrafficShare, ...]
     versions: tuple[ModelVersionInfo, ...]
+    engine: str = ""  # pinned; empty: as the setting ENGINE says
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,45 +1,67 @@
 """One version of a model, ready to answer: engine, queue, and the count of who is using it.
 
-Loading checks the engine against the trainer's own outputs in `warmup/`, so that a version that
-computes something else never answers a request.
+Loading chooses an engine (see `inference/choice.py`) and checks it against the trainer's own outputs
+in `warmup/`, so that a version that computes something else never answers a request.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+import structlog
 
-from aiplatform.artifacts import MANIFEST, WARMUP_INPUTS, WARMUP_OUTPUTS, Manifest, decode_manifest, read_arrays
+from aiplatform.artifacts import MANIFEST, WARMUP_INPUTS, Manifest, decode_manifest
 from aiplatform.contracts.training import ModelVersionInfo
-from aiplatform.errors import ArtifactError
-from inference.engines import Arrays, Engine, EngineOptions, load_engine
+from aiplatform.errors import PlatformError
+from inference.choice import EngineChoice, EngineWish, choose_engine, fall_back
+from inference.engines import Engine, EngineKind, EngineOptions, load_engine, open_engine
 from inference.recording_api import Metrics, NoMetrics
 from inference.scheduler import BatchLimits, BatchQueue, DeviceSlots
+from inference.warmup import measure_calls, prove_equal, read_samples
 
-# float32 sums in another order differ by about 1e-6; a wrong weight or layout by far more than this.
-RELATIVE_TOLERANCE = 1e-3
-ABSOLUTE_TOLERANCE = 1e-4
-
-TIMED_CALLS = 5
+log = structlog.get_logger(__name__)
 
 EngineLoader = Callable[[Path, Manifest, EngineOptions], Engine]
+ConvertedOpener = Callable[[EngineKind, Path, Manifest, EngineOptions], Engine]
+Openers = tuple[EngineLoader, ConvertedOpener]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningEngine:
+    """Which engine runs a version here, and how quick it is.
+
+    `call_ms` is how long a call takes by its number of rows. `pack` names the engine pack that was
+    looked at; `note` says why no better engine runs, where that is worth knowing.
+    """
+
+    name: str = ""
+    threads: int = 0
+    call_ms: Mapping[int, float] = field(default_factory=dict)
+    pack: str = ""
+    note: str = ""
 
 
 class LoadedVersion:
     """A version that serves, until it is drained and closed."""
 
     def __init__(
-        self, *, endpoint: str, info: ModelVersionInfo, manifest: Manifest, engine: Engine, queue: BatchQueue
+        self,
+        *,
+        endpoint: str,
+        info: ModelVersionInfo,
+        manifest: Manifest,
+        engine: Engine,
+        queue: BatchQueue,
+        running: RunningEngine | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.info = info
         self.manifest = manifest
         self.queue = queue
+        self.running = running or RunningEngine()
         self._engine = engine
         self._users = 0
         self._is_draining = False
@@ -87,20 +109,21 @@ def load_version(
     options: EngineOptions | None = None,
     metrics: Metrics | None = None,
     loader: EngineLoader = load_engine,
+    open_converted: ConvertedOpener = open_engine,
     slots: DeviceSlots | None = None,
+    wish: EngineWish | None = None,
 ) -> LoadedVersion:
     """Load a version from a local, verified artifact folder, warm it up and check it.
 
-    Raises: ArtifactError if it cannot be loaded or does not reproduce its warm-up samples.
+    `wish` says which engine is wanted and what is compiled; `loader` opens the artifact's own format,
+    `open_converted` what was compiled from it.
+    Raises: ArtifactError if it cannot be loaded or does not reproduce its warm-up samples;
+    InvalidConfigurationError if a pinned engine is not to be had.
     """
     manifest = decode_manifest((folder / MANIFEST).read_bytes())
-    engine = loader(folder, manifest, options or EngineOptions())
-    try:
-        warm_up(engine, folder, manifest)
-        call_ms = time_calls(engine, read_arrays(folder / WARMUP_INPUTS), manifest)
-    except Exception:
-        engine.close()
-        raise
+    options = options or EngineOptions()
+    openers = (loader, open_converted)
+    engine, running = _open_wished(folder, manifest, options, openers, wish or EngineWish())
     queue = BatchQueue(
         endpoint=endpoint,
         version=info.version,
@@ -108,75 +131,63 @@ def load_version(
         signature=manifest.signature,
         limits=limits or BatchLimits(),
         metrics=metrics or NoMetrics(),
-        call_ms=call_ms,
+        call_ms=running.call_ms,
         padding=manifest.padding,
         slots=slots,
     )
-    return LoadedVersion(endpoint=endpoint, info=info, manifest=manifest, engine=engine, queue=queue)
+    return LoadedVersion(endpoint=endpoint, info=info, manifest=manifest, engine=engine, queue=queue, running=running)
 
 
 def warm_up(engine: Engine, folder: Path, manifest: Manifest) -> None:
     """Run the artifact's warm-up samples, one row and all, and compare with the trainer's outputs.
 
+    A remote model may have none: its own server answers for it.
     Raises: ArtifactError naming the output that differs most.
     """
-    inputs = _samples(folder / WARMUP_INPUTS, manifest)
-    expected = _samples(folder / WARMUP_OUTPUTS, manifest)
+    if _has_no_samples(folder, manifest):
+        return
+    prove_equal(engine, read_samples(folder, manifest))
+
+
+def _open_wished(
+    folder: Path, manifest: Manifest, options: EngineOptions, openers: Openers, wish: EngineWish
+) -> tuple[Engine, RunningEngine]:
+    choice = choose_engine(manifest, wish, allowed_threads=options.thread_count)
     try:
-        if all(spec.shape[:1] == (-1,) for spec in manifest.signature.inputs):
-            engine.run({name: array[:1] for name, array in inputs.items()})
-        outputs = engine.run(inputs)
-    except Exception as error:  # an engine may raise anything; it must not serve
-        raise ArtifactError(
-            f"{manifest.name} version {manifest.version} failed on its warm-up samples: {type(error).__name__}: {error}"
-        ) from error
-    for name, array in expected.items():
-        _check_same(manifest, name, array, outputs.get(name))
+        return _open(folder, manifest, options, openers, choice)
+    except PlatformError as error:
+        if choice.is_native or choice.is_pinned:
+            raise
+        log.warning("engine_not_usable", model=manifest.name, engine=choice.name, error=error.message)
+        return _open(folder, manifest, options, openers, fall_back(manifest, choice, error.message))
 
 
-def time_calls(engine: Engine, samples: Arrays, manifest: Manifest) -> dict[int, float]:
-    """Return what a call takes in milliseconds by its rows, the best of some: 1 row if rows are free, else all."""
-    is_free = all(spec.shape[:1] == (-1,) for spec in manifest.signature.inputs)
-    inputs = {name: array[:1] for name, array in samples.items()} if is_free else samples
-    times_s = []
-    for _ in range(TIMED_CALLS):
-        started = time.perf_counter()
-        engine.run(inputs)
-        times_s.append(time.perf_counter() - started)
-    return {1: min(times_s) * 1000}
+def _open(
+    folder: Path, manifest: Manifest, options: EngineOptions, openers: Openers, choice: EngineChoice
+) -> tuple[Engine, RunningEngine]:
+    threads = options.threads or choice.threads or options.thread_count  # an operator's number goes first
+    call_ms = choice.call_ms if threads == choice.threads else {}
+    options = replace(options, threads=threads)
+    load_native, open_converted = openers
+    if choice.is_native:
+        engine = load_native(folder, manifest, options)
+    else:
+        engine = open_converted(EngineKind(choice.name), choice.files or folder / "model", manifest, options)
+    try:
+        warm_up(engine, folder, manifest)
+        call_ms = call_ms or _measure(engine, folder, manifest, options)
+    except Exception:
+        engine.close()
+        raise
+    running = RunningEngine(name=choice.name, threads=threads, call_ms=call_ms, pack=choice.pack, note=choice.note)
+    return engine, running
 
 
-def _samples(path: Path, manifest: Manifest) -> Arrays:
-    if not path.exists():
-        raise ArtifactError(
-            f"{manifest.name} version {manifest.version} has no warm-up samples ({path.name}), so nothing "
-            "shows that it computes here what it computed in training"
-        )
-    return read_arrays(path)
+def _measure(engine: Engine, folder: Path, manifest: Manifest, options: EngineOptions) -> dict[int, float]:
+    if _has_no_samples(folder, manifest):
+        return {}
+    return measure_calls(engine, read_samples(folder, manifest), most_rows=min(32, options.max_rows))
 
 
-def _check_same(
-    manifest: Manifest, name: str, expected: np.ndarray[Any, Any], got: np.ndarray[Any, Any] | None
-) -> None:
-    who = f"{manifest.name} version {manifest.version}: output '{name}'"
-    if got is None or got.shape != expected.shape:
-        shape = "missing" if got is None else f"of shape {list(got.shape)}"
-        raise ArtifactError(f"{who} is {shape} on the warm-up samples, not of shape {list(expected.shape)}")
-    if expected.dtype.kind not in "fc":
-        if not np.array_equal(_texts(got), _texts(expected)):
-            raise ArtifactError(f"{who} differs from the trainer's on the warm-up samples")
-        return
-    if np.allclose(got, expected, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE, equal_nan=True):
-        return
-    largest = float(np.max(np.abs(np.nan_to_num(got) - np.nan_to_num(expected))))
-    raise ArtifactError(
-        f"{who} differs from the trainer's by up to {largest:.3g} on the warm-up samples; "
-        f"allowed are {ABSOLUTE_TOLERANCE:g} + {RELATIVE_TOLERANCE:g} of the value"
-    )
-
-
-def _texts(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if array.dtype.kind != "O":
-        return array
-    texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in array.ravel().tolist()]
-    return np.array(texts, dtype=object)
+def _has_no_samples(folder: Path, manifest: Manifest) -> bool:
+    return manifest.framework == EngineKind.REMOTE and not (folder / WARMUP_INPUTS).exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import aiplatform
-from aiplatform.artifacts import Manifest
 from aiplatform.contracts.inference import ReplicaState
 from aiplatform.errors import NotFoundError, PlatformError
 from inference.loaded import LoadedVersion
@@ -34,6 +33,8 @@ _PLATFORMS = {
     "torch_export": "pytorch_export",
     "torchscript": "pytorch_torchscript",
 }
+# Of versions that another engine than their own runs; clients know the first name from Triton.
+_ENGINE_PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "litert": "tensorflow_lite", "remote": "remote"}
 
 
 def answer_question(target: Target, serving: ServingRuntime) -> tuple[int, Encoded]:
@@ -82,8 +83,7 @@ def _answer_of_model(target: Target, serving: ServingRuntime) -> tuple[int, Enco
     if target.operation is Operation.V2_CONFIG:
         return 200, _config(target.model, loaded, serving.options.limits.max_batch_rows)
     versions = [loaded.version] if target.version is not None else sorted(route.versions)
-    manifest = loaded.manifest
-    return 200, model_metadata.encode_model(target.model, versions, platform_of(manifest), manifest.signature)
+    return 200, model_metadata.encode_model(target.model, versions, platform_of(loaded), loaded.manifest.signature)
 
 
 def _flag(name: str, value: bool, /, **more: str) -> tuple[int, Encoded]:
@@ -93,7 +93,7 @@ def _flag(name: str, value: bool, /, **more: str) -> tuple[int, Encoded]:
 def _config(model: str, loaded: LoadedVersion, max_batch_rows: int) -> Encoded:
     signature = loaded.manifest.signature
     rows = max_batch_rows if is_batchable(signature) else 0
-    platform = platform_of(loaded.manifest)
+    platform = platform_of(loaded)
     return model_metadata.encode_config(model, loaded.version, platform, signature, max_batch_rows=rows)
 
 
@@ -138,8 +138,11 @@ def find_states(route: Route, version: int | None, label: str | None) -> list[tu
     return [(v, _TF_STATES[p.state], p.message) for v, p in sorted(states.items(), reverse=True)]
 
 
-def platform_of(manifest: Manifest) -> str:
-    """Return what V2 calls the format of a model."""
+def platform_of(loaded: LoadedVersion) -> str:
+    """Return what V2 calls the format of a model: of what runs, if that is not its own."""
+    manifest = loaded.manifest
+    if loaded.running.name in _ENGINE_PLATFORMS:
+        return _ENGINE_PLATFORMS[loaded.running.name]
     return _PLATFORMS.get(manifest.model_format, manifest.model_format)
 
 

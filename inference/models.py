@@ -18,13 +18,15 @@ NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,62}"
 class Endpoint(models.Model):
     """The public name of a model, with the traffic that is wanted now.
 
-    `traffic` is a list of `{"version": int, "weight": int}`; the weights are percents.
+    `traffic` is a list of `{"version": int, "weight": int}`; the weights are percents. `engine` is the
+    one that is pinned; empty: as the setting ENGINE says.
     """
 
     name = models.CharField(max_length=63, unique=True)
     model = models.CharField(max_length=63)
     generation = models.PositiveIntegerField(default=0)
     traffic = models.JSONField(default=list)
+    engine = models.CharField(max_length=32, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -51,6 +53,7 @@ class EndpointRevision(models.Model):
     kind = models.CharField(max_length=16, choices=Kind.choices)
     model = models.CharField(max_length=63)
     traffic = models.JSONField(default=list)
+    engine = models.CharField(max_length=32, blank=True)
     restored_generation = models.PositiveIntegerField(
         null=True, blank=True, help_text="Of a rollback: the generation whose traffic came back"
     )
@@ -105,6 +108,7 @@ class ReplicaStatus(models.Model):
     version = models.PositiveIntegerField()
     state = models.CharField(max_length=16, choices=[(s.value, s.value) for s in ReplicaState])
     message = models.TextField(blank=True)
+    engine = models.CharField(max_length=64, blank=True)
     generation_seen = models.PositiveIntegerField(default=0)
     heartbeat_at = models.DateTimeField(db_index=True)
 

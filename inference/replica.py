@@ -17,17 +17,22 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from aiplatform.artifacts import Manifest
+from aiplatform.artifacts import MANIFEST, Manifest, decode_manifest
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.services import training_client
 from inference import metrics
+from inference.choice import EngineWish
+from inference.compiling.here import compiler_queue, pack_store
+from inference.compiling.supply import EngineSupply
 from inference.connections import tidy_connections
 from inference.engine_host.client import open_hosted
-from inference.engines import Engine, EngineOptions, load_engine
+from inference.engines import Engine, EngineKind, EngineOptions, load_engine, native_kind, open_engine
 from inference.loaded import LoadedVersion, load_version
+from inference.memory import available_bytes, check_memory
 from inference.reconcile.loading import make_loader
 from inference.reconcile.loop import ReconcileLoop
 from inference.reconcile.reconciler import Reconciler
+from inference.reconcile.shelf import Improvement
 from inference.reconcile.store import DatabaseStore
 from inference.recording.job import open_spool, ship
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
@@ -55,16 +60,18 @@ class Replica:
         counting: Metrics = metrics.PrometheusMetrics() if settings.COUNT_REQUESTS else NoMetrics()
         recorder: Recorder = self._recorder if settings.RECORD_PREDICTIONS else NoRecorder()
         serving.connect(recorder=recorder, metrics=counting)
+        supply = _make_supply()
         self.reconciler = Reconciler(
             replica=self.name,
             store=DatabaseStore(),
             table=serving.table,
-            load=make_loader(cache=settings.ARTIFACT_CACHE_DIR, load=_load_with(serving)),
+            load=make_loader(cache=settings.ARTIFACT_CACHE_DIR, load=_load_with(serving), supply=supply),
             memory_file=settings.DATA_DIR / MEMORY_FILE,
             read_aliases=read_aliases,
             heartbeat_interval_s=HEARTBEAT_INTERVAL_S,
             on_change=self._loop.wake,
             on_ready=metrics.set_endpoint_ready,
+            improvement=Improvement(has_better=supply.has_better, interval_s=supply.look_interval_s),
         )
 
     async def start(self) -> None:
@@ -91,6 +98,8 @@ class Replica:
     def _stop(self) -> None:
         drain_s, flush_s = (settings.GRACEFUL_STOP_S * share for share in (DRAIN_SHARE, FLUSH_SHARE))
         self._loop.stop(drain_s / 2)
+        compiler_queue().stop()
+        compiler_queue.cache_clear()
         self.reconciler.stop(drain_s)
         self._recorder.stop(flush_s)
         log.info("replica_stopped", replica=self.name)
@@ -116,18 +125,38 @@ def read_aliases(model: str) -> dict[str, int]:
     return {alias: info.version for info in versions for alias in info.aliases}
 
 
+def engine_options() -> EngineOptions:
+    """Return how an engine may use this machine, which it shares with the other workers."""
+    return EngineOptions(
+        threads=settings.ENGINE_THREADS, workers=max(1, settings.WEB_WORKERS), max_rows=settings.MAX_BATCH_ROWS
+    )
+
+
+def _make_supply() -> EngineSupply:
+    return EngineSupply(
+        packs=pack_store(),
+        compiler=compiler_queue() if settings.COMPILE_ENGINES else None,
+        default=settings.ENGINE,
+        options=engine_options(),
+    )
+
+
 def _load_with(serving: ServingRuntime) -> Any:
-    def load(*, endpoint: str, info: ModelVersionInfo, folder: Path) -> LoadedVersion:
+    def load(*, endpoint: str, info: ModelVersionInfo, folder: Path, wish: EngineWish) -> LoadedVersion:
+        manifest = decode_manifest((folder / MANIFEST).read_bytes())
+        check_memory(manifest, reserve_bytes=settings.MEMORY_RESERVE_BYTES, available=available_bytes())
         options = serving.options
         return load_version(
             endpoint=endpoint,
             info=info,
             folder=folder,
             limits=options.limits,
-            options=options.engine,
+            options=engine_options(),
             metrics=serving.service.metrics,
             slots=serving.slots,
-            loader=_open_in_host if settings.ENGINE_HOST else load_engine,
+            loader=_load_in_host if settings.ENGINE_HOST else load_engine,
+            open_converted=_open_in_host if settings.ENGINE_HOST else open_engine,
+            wish=wish,
         )
 
     return load
@@ -139,13 +168,17 @@ def engine_host_path() -> Path:
     return path
 
 
-def _open_in_host(folder: Path, manifest: Manifest, options: EngineOptions) -> Engine:
+def _load_in_host(folder: Path, manifest: Manifest, options: EngineOptions) -> Engine:
+    return _open_in_host(native_kind(manifest), folder / "model", manifest, options)
+
+
+def _open_in_host(kind: EngineKind, model: Path, manifest: Manifest, options: EngineOptions) -> Engine:
     return open_hosted(
         engine_host_path(),
-        folder,
+        kind,
+        model,
         manifest,
         options,
-        max_batch_rows=settings.MAX_BATCH_ROWS,
         timeout_s=settings.PREDICT_MAX_DEADLINE_S,
     )
 

@@ -79,7 +79,7 @@ def find_rollback_target(row: Endpoint) -> EndpointRevision | None:
         return None
     place = present.restored_generation or present.generation
     while (earlier := _last_before(revisions, place)) is not None and earlier.kind != EndpointRevision.Kind.DELETE:
-        if (earlier.model, earlier.traffic) != (row.model, row.traffic):
+        if (earlier.model, earlier.traffic, earlier.engine) != (row.model, row.traffic, row.engine):
             return earlier
         place = earlier.restored_generation or earlier.generation
     return None
@@ -117,7 +117,12 @@ def _desired(row: Endpoint, facts: Facts) -> DesiredEndpoint:
     traffic = from_plain(row.traffic)
     versions = tuple(facts[row.model, share.version].info for share in traffic if (row.model, share.version) in facts)
     return DesiredEndpoint(
-        name=row.name, model=row.model, generation=row.generation, traffic=traffic, versions=versions
+        name=row.name,
+        model=row.model,
+        generation=row.generation,
+        traffic=traffic,
+        versions=versions,
+        engine=row.engine,
     )
 
 
@@ -141,12 +146,17 @@ def _describe(row: Endpoint, statuses: list[ReplicaStatus], facts: Facts) -> End
         is_ready=_is_ready(traffic, statuses),
         labels=known.info.labels if known else (),
         image=known.image if known else None,
+        engine=row.engine,
     )
 
 
 def _replica_info(status: ReplicaStatus) -> ReplicaInfo:
     return ReplicaInfo(
-        replica=status.replica, version=status.version, state=ReplicaState(status.state), message=status.message
+        replica=status.replica,
+        version=status.version,
+        state=ReplicaState(status.state),
+        message=status.message,
+        engine=status.engine,
     )
 
 

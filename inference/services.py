@@ -15,6 +15,8 @@ from aiplatform.contracts.inference import EndpointInfo, TrafficShare
 from aiplatform.contracts.predict import RESERVED_NAMES
 from aiplatform.errors import ConflictError, InvalidInputError, NotFoundError
 from inference import traffic as splits
+from inference.choice import AUTO
+from inference.engine_reports import check_engine
 from inference.models import NAME_PATTERN, Endpoint, EndpointRevision, ReplicaStatus
 from inference.nudge import nudge_reconcilers
 from inference.selectors import find_rollback_target, get_endpoint
@@ -30,24 +32,28 @@ def deploy_version(
     model: str,
     reference: str,
     traffic: Sequence[TrafficShare] = (),
+    engine: str = "",
     actor: str,
     reason: str = "",
     registry: Registry | None = None,
 ) -> EndpointInfo:
     """Give a version all traffic of an endpoint, or the given split; make the endpoint if it is new.
 
-    Raises: InvalidInputError for a bad name or split; NotFoundError if a version is not registered;
+    `engine` pins one for the endpoint, 'auto' takes the pin away, empty leaves it as it is.
+    Raises: InvalidInputError for a bad name, split or engine; NotFoundError if a version is not registered;
     UnavailableError, ArtifactError as `resolve_version`.
     """
     check_endpoint_name(endpoint)
     found = resolve_version(model, reference, registry=registry)
     wanted = splits.check_traffic(traffic or [TrafficShare(version=found.info.version, weight=100)])
-    for share in wanted:
-        if share.version != found.info.version:
-            resolve_version(model, str(share.version), registry=registry)
+    others = [share.version for share in wanted if share.version != found.info.version]
+    infos = [resolve_version(model, str(version), registry=registry).info for version in others]
+    check_engine(engine or _pinned_engine(endpoint), [found.info, *infos])
     with transaction.atomic():
         Endpoint.objects.get_or_create(name=endpoint, defaults={"model": model})
         row = _lock(endpoint)
+        if engine:
+            row.engine = "" if engine == AUTO else engine
         _write_revision(row, kind=Kind.DEPLOY, model=model, wanted=wanted, actor=actor, reason=reason)
     return _announce(row, Kind.DEPLOY)
 
@@ -91,6 +97,7 @@ def roll_back_endpoint(
         target = find_rollback_target(row)
         if target is None:
             raise ConflictError(f"endpoint '{endpoint}' has no earlier traffic to return to")
+        row.engine = target.engine
         _write_revision(
             row,
             kind=Kind.ROLLBACK,
@@ -126,6 +133,11 @@ def check_endpoint_name(name: str) -> None:
         raise InvalidInputError(f"an endpoint may not be named '{name}': it is a word of the predict protocols")
 
 
+def _pinned_engine(endpoint: str) -> str:
+    row = Endpoint.objects.filter(name=endpoint).first()
+    return row.engine if row else ""
+
+
 def _lock(name: str) -> Endpoint:
     row = Endpoint.objects.select_for_update().filter(name=name).first()
     if row is None:
@@ -154,6 +166,7 @@ def _write_revision(
         kind=kind,
         model=model,
         traffic=row.traffic,
+        engine=row.engine,
         restored_generation=restored_generation,
         actor=actor,
         reason=reason,

@@ -28,11 +28,13 @@ def endpoint_lines(endpoint: EndpointInfo) -> list[str]:
         f"model:      {endpoint.model}",
         f"generation: {endpoint.generation}",
         f"traffic:    {describe_traffic(endpoint.traffic)}",
+        f"engine:     {endpoint.engine + ' (pinned)' if endpoint.engine else 'none pinned'}",
         "replicas:",
     ]
     for replica in endpoint.replicas:
         message = f" ({replica.message})" if replica.message else ""
-        lines.append(f"  {replica.replica}  version {replica.version}  {replica.state.value}{message}")
+        engine = f" on {replica.engine}" if replica.engine else ""
+        lines.append(f"  {replica.replica}  version {replica.version}  {replica.state.value}{engine}{message}")
     return lines if endpoint.replicas else [*lines, "  none"]
 
 
@@ -40,5 +42,6 @@ def revision_line(revision: EndpointRevision) -> str:
     """Return one change of the history."""
     traffic = describe_traffic(from_plain(revision.traffic)) or "nothing"
     why = f": {revision.reason}" if revision.reason else ""
+    engine = f" on {revision.engine}" if revision.engine else ""
     when = revision.created_at.strftime("%Y-%m-%d %H:%M:%S")
-    return f"#{revision.generation} {when} {revision.kind} {revision.model} {traffic} by {revision.actor}{why}"
+    return f"#{revision.generation} {when} {revision.kind} {revision.model} {traffic}{engine} by {revision.actor}{why}"

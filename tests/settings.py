@@ -7,6 +7,7 @@ os.environ.setdefault("SECRET_KEY", "test-key")
 os.environ.setdefault("INTERNAL_SECRETS", "test-secret-of-at-least-32-characters,older-secret-of-at-least-32-chars")
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="aiplatform-test-")
 os.environ.setdefault("LOG_LEVEL", "WARNING")
+os.environ.setdefault("COMPILE_ENGINES", "0")  # the tests of it turn it on
 
 from aiplatform.settings import *  # noqa: F403
 

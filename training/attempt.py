@@ -17,7 +17,7 @@ from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
 from aiplatform.errors import PlatformError
-from training import deployment, processes, provenance
+from training import deployment, engines, processes, provenance
 from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
 from training.launchers.base import Handle
 from training.leases import Claim, StaleFenceError, confirm_start, end_run, record_process, take_back_run, write_run
@@ -65,6 +65,7 @@ class Attempt:
             return self._fail(error)
         finally:
             heartbeat.stop()
+        engines.compile_quietly(self._claim.run_id)
         deploy_quietly(self._claim.run_id)
         return 0
 

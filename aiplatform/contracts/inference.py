@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -32,12 +32,13 @@ class ReplicaState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaInfo:
-    """What one serving process says of one version of an endpoint."""
+    """What one serving process says of one version of an endpoint; `engine` is what runs it there."""
 
     replica: str
     version: int
     state: ReplicaState
     message: str = ""
+    engine: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class EndpointInfo:
     """An endpoint: the public name of a model, with its desired and its real state.
 
     `generation` grows with each change of the desired state. `is_ready` says that at least one
-    live replica serves every version that has traffic.
+    live replica serves every version that has traffic. `engine` is the one that is pinned; empty: none.
     """
 
     name: str
@@ -56,6 +57,7 @@ class EndpointInfo:
     is_ready: bool
     labels: tuple[str, ...] = ()
     image: ImageInput | None = None
+    engine: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +72,15 @@ class DeployVersion:
     """Give a version all of an endpoint's traffic, or the given shares.
 
     `reference` is a number, an alias or 'latest'. `traffic` empty means 100% to `reference`;
-    else it names every version's share, and `reference` is only checked to exist. `actor` and
-    `reason` go into the history.
+    else it names every version's share, and `reference` is only checked to exist. `engine` pins one
+    ('auto' takes the pin away; empty leaves it as it is). `actor` and `reason` go into the history.
     """
 
     endpoint: str
     model: str
     reference: str
     traffic: tuple[TrafficShare, ...] = ()
+    engine: str = ""
     actor: str = ""
     reason: str = ""
 
@@ -116,6 +119,75 @@ class Predictions:
     labels: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class CompileVersion:
+    """Convert a version for each engine, prove and time them, in the background.
+
+    `force` does so though it was done before. `is_automatic`: only if COMPILE_ENGINES says so.
+    """
+
+    model: str
+    version: int
+    artifact_uri: str
+    artifact_digest: str
+    force: bool = False
+    is_automatic: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineTime:
+    """The median time of an engine call with so many rows, and the throughput of one caller."""
+
+    rows: int
+    ms: float
+    rows_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRow:
+    """How one engine did: `state` is 'equal', 'unequal', 'failed' or 'skipped', with the reason.
+
+    `max_error` is the largest difference from the trainer's outputs. `times` are those with the best
+    number of `threads`.
+    """
+
+    engine: str
+    state: str
+    is_native: bool
+    is_chosen: bool
+    reason: str = ""
+    max_error: float | None = None
+    size_bytes: int = 0
+    threads: int = 0
+    times: tuple[EngineTime, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineReport:
+    """What one kind of machine found; `facts` says what that is."""
+
+    machine: str
+    created_at: str
+    tolerance: str
+    engines: tuple[EngineRow, ...]
+    facts: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""  # why the pack cannot be used
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineReports:
+    """The engines of a version, by kind of machine; `machine` is that of the process that answers.
+
+    `state` of that machine: 'ready', 'compiling', 'missing', 'failed' (with `detail`) or 'off'.
+    """
+
+    artifact_digest: str
+    machine: str
+    state: str
+    detail: str = ""
+    reports: tuple[EngineReport, ...] = ()
+
+
 class InferenceClient:
     """Ask the serving side. Every method raises a PlatformError."""
 
@@ -137,6 +209,14 @@ class InferenceClient:
     def list_endpoints(self) -> EndpointList:
         """Return all endpoints."""
         return self._service.get(f"{PREFIX}/endpoints", EndpointList)
+
+    def compile_version(self, order: CompileVersion) -> EngineReports:
+        """Have a version compiled for serving, and return at once."""
+        return self._service.post(f"{PREFIX}/compile", order, EngineReports, is_idempotent=True)
+
+    def get_engines(self, artifact_digest: str) -> EngineReports:
+        """Return how the engines did with an artifact."""
+        return self._service.get(f"{PREFIX}/engines/{path_segment(artifact_digest)}", EngineReports)
 
     def predict_rows(self, rows: PredictRows) -> Predictions:
         """Predict through the same queue, engine and recording as the public protocols."""

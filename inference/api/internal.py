@@ -5,15 +5,17 @@ from __future__ import annotations
 from django.http import HttpRequest
 
 from aiplatform.contracts.inference import (
+    CompileVersion,
     DeployVersion,
     EndpointInfo,
     EndpointList,
+    EngineReports,
     Predictions,
     PredictRows,
     RollBackEndpoint,
 )
 from aiplatform.http.views import internal_view, read_message
-from inference import selectors, services
+from inference import engine_reports, selectors, services
 
 
 @internal_view
@@ -25,6 +27,7 @@ def deploy(request: HttpRequest) -> EndpointInfo:
         model=order.model,
         reference=order.reference,
         traffic=order.traffic,
+        engine=order.engine,
         actor=order.actor or _caller(request),
         reason=order.reason,
     )
@@ -53,6 +56,18 @@ def endpoint(request: HttpRequest, name: str) -> EndpointInfo:
 def endpoints(request: HttpRequest) -> EndpointList:
     """Return all endpoints."""
     return EndpointList(endpoints=tuple(selectors.list_endpoints()))
+
+
+@internal_view
+def compile_version(request: HttpRequest) -> EngineReports:
+    """Begin to compile a version."""
+    return engine_reports.order_compilation(read_message(request, CompileVersion))
+
+
+@internal_view
+def engines(request: HttpRequest, digest: str) -> EngineReports:
+    """Return how the engines did with an artifact."""
+    return engine_reports.report_engines(digest)
 
 
 @internal_view

@@ -24,6 +24,7 @@ class ReplicaSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField()
     state = serializers.ChoiceField(choices=[state.value for state in ReplicaState])
     message = serializers.CharField(allow_blank=True)
+    engine = serializers.CharField(allow_blank=True, help_text="What runs the version in this process")
 
 
 class ImageInputSerializer(serializers.Serializer[Any]):
@@ -47,6 +48,7 @@ class EndpointSerializer(serializers.Serializer[Any]):
     is_ready = serializers.BooleanField(help_text="A live replica serves every version that has traffic")
     labels = serializers.ListField(child=serializers.CharField(), help_text="Class labels of the main version")
     image = ImageInputSerializer(allow_null=True)
+    engine = serializers.CharField(allow_blank=True, help_text="The engine that is pinned; empty: none")
 
 
 class RevisionSerializer(serializers.ModelSerializer[EndpointRevision]):
@@ -56,7 +58,17 @@ class RevisionSerializer(serializers.ModelSerializer[EndpointRevision]):
 
     class Meta:
         model = EndpointRevision
-        fields = ("generation", "kind", "model", "traffic", "restored_generation", "actor", "reason", "created_at")
+        fields = (
+            "generation",
+            "kind",
+            "model",
+            "traffic",
+            "engine",
+            "restored_generation",
+            "actor",
+            "reason",
+            "created_at",
+        )
         read_only_fields = fields
 
 
@@ -72,6 +84,13 @@ class DeployOrderSerializer(OrderSerializer):
     model = serializers.CharField(max_length=63)
     reference = serializers.CharField(max_length=63, help_text="A version number, an alias, or 'latest'")
     traffic = TrafficShareSerializer(many=True, required=False)
+    engine = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        default="",
+        max_length=32,
+        help_text="Pins an engine; 'auto' takes the pin away; empty leaves it as it is",
+    )
 
 
 class TrafficOrderSerializer(OrderSerializer):

@@ -16,6 +16,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("internal/inference/rollback", internal.rollback),
     path("internal/inference/endpoints", internal.endpoints),
     path("internal/inference/endpoints/<str:name>", internal.endpoint),
+    path("internal/inference/compile", internal.compile_version),
+    path("internal/inference/engines/<str:digest>", internal.engines),
     path("internal/inference/predict", internal.predict),
     path("api/inference/", include(router.urls)),
 ]

@@ -68,6 +68,7 @@ class EndpointViewSet(viewsets.GenericViewSet[Endpoint]):
             model=order["model"],
             reference=order["reference"],
             traffic=read_shares(order.get("traffic") or []),
+            engine=order["engine"],
             actor=_actor(request),
             reason=order["reason"],
         )

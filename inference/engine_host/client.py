@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from mmap import mmap
 from pathlib import Path
 
+import msgspec
 import structlog
 
-from aiplatform.artifacts import Manifest
+from aiplatform.artifacts import Manifest, encode_manifest
 from aiplatform.errors import DeadlineExceededError, PlatformError, UnavailableError, error_from_payload
 from inference.engine_host.wire import (
     Done,
@@ -32,7 +33,7 @@ from inference.engine_host.wire import (
     read_reply,
     send_message,
 )
-from inference.engines.base import Arrays, EngineOptions
+from inference.engines.base import Arrays, EngineKind, EngineOptions
 
 log = structlog.get_logger(__name__)
 
@@ -214,16 +215,16 @@ class HostedEngine:
 
     def _new_order(self, connection: HostConnection) -> Load:
         order = self._order
-        return Load(connection.next_id(), order.key, order.folder, order.threads, order.max_batch_rows)
+        return msgspec.structs.replace(order, id=connection.next_id())
 
 
 def open_hosted(
-    path: Path, folder: Path, manifest: Manifest, options: EngineOptions, *, max_batch_rows: int, timeout_s: float
+    path: Path, kind: EngineKind, model: Path, manifest: Manifest, options: EngineOptions, *, timeout_s: float
 ) -> HostedEngine:
-    """Return an engine of an artifact that runs in the host behind a socket.
+    """Return an engine for the files in a folder, as `open_engine` does, that runs in the host behind a socket.
 
-    Raises: as loading it here would; UnavailableError if there is no host.
+    Raises: as opening it here would; UnavailableError if there is no host.
     """
-    key = f"{folder}|{options}"
-    order = Load(0, key, str(folder), options.threads, max_batch_rows)
+    key = f"{kind}|{model}|{options}"
+    order = Load(0, key, kind, str(model), encode_manifest(manifest), options.threads, options.max_rows)
     return HostedEngine(path, order=order, timeout_s=timeout_s)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from aiplatform.artifacts import MANIFEST, Manifest, decode_manifest
+from aiplatform.artifacts import Manifest, decode_manifest
 from aiplatform.errors import PlatformError, UnavailableError
 from inference.engine_host.wire import (
     Done,
@@ -32,13 +32,13 @@ from inference.engine_host.wire import (
     read_question,
     send_message,
 )
-from inference.engines import Engine, EngineOptions, load_engine
+from inference.engines import Engine, EngineKind, EngineOptions, open_engine
 from inference.recording_api import NoMetrics
 from inference.scheduler import BatchLimits, BatchQueue
 
 log = structlog.get_logger(__name__)
 
-EngineLoader = Callable[[Path, Manifest, EngineOptions], Engine]
+EngineOpener = Callable[[EngineKind, Path, Manifest, EngineOptions], Engine]
 
 
 @dataclass
@@ -60,9 +60,9 @@ class _Visitor:
 class EngineHost:
     """Answers workers until it is stopped; a thread for each connection."""
 
-    def __init__(self, path: Path, *, loader: EngineLoader = load_engine) -> None:
+    def __init__(self, path: Path, *, opener: EngineOpener = open_engine) -> None:
         self._path = path
-        self._loader = loader
+        self._open_engine = opener
         self._engines: dict[str, _Hosted] = {}
         self._loading: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -168,16 +168,16 @@ class EngineHost:
                 if hosted is not None:
                     hosted.users += 1
                     return hosted
-            hosted = self._open_engine(order)
+            hosted = self._open(order)
             with self._lock:
                 hosted.users += 1
                 self._engines[order.key] = hosted
             return hosted
 
-    def _open_engine(self, order: Load) -> _Hosted:
-        folder = Path(order.folder)
-        manifest = decode_manifest((folder / MANIFEST).read_bytes())
-        engine = self._loader(folder, manifest, EngineOptions(threads=order.threads))
+    def _open(self, order: Load) -> _Hosted:
+        manifest = decode_manifest(order.manifest)
+        options = EngineOptions(threads=order.threads, max_rows=order.max_batch_rows)
+        engine = self._open_engine(EngineKind(order.kind), Path(order.model), manifest, options)
         queue = BatchQueue(
             endpoint=manifest.name,
             version=manifest.version,

@@ -40,11 +40,13 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Load(msgspec.Struct, tag="load", frozen=True):
-    """Load the artifact in a folder of this machine; `key` is the same for all who may share it."""
+    """Open the model files in a folder of this machine; `key` is the same for all who may share it."""
 
     id: int
     key: str
-    folder: str
+    kind: str
+    model: str
+    manifest: bytes
     threads: int
     max_batch_rows: int
 

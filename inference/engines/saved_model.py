@@ -15,32 +15,36 @@ import tensorflow as tf
 from aiplatform.artifacts import Manifest
 from aiplatform.errors import ArtifactError
 from inference.engines.arrays import check_same_names
-from inference.engines.base import Arrays, EngineOptions
+from inference.engines.base import Arrays, EngineKind, EngineOptions
 
 log = structlog.get_logger(__name__)
 _loading = threading.Lock()  # TensorFlow's loader is not meant for two threads at once
 
 
-def open_engine(folder: Path, manifest: Manifest, options: EngineOptions) -> TensorFlowEngine:
-    """Load `model/` of an artifact.
+def open_engine(model: Path, manifest: Manifest, options: EngineOptions) -> TensorFlowEngine:
+    """Load a SavedModel from its folder.
 
     Raises: ArtifactError if it is no SavedModel or lacks the signature of the manifest.
     """
     with _loading:
-        _set_threads(options.threads)
+        _set_threads(options.thread_count)
         try:
-            model = tf.saved_model.load(str(folder / "model"))
+            loaded = tf.saved_model.load(str(model))
         except Exception as error:  # TensorFlow raises many kinds for a broken file
             raise ArtifactError(f"{manifest.name} version {manifest.version} cannot be loaded: {error}") from error
-    function = model.signatures.get(manifest.signature.name)
+    function = loaded.signatures.get(manifest.signature.name)
     if function is None:
-        known = ", ".join(sorted(model.signatures)) or "none"
+        known = ", ".join(sorted(loaded.signatures)) or "none"
         raise ArtifactError(f"{manifest.name} has no signature '{manifest.signature.name}'; it has: {known}")
-    return TensorFlowEngine(model, function, manifest)
+    return TensorFlowEngine(loaded, function, manifest)
 
 
 class TensorFlowEngine:
     """One SavedModel in memory."""
+
+    name = EngineKind.TENSORFLOW
+    releases_gil = True
+    concurrency = 4
 
     def __init__(self, model: Any, function: Any, manifest: Manifest) -> None:
         signature = manifest.signature
@@ -49,6 +53,11 @@ class TensorFlowEngine:
         self._model: Any = model  # the variables live as long as this does
         self._function: Any = function
         self._outputs = [spec.name for spec in signature.outputs]
+
+    @property
+    def function(self) -> Any:
+        """Return the concrete function."""
+        return self._function
 
     def run(self, inputs: Arrays) -> Arrays:
         """Return the outputs by name, in the signature's order."""
@@ -61,10 +70,10 @@ class TensorFlowEngine:
 
 
 def _set_threads(threads: int) -> None:
-    if threads <= 0 or tf.config.threading.get_intra_op_parallelism_threads() == threads:
+    if tf.config.threading.get_intra_op_parallelism_threads() == threads:
         return
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:  # its pools are made once, when TensorFlow first computes
-        log.warning("tensorflow_threads_already_set", wanted=threads)
+        log.info("tensorflow_threads_already_set", wanted=threads)

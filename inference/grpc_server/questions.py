@@ -58,8 +58,7 @@ class Questions:
         route, version = self._table.route(message.name), parse_version(message.version)
         loaded = named_version(route, version, None)
         versions = sorted(route.versions) if version is None else [loaded.version]
-        manifest = loaded.manifest
-        return grpc_v2.encode_model(message.name, versions, platform_of(manifest), manifest.signature)
+        return grpc_v2.encode_model(message.name, versions, platform_of(loaded), loaded.manifest.signature)
 
     def tf_metadata(self, body: bytes) -> bytes:
         """Return TF Serving's metadata of a model."""

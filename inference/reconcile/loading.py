@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +10,8 @@ import structlog
 
 from aiplatform.artifacts import fetch_artifact
 from aiplatform.contracts.training import ModelVersionInfo
+from inference.choice import EngineNotCompiledError, EngineWish
+from inference.compiling.supply import CompilingError, EngineSupply
 from inference.loaded import LoadedVersion
 
 log = structlog.get_logger(__name__)
@@ -21,25 +22,38 @@ DRAIN_TIMEOUT_S = 30.0
 class LoadFromFolder(Protocol):
     """`load_version` with this process's limits and metrics already given."""
 
-    def __call__(self, *, endpoint: str, info: ModelVersionInfo, folder: Path) -> LoadedVersion: ...
+    def __call__(self, *, endpoint: str, info: ModelVersionInfo, folder: Path, wish: EngineWish) -> LoadedVersion: ...
 
 
-Load = Callable[[str, ModelVersionInfo], LoadedVersion]
+class Load(Protocol):
+    """Brings a version into memory; `engine` is the one that its endpoint pins, or empty."""
+
+    def __call__(self, endpoint: str, info: ModelVersionInfo, engine: str = "") -> LoadedVersion: ...
 
 
-def make_loader(*, cache: Path, load: LoadFromFolder) -> Load:
+def make_loader(*, cache: Path, load: LoadFromFolder, supply: EngineSupply | None = None) -> Load:
     """Return what fetches, verifies, loads, warms up and checks a version.
+
+    Without a `supply` of engine packs, every version runs on its own engine.
 
     The long-lived objects of a model are taken out of the garbage collector's sight, or each full
     collection would walk through them in the middle of requests.
     """
 
-    def fetch_and_load(endpoint: str, info: ModelVersionInfo) -> LoadedVersion:
+    def fetch_and_load(endpoint: str, info: ModelVersionInfo, engine: str = "") -> LoadedVersion:
         log.info("version_loading", endpoint=endpoint, model=info.model, version=info.version)
         folder = fetch_artifact(info.artifact_uri, cache=cache, digest=info.artifact_digest)
-        loaded = load(endpoint=endpoint, info=info, folder=folder)
+        wish = supply.wish_for(info, engine) if supply else EngineWish(engine=engine or EngineWish().engine)
+        try:
+            loaded = load(endpoint=endpoint, info=info, folder=folder, wish=wish)
+        except EngineNotCompiledError as error:
+            if supply is None or not supply.request(info):
+                raise
+            raise CompilingError(f"{error.message}; it is being compiled") from error
         _freeze()
-        log.info("version_loaded", endpoint=endpoint, model=info.model, version=info.version)
+        log.info(
+            "version_loaded", endpoint=endpoint, model=info.model, version=info.version, engine=loaded.running.name
+        )
         return loaded
 
     return fetch_and_load

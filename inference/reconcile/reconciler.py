@@ -18,7 +18,7 @@ from inference.loaded import LoadedVersion
 from inference.reconcile.aliases import AliasBook, ReadAliases
 from inference.reconcile.last_known import DesiredSource, LastKnown
 from inference.reconcile.loading import Load
-from inference.reconcile.shelf import VersionShelf
+from inference.reconcile.shelf import Improvement, VersionShelf
 from inference.reconcile.slots import SlotKey
 from inference.reconcile.store import StatusRow
 from inference.routing_table import PendingVersion, Route, RoutingTable
@@ -52,6 +52,7 @@ class Reconciler:
         heartbeat_interval_s: float = 5.0,
         on_change: Callable[[], None] | None = None,
         on_ready: Callable[[str, bool], None] | None = None,
+        improvement: Improvement | None = None,
     ) -> None:
         self._replica = replica
         self._store = store
@@ -59,7 +60,7 @@ class Reconciler:
         self._heartbeat_interval_s = heartbeat_interval_s
         self._on_ready = on_ready or (lambda *_: None)
         self._known = LastKnown(store, memory_file)
-        self._shelf = VersionShelf(load=load, on_change=on_change or (lambda: None))
+        self._shelf = VersionShelf(load=load, on_change=on_change or (lambda: None), improvement=improvement)
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="aliases")
         self._aliases = AliasBook(read_aliases or (lambda _: {}), self._asking)
         self._told: list[StatusRow] | None = None
@@ -75,6 +76,7 @@ class Reconciler:
                 return
             self._shelf.finish_tasks()
             self._shelf.begin_loads(self._wanted())
+            self._shelf.begin_looks()
             self._route()
             self._shelf.begin_drains(self._wanted(), self._routed())
             self._settle()
@@ -117,11 +119,11 @@ class Reconciler:
                 log.warning("replica_status_not_removed", error=error.message)
 
     def _wanted(self) -> dict[SlotKey, ModelVersionInfo]:
-        wanted = {SlotKey.of(e.name, info): info for e in self._desired() for info in e.versions}
+        wanted = {SlotKey.of(e, info): info for e in self._desired() for info in e.versions}
         for endpoint in self._desired():
             fallback = self._known.applied.get(endpoint.name)
             if fallback is not None and self._shelf.has_failed(endpoint):
-                wanted.update({SlotKey.of(fallback.name, info): info for info in fallback.versions})
+                wanted.update({SlotKey.of(fallback, info): info for info in fallback.versions})
         return wanted
 
     def _routed(self) -> list[LoadedVersion]:
@@ -152,7 +154,7 @@ class Reconciler:
         pending: dict[int, PendingVersion] = {}
         for source in (desired, served):
             for info in source.versions:
-                slot = self._shelf.find(source.name, info)
+                slot = self._shelf.find(source, info)
                 if slot is not None and slot.is_ready and slot.loaded is not None:
                     versions[info.version] = slot.loaded
                 elif slot is not None:
@@ -172,8 +174,7 @@ class Reconciler:
         self._is_settled = self._is_settled or has_all or not self._shelf.is_loading()
 
     def _tell(self) -> None:
-        generations = {endpoint.name: endpoint.generation for endpoint in self._desired()}
-        rows = self._shelf.statuses(lambda name: generations.get(name, 0))
+        rows = self._shelf.statuses(self._desired())
         if rows == self._told and time.monotonic() < self._next_heartbeat:
             return
         try:

@@ -28,6 +28,7 @@ class StatusRow:
     state: ReplicaState
     message: str
     generation_seen: int
+    engine: str = ""
 
 
 class DatabaseStore:
@@ -53,11 +54,11 @@ class DatabaseStore:
     def write_status(self, replica: str, rows: Sequence[StatusRow]) -> None:
         """Replace what this replica says; forget replicas that have long been silent."""
         now = timezone.now()
-        fields = ["state", "message", "generation_seen", "heartbeat_at"]
+        fields = ["state", "message", "engine", "generation_seen", "heartbeat_at"]
         found = [
             ReplicaStatus(
                 replica=replica, endpoint=row.endpoint, version=row.version, state=row.state.value,
-                message=row.message, generation_seen=row.generation_seen, heartbeat_at=now,
+                message=row.message, engine=row.engine, generation_seen=row.generation_seen, heartbeat_at=now,
             )
             for row in rows
         ]  # fmt: skip

@@ -208,6 +208,7 @@ def base_env(folder: Path, data_dir: Path) -> dict[str, str]:
         "DATA_DIR": str(data_dir),
         "ARTIFACT_STORE": f"file://{folder}/artifacts",
         "LOG_LEVEL": "INFO",
+        "COMPILE_ENGINES": "0",
         "ALERT_INTERVAL_S": "1",
         "PYTHONWARNINGS": "default",
         "TF_CPP_MIN_LOG_LEVEL": "2",

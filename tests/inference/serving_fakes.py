@@ -36,6 +36,10 @@ DOUBLING = Signature(inputs=(spec("x"),), outputs=(spec("y"),))
 class FakeEngine:
     """Doubles x into y; counts batches; fails on POISON; waits while its gate is closed."""
 
+    name = "fake"
+    releases_gil = True
+    concurrency = 1
+
     def __init__(self, *, factor: float = 2.0, delay_s: float = 0.0, is_open: bool = True) -> None:
         self.factor = factor
         self.delay_s = delay_s

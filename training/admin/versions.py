@@ -14,7 +14,7 @@ from django.urls import URLPattern, path, reverse
 
 from aiplatform.console.pages import Question, confirm, done, page_context
 from aiplatform.errors import PlatformError
-from training import deployment, registry, selectors
+from training import deployment, engines, registry, selectors
 from training.admin.base import ReadOnlyAdmin
 from training.cli.texts import metrics_text
 from training.models import ModelVersion
@@ -90,6 +90,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             lineage=lineage,
             parameters=parameters,
             packages=packages,
+            engines=engines.find_engines(version.artifact_digest),
             may_change=self.has_change_permission(request),
         )
         return TemplateResponse(request, "training/version_page.html", context)

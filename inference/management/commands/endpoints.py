@@ -37,6 +37,7 @@ class Command(BaseCommand):
         deploy = _add(actions, "deploy", "serve a version; makes the endpoint if it is new", with_name=True)
         deploy.add_argument("--model", default="", help="the model's name; the endpoint's own model if left out")
         deploy.add_argument("--version", dest="reference", default="latest", help="a number, an alias, or 'latest'")
+        deploy.add_argument("--engine", default="", help="pin an engine, e.g. onnxruntime; 'auto' takes the pin away")
         _add_wait(deploy)
         traffic = _add(actions, "traffic", "share the requests between versions, e.g. 3=90 4=10", with_name=True)
         traffic.add_argument("shares", nargs="+", metavar="VERSION=PERCENT")
@@ -76,7 +77,12 @@ class Command(BaseCommand):
         name = options["endpoint"]
         model = options["model"] or selectors.get_endpoint(name).model
         info = services.deploy_version(
-            endpoint=name, model=model, reference=options["reference"], actor=_actor(), reason=options["reason"]
+            endpoint=name,
+            model=model,
+            reference=options["reference"],
+            engine=options["engine"],
+            actor=_actor(),
+            reason=options["reason"],
         )
         self._finish(options, info, f"{name}: {describe_traffic(info.traffic)} of {model} is ordered")
 

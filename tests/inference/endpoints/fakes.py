@@ -13,6 +13,7 @@ from aiplatform.artifacts import ImageInput, Lineage, Manifest, stage_artifact
 from aiplatform.contracts.training import ModelVersionInfo, ModelVersionList
 from aiplatform.errors import NotFoundError, UnavailableError
 from aiplatform.tensors import DType, Signature, TensorSpec
+from inference.choice import EngineWish
 from inference.engines import EngineOptions
 from inference.loaded import LoadedVersion, load_version
 
@@ -79,6 +80,10 @@ class FakeRegistry:
 class TimesEngine:
     """Multiplies; `wrong` makes it compute something else than the trainer did."""
 
+    name = "times"
+    releases_gil = True
+    concurrency = 1
+
     def __init__(self, factor: float) -> None:
         self.factor = factor
         self.is_closed = False
@@ -100,9 +105,11 @@ class TimesLoader:
         self.gate = threading.Event()
         self.gate.set()
 
-    def __call__(self, *, endpoint: str, info: ModelVersionInfo, folder: Path) -> LoadedVersion:
+    def __call__(
+        self, *, endpoint: str, info: ModelVersionInfo, folder: Path, wish: EngineWish | None = None
+    ) -> LoadedVersion:
         assert self.gate.wait(10)
-        return load_version(endpoint=endpoint, info=info, folder=folder, loader=self._open)
+        return load_version(endpoint=endpoint, info=info, folder=folder, loader=self._open, wish=wish)
 
     def _open(self, folder: Path, manifest: Manifest, options: EngineOptions) -> TimesEngine:
         engine = TimesEngine(float((folder / "model" / "factor.txt").read_text()))

@@ -18,7 +18,7 @@ from aiplatform.errors import ArtifactError, DeadlineExceededError, PlatformErro
 from inference.engine_host.client import HostConnection, open_hosted
 from inference.engine_host.host import EngineHost
 from inference.engine_host.wire import Done, HostGoneError, lay_arrays, read_arrays, read_question, send_message
-from inference.engines import Arrays, EngineOptions
+from inference.engines import Arrays, EngineKind, EngineOptions
 from inference.loaded import load_version
 from tests.inference.serving_fakes import POISON, FakeEngine, make_info, make_manifest, rows, wait_for, write_artifact
 
@@ -30,8 +30,8 @@ class Named(FakeEngine):
 
 
 @contextmanager
-def running(path: Path, loader: Any) -> Iterator[EngineHost]:
-    host = EngineHost(path, loader=loader)
+def running(path: Path, opener: Any) -> Iterator[EngineHost]:
+    host = EngineHost(path, opener=opener)
     host.open()
     thread = threading.Thread(target=host.serve)
     thread.start()
@@ -49,14 +49,16 @@ def artifact(tmp_path: Path) -> Path:
 
 
 def opened(path: Path, artifact: Path, timeout_s: float = 10.0) -> Any:
-    return open_hosted(path, artifact, make_manifest(), EngineOptions(), max_batch_rows=64, timeout_s=timeout_s)
+    return open_hosted(
+        path, EngineKind.TENSORFLOW, artifact / "model", make_manifest(), EngineOptions(), timeout_s=timeout_s
+    )
 
 
 def test_a_hosted_engine_answers_as_its_engine_and_is_loaded_once(tmp_path: Path, artifact: Path) -> None:
     engines: list[FakeEngine] = []
 
-    def load(folder: Path, manifest: Manifest, options: EngineOptions) -> FakeEngine:
-        assert (folder, manifest.name) == (artifact, "double")
+    def load(kind: EngineKind, model: Path, manifest: Manifest, options: EngineOptions) -> FakeEngine:
+        assert (kind, model, manifest.name) == ("tensorflow", artifact / "model", "double")
         engines.append(Named())
         return engines[-1]
 

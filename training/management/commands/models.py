@@ -1,4 +1,4 @@
-"""`manage.py models`: look at the registry, move aliases, bring a model in, take one out."""
+"""`manage.py models`: look at the registry, move aliases, bring a model in, compile it, take one out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aiplatform.errors import InvalidInputError, PlatformError
-from training import exports, imports, registry, selectors
+from training import engines, exports, imports, registry, selectors
 from training.cli import exit_codes
 from training.cli.actor import command_line_actor
+from training.cli.engine_texts import add_compile_arguments, engine_lines
 from training.cli.exporting import (
     add_export_arguments,
     export_lines,
@@ -59,6 +61,7 @@ class Command(BaseCommand):
             command.add_argument("reference", nargs="?", default="", help="version number, alias or 'latest'")
         add_export_arguments(export)
         add_import_arguments(commands.add_parser("import", help="register a model that was made elsewhere"))
+        add_compile_arguments(commands.add_parser("compile", help="convert, prove and time a version's engines"))
         for command in commands.choices.values():
             command.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
 
@@ -100,6 +103,8 @@ class Command(BaseCommand):
             return
         lineage = record.pop("lineage")
         write_fields(raw_stream(self.stdout), [(name, _shown(value)) for name, value in record.items()])
+        self.stdout.write("\nengines")
+        self.stdout.write("\n".join(engine_lines(engines.find_engines(record["artifact_digest"]))))
         self.stdout.write("\nwhere it comes from")
         write_fields(raw_stream(self.stdout), [(name, _shown(value)) for name, value in lineage.items()])
 
@@ -144,6 +149,7 @@ class Command(BaseCommand):
         version, examined = imports.import_model(name=name, source=source, description=description, actor=actor)
         if not as_json:
             self.stdout.write("\n".join(import_lines(version, examined)))
+        engines.compile_version_quietly(version)
         if alias:
             registry.set_alias(model_name=name, alias=alias, reference=str(version.version), actor=actor)
         endpoint = name if deploy == SAME_AS_NAME else deploy
@@ -154,6 +160,19 @@ class Command(BaseCommand):
             self._write_json([import_record(fresh, examined, endpoint)])
         elif endpoint:
             self.stdout.write(f"deployed to endpoint '{endpoint}'")
+
+    def _compile(self, *, model: str, force: bool, wait: bool, timeout: float, as_json: bool, **options: Any) -> None:
+        name, _, reference = model.partition("@")
+        version = selectors.get_version(name, reference or "latest")
+        found = engines.order_compilation(version, force=force)
+        if wait:
+            found = engines.wait_for_engines(version, timeout_s=timeout)
+        if as_json:
+            self._write_json([{"model": name, "version": version.version, **msgspec.to_builtins(found)}])
+        else:
+            self.stdout.write("\n".join([f"{name} version {version.version}", *engine_lines(found)]))
+        if wait and found.state != "ready":
+            raise CommandError(f"there is no engine pack: {found.state} {found.detail}", returncode=exit_codes.FAILED)
 
     def _write_json(self, records: list[dict[str, Any]]) -> None:
         for record in records:
