@@ -56,3 +56,10 @@ def test_settings_that_could_not_work_are_found_before_the_start(settings: Any) 
     settings.MAX_QUEUE_ROWS, settings.MAX_BATCH_ROWS = 8, 64
     (problem,) = checks.check_queue(None)
     assert problem.id == "inference.E008" and problem.hint
+
+
+def test_an_engine_that_does_not_exist_is_refused_at_the_start(settings: Any) -> None:
+    assert checks.check_engine_setting(None) == []
+    settings.ENGINE = "cuda"
+    [problem] = checks.check_engine_setting(None)
+    assert problem.id == "inference.E011" and "onnxruntime" in str(problem.hint)
