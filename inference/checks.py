@@ -17,6 +17,7 @@ _AT_LEAST = {
     "SPOOL_MAX_BYTES": (1024 * 1024, "inference.E005"),
     "MAX_BATCH_ROWS": (1, "inference.E006"),
     "PREDICT_DEADLINE_S": (0.001, "inference.E007"),
+    "COMPILE_TIMEOUT_S": (1, "inference.E010"),
 }
 
 
@@ -43,7 +44,7 @@ def check_shipping(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         Error(
             f"SHIPPING_NICE must be 0 to 19, not {settings.SHIPPING_NICE}",
             hint="Unset SHIPPING_NICE to get its default, 10.",
-            id="inference.E010",
+            id="inference.E012",
         )
     ]
 
@@ -72,5 +73,21 @@ def check_data_dir(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             f"DATA_DIR {settings.DATA_DIR} is not a folder",
             hint="Set DATA_DIR to a writable folder.",
             id="inference.E009",
+        )
+    ]
+
+
+@register()
+def check_engine_setting(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """An engine that does not exist would keep every version from loading."""
+    from inference.choice import WISHES
+
+    if settings.ENGINE in WISHES:
+        return []
+    return [
+        Error(
+            f"ENGINE '{settings.ENGINE}' is no engine",
+            hint=f"Set ENGINE to one of: {', '.join(WISHES)}.",
+            id="inference.E011",
         )
     ]

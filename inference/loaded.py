@@ -17,6 +17,7 @@ from aiplatform.artifacts import MANIFEST, WARMUP_INPUTS, Manifest, decode_manif
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.errors import PlatformError
 from inference.choice import EngineChoice, EngineWish, choose_engine, fall_back
+from inference.engine_host.client import HostedEngine
 from inference.engines import Engine, EngineKind, EngineOptions, load_engine, open_engine
 from inference.recording_api import Metrics, NoMetrics
 from inference.scheduler import BatchLimits, BatchQueue, DeviceSlots
@@ -134,6 +135,7 @@ def load_version(
         call_ms=running.call_ms,
         padding=manifest.padding,
         slots=slots,
+        concurrency=_useful_concurrency(engine, running),
     )
     return LoadedVersion(endpoint=endpoint, info=info, manifest=manifest, engine=engine, queue=queue, running=running)
 
@@ -147,6 +149,12 @@ def warm_up(engine: Engine, folder: Path, manifest: Manifest) -> None:
     if _has_no_samples(folder, manifest):
         return
     prove_equal(engine, read_samples(folder, manifest))
+
+
+def _useful_concurrency(engine: Engine, running: RunningEngine) -> int:
+    """Return how many calls at once are worth it: an engine that uses several cores for one call wants no second."""
+    is_elsewhere = isinstance(engine, HostedEngine) or running.name == EngineKind.REMOTE
+    return engine.concurrency if is_elsewhere or running.threads <= 1 else 1
 
 
 def _open_wished(

@@ -124,7 +124,7 @@ class HostedEngine:
     One connection does nothing but hold the engine: those that run batches may be given up at any time.
     """
 
-    slots = CALLS_AT_ONCE
+    concurrency = CALLS_AT_ONCE
     releases_gil = True
 
     def __init__(self, path: Path, *, order: Load, timeout_s: float) -> None:

@@ -150,7 +150,7 @@ class EngineHost:
             case Load(id=number, key=key):
                 hosted = self._load(question)
                 visitor.keys.append(key)
-                return Done(number, name=getattr(hosted.engine, "name", ""))
+                return Done(number, name=hosted.engine.name)
             case Unload(id=number, key=key):
                 if key in visitor.keys:
                     visitor.keys.remove(key)
@@ -185,6 +185,7 @@ class EngineHost:
             signature=manifest.signature,
             limits=BatchLimits(max_batch_rows=order.max_batch_rows),
             metrics=NoMetrics(),
+            concurrency=engine.concurrency if order.threads == 1 else 1,
         )
         log.info("engine_hosted", model=manifest.name, version=manifest.version)
         return _Hosted(engine, queue)

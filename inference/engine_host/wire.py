@@ -79,7 +79,6 @@ class Done(msgspec.Struct, tag="done", frozen=True):
 
     id: int
     name: str = ""
-    slots: int = 1
     outputs: list[Place] = []
     raw: bytes = b""
 

@@ -60,8 +60,12 @@ class BatchQueue:
         call_ms: Mapping[int, float] | None = None,
         padding: Sequence[Padding] = (),
         slots: DeviceSlots | None = None,
+        concurrency: int = 1,
     ) -> None:
-        """`call_ms` is the engine's time by rows in a call, as measured at load; unknown counts as long."""
+        """`call_ms` is the engine's time by rows in a call, as measured at load; unknown counts as long.
+
+        `concurrency` is how many calls the engine is given at once when they run in threads.
+        """
         self._endpoint = endpoint
         self._version = version
         self._engine = engine
@@ -71,6 +75,7 @@ class BatchQueue:
         self._is_batchable = is_batchable(signature)
         self._has_one_shape = not self._padding and all(FREE not in spec.shape[1:] for spec in signature.inputs)
         self._turn = slots.turn if slots is not None else nullcontext
+        self._concurrency = concurrency
         self._waiting = WaitingRows(is_batchable=self._is_batchable)
         self._is_closed = False
         self._drive_due: asyncio.AbstractEventLoop | None = None  # whose list of calls `_drive` stands in
@@ -274,7 +279,7 @@ class BatchQueue:
     # --- in threads -------------------------------------------------------------------------------
 
     def _start_threads(self) -> None:
-        count = max(1, getattr(self._engine, "slots", 1))
+        count = self._concurrency
         name = f"engine-{self._endpoint}-{self._version}"
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(count)

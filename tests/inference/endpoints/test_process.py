@@ -68,12 +68,19 @@ def test_settings_that_could_not_work_are_found_before_the_start(settings: Any) 
     assert problem.id == "inference.E008" and problem.hint
 
 
+def test_an_engine_that_does_not_exist_is_refused_at_the_start(settings: Any) -> None:
+    assert checks.check_engine_setting(None) == []
+    settings.ENGINE = "cuda"
+    [problem] = checks.check_engine_setting(None)
+    assert problem.id == "inference.E011" and "onnxruntime" in str(problem.hint)
+
+
 @pytest.mark.parametrize("nice", [-1, 20])
 def test_a_priority_that_the_kernel_does_not_know_is_found_before_the_start(settings: Any, nice: int) -> None:
     assert checks.check_shipping(None) == []
     settings.SHIPPING_NICE = nice
     (problem,) = checks.check_shipping(None)
-    assert problem.id == "inference.E010" and str(nice) in problem.msg
+    assert problem.id == "inference.E012" and str(nice) in problem.msg
 
 
 def test_what_is_in_the_spool_reaches_monitoring_by_the_clocks_job(

@@ -157,8 +157,6 @@ def test_two_endpoints_on_one_device_take_turns() -> None:
 
 def test_an_engine_that_bears_several_calls_gets_them_at_once() -> None:
     class Several(FakeEngine):
-        slots = 3
-
         def __init__(self) -> None:
             super().__init__()
             self.together = threading.Barrier(3, timeout=10)
@@ -167,7 +165,10 @@ def test_an_engine_that_bears_several_calls_gets_them_at_once() -> None:
             self.together.wait()
             return super().run(inputs)
 
-    queue = make_queue(Several(), max_batch_rows=1)
+    queue = BatchQueue(
+        endpoint="double", version=1, engine=Several(), signature=DOUBLING, limits=BatchLimits(max_batch_rows=1),
+        metrics=NoMetrics(), concurrency=3,
+    )  # fmt: skip
 
     async def main() -> None:
         answers = await asyncio.gather(*(queue.run(rows(i), deadline=soon()) for i in range(3)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -63,15 +65,20 @@ def inference(monkeypatch: pytest.MonkeyPatch) -> FakeInference:
     return fake
 
 
+def run_of(version: Any) -> UUID:
+    assert version.run_id is not None
+    return version.run_id  # type: ignore[no-any-return]
+
+
 def test_a_runs_version_is_compiled_and_inference_away_harms_nothing(inference: FakeInference) -> None:
     version = make_version()
-    engines.compile_quietly(version.run_id)
+    engines.compile_quietly(run_of(version))
     [order] = inference.orders
     assert (order.model, order.version, order.artifact_digest) == ("mnist", 1, version.artifact_digest)
     assert order.is_automatic and not order.force
     inference.is_away = True
-    engines.compile_quietly(version.run_id)
-    engines.compile_quietly(make_version(is_ready=False).run_id)
+    engines.compile_quietly(run_of(version))
+    engines.compile_quietly(run_of(make_version(is_ready=False)))
     assert len(inference.orders) == 1
 
 
