@@ -24,6 +24,7 @@ timeout = 120  # a worker that says nothing for so long is replaced; loading a m
 keepalive = 30
 accesslog = None
 logconfig_dict = settings.LOGGING
+logger_class = "aiplatform.http.server_log.ServerLog"
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  (a heartbeat file; a disk may stall)
 

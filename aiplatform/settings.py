@@ -343,7 +343,7 @@ SPOOL_MAX_BYTES = env.integer(
 )
 SHIPPING_NICE = env.integer(
     "SHIPPING_NICE",
-    10,
+    19,
     "Nice value (0 to 19) of the clock's thread that ships recorded predictions; 0: as urgent as serving",
 )
 

@@ -148,7 +148,6 @@ class Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), *self._headers]
-            if not any(name == b"x-request-id" for name, _ in headers):
-                headers.append((b"x-request-id", self._request_id))
+            headers.append((b"x-request-id", self._request_id))
             message["headers"] = headers
         await self._send(message)

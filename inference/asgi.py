@@ -21,7 +21,15 @@ from aiplatform.contracts.predict import (
     REQUEST_ID_STATE,
 )
 from aiplatform.errors import InvalidInputError, PlatformError
-from aiplatform.http.asgi_body import CLOSE, BodyWatch, ClientDisconnectedError, header, read_body, send_error
+from aiplatform.http.asgi_body import (
+    CLOSE,
+    BodyWatch,
+    ClientDisconnectedError,
+    header,
+    read_body,
+    replay_event,
+    send_error,
+)
 from aiplatform.tensors import DType
 from aiplatform.wiring import Receive, Scope, Send
 from inference.engines import Arrays
@@ -70,7 +78,9 @@ class PredictApplication:
             failure = PlatformError(f"the server failed: {type(error).__name__}")
             await _refuse(send, scope, request_id, failure, watched)
             return
-        await _send(send, status, encoded, request_id, has_body=scope["method"] != "HEAD")
+        # The door, which chose the id, also sends it.
+        own_id = "" if REQUEST_ID_STATE in state else request_id
+        await _send(send, status, encoded, own_id, has_body=scope["method"] != "HEAD")
 
     async def _answer(self, target: Target, scope: Scope, receive: Receive) -> tuple[int, Encoded]:
         if target.operation.method == "GET":
@@ -86,21 +96,24 @@ class PredictApplication:
         decoding = (
             self._upload_decoding(body, content_type) if is_upload else _Decoding(target.operation, body, head_size)
         )
-        with _Watch(receive):
-            answer = await self._serving.service.predict(
-                target.model,
-                inputs=decoding,
-                version=target.version,
-                label=target.label,
-                deadline_s=deadline_s,
-                priority=_priority(header(scope, PRIORITY_HEADER)),
-                reads_slowly=is_upload or (len(body) > LARGE_BODY_BYTES and self._is_slow(target, head_size)),
-            )
+        answer = await self._serving.service.predict(
+            target.model,
+            inputs=decoding,
+            version=target.version,
+            label=target.label,
+            deadline_s=deadline_s,
+            priority=_priority(header(scope, PRIORITY_HEADER)),
+            reads_slowly=is_upload or (len(body) > LARGE_BODY_BYTES and self._is_slow(target, head_size)),
+            watch=lambda: _Watch(receive),
+        )
         return 200, _encode(target, decoding.request, answer)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         limit_bytes = self._serving.options.max_body_bytes
-        body = await read_body(receive, limit_bytes=limit_bytes)
+        event = await receive()
+        body: bytes = event.get("body", b"")
+        if event.get("more_body") or len(body) > limit_bytes or event["type"] == "http.disconnect":
+            body = await read_body(replay_event(event, receive), limit_bytes=limit_bytes)
         encoding = header(scope, "content-encoding")
         if not encoding or encoding.lower() == "identity":
             return body
@@ -248,10 +261,11 @@ async def _pack(encoded: Encoded, accepted: str) -> Encoded:
 async def _send(send: Send, status: int, encoded: Encoded, request_id: str, *, has_body: bool) -> None:
     headers = [
         (b"content-type", encoded.content_type),
-        (b"content-length", str(len(encoded.body)).encode()),
-        (_REQUEST_ID, request_id.encode()),
+        (b"content-length", b"%d" % len(encoded.body)),
         *encoded.headers,
     ]
+    if request_id:
+        headers.append((_REQUEST_ID, request_id.encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": encoded.body if has_body else b""})
 
@@ -267,7 +281,8 @@ async def _refuse(send: Send, scope: Scope, request_id: str, error: PlatformErro
         request_id=request_id,
         username=getattr(identity, "username", ""),
     )
-    headers = [(_REQUEST_ID, request_id.encode())]
+    is_behind_door = REQUEST_ID_STATE in scope.get("state", {})
+    headers = [] if is_behind_door else [(_REQUEST_ID, request_id.encode())]
     if "allow" in error.details:
         headers.append((b"allow", str(error.details["allow"]).encode()))
     if error.http_status == 503 and getattr(error, "retry_after_s", None) is None:

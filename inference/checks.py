@@ -43,7 +43,7 @@ def check_shipping(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [
         Error(
             f"SHIPPING_NICE must be 0 to 19, not {settings.SHIPPING_NICE}",
-            hint="Unset SHIPPING_NICE to get its default, 10.",
+            hint="Unset SHIPPING_NICE to get its default, 19.",
             id="inference.E012",
         )
     ]

@@ -12,6 +12,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -19,6 +20,7 @@ from django.conf import settings
 from aiplatform.artifacts import Manifest
 from aiplatform.contracts.inference import Predictions, PredictRows
 from aiplatform.errors import PlatformError
+from aiplatform.http.asgi_body import ClientDisconnectedError
 from inference.engines import Arrays, EngineOptions
 from inference.loaded import LoadedVersion
 from inference.protocols.json_arrays import rows_from_arrays
@@ -76,9 +78,11 @@ class PredictService:
         deadline_s: float | None = None,
         priority: Priority = Priority.NORMAL,
         reads_slowly: bool = False,
+        watch: Callable[[], AbstractContextManager[object]] | None = None,
     ) -> Answer:
         """Predict. `inputs` may be a function, called once the version is known.
 
+        `watch` makes what stands guard while rows wait for threads; those that run on the event loop do not wait.
         `reads_slowly` has it called in a thread, so that other requests need not wait.
         Raises: NotFoundError, InvalidInputError, QueueFullError, DeadlineExceededError,
         UnavailableError; PlatformError if the engine fails.
@@ -87,11 +91,11 @@ class PredictService:
         try:
             attempt.loaded.queue.refuse_if_full()
             arrays = await asyncio.to_thread(attempt.read, inputs) if reads_slowly else attempt.read(inputs)
-            outputs = await attempt.loaded.queue.run(
-                arrays, deadline=self._deadline(attempt, deadline_s), priority=priority
-            )
+            queue, deadline = attempt.loaded.queue, self._deadline(attempt, deadline_s)
+            with nullcontext() if watch is None or queue.is_inline else watch():
+                outputs = await queue.run(arrays, deadline=deadline, priority=priority)
             return attempt.succeed(arrays, outputs)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ClientDisconnectedError):
             attempt.fail(CLIENT_GONE)
             raise
         except Exception as error:

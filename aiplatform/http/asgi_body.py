@@ -66,6 +66,16 @@ async def read_body(receive: Receive, *, limit_bytes: int | None = None) -> byte
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+def replay_event(event: MutableMapping[str, Any], receive: Receive) -> Receive:
+    """Return a `receive` that gives an event already taken, then goes on with the real one."""
+    events = [event]
+
+    async def replay() -> MutableMapping[str, Any]:
+        return events.pop() if events else await receive()
+
+    return replay
+
+
 class BodyWatch:
     """A `receive` that knows whether the request's body has been read to its end.
 
@@ -100,16 +110,7 @@ class BodyWatch:
 
 def replay_body(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that gives a body already read, then goes on with the real one."""
-    given = False
-
-    async def replay() -> MutableMapping[str, Any]:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
+    return replay_event({"type": "http.request", "body": body, "more_body": False}, receive)
 
 
 async def send_answer(

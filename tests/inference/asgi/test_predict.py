@@ -89,9 +89,12 @@ def test_an_answer_says_prediction_version_and_request(client: AsgiClient) -> No
     assert len(headers["x-prediction-id"]) == 32
 
 
-def test_the_request_id_of_the_door_counts(client: AsgiClient) -> None:
-    reply = client.request("POST", PREDICT, b"", headers={"X-Request-Id": "a"}, state={"request_id": "door"})
-    assert reply.headers["x-request-id"] == "door"
+def test_the_request_id_is_the_doors_where_there_is_one(client: AsgiClient) -> None:
+    for body in (b"", {"instances": [[1, 2]]}):
+        alone = client.request("POST", PREDICT, body, headers={"X-Request-Id": "a"})
+        behind = client.request("POST", PREDICT, body, headers={"X-Request-Id": "a"}, state={"request_id": "door"})
+        assert alone.headers["x-request-id"] == "a"
+        assert "x-request-id" not in behind.headers, "the door adds it"
 
 
 def test_every_prediction_is_recorded_with_its_arrays(client: AsgiClient, recorder: ListRecorder) -> None:
