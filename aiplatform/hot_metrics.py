@@ -12,11 +12,17 @@ import asyncio
 import contextlib
 import threading
 from bisect import bisect_left
-from typing import Any, Protocol
+from collections import Counter as Counts
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
-FLUSH_INTERVAL_S = 1.0
+FLUSH_INTERVAL_S = 0.5
+MAX_EVENTS = 1_000_000  # waiting to be looked at; a minute of them at full speed
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Buffered(Protocol):
@@ -70,6 +76,14 @@ class HotHistogram:
             self._counts[place] += 1
             self._sum += value
 
+    def observe_many(self, values: Sequence[float]) -> None:
+        """Count values, each in the bucket it falls into."""
+        places = Counts(bisect_left(self._bounds, value) for value in values)
+        with self._lock:
+            for place, count in places.items():
+                self._counts[place] += count
+            self._sum += sum(values)
+
     def flush(self) -> None:
         """Hand over."""
         with self._lock:
@@ -105,6 +119,34 @@ class HotGauge:
             self._child.set(self._value)
 
 
+class HotEvents(Generic[Key]):
+    """Keeps values by key, to be looked at many at a time: what happens with each request costs one append.
+
+    `consume` gets the values of a key since the last time, in order; it is called by whoever hands over.
+    """
+
+    __slots__ = ("_consume", "_events", "add")
+
+    def __init__(self, consume: Callable[[Key, Sequence[float]], None]) -> None:
+        self._consume = consume
+        self._events: deque[tuple[Key, float]] = deque(maxlen=MAX_EVENTS)
+        self.add: Callable[[tuple[Key, float]], None] = self._events.append
+        _register(self)
+
+    def flush(self) -> None:
+        """Hand over."""
+        events = self._events
+        groups: dict[Key, list[float]] = {}
+        for _ in range(len(events)):
+            try:
+                key, value = events.popleft()
+            except IndexError:  # another thread hands over as well
+                break
+            groups.setdefault(key, []).append(value)
+        for key, values in groups.items():
+            self._consume(key, values)
+
+
 _buffers: list[Buffered] = []
 _registering = threading.Lock()
 
@@ -116,10 +158,16 @@ def _register(buffer: Buffered) -> None:
 
 def flush_metrics() -> None:
     """Hand over all that this process has counted."""
-    with _registering:
-        buffers = list(_buffers)
-    for buffer in buffers:
+    for buffer in _registered():
+        if isinstance(buffer, HotEvents):  # these feed the others, and may make some
+            buffer.flush()
+    for buffer in _registered():
         buffer.flush()
+
+
+def _registered() -> list[Buffered]:
+    with _registering:
+        return list(_buffers)
 
 
 class MetricsFlusher:

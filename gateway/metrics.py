@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from aiplatform.hot_metrics import HotCounter, HotHistogram
+from aiplatform.hot_metrics import HotCounter, HotEvents, HotHistogram
 
 requests = Counter("aiplatform_gateway_requests_total", "Requests answered at the gateway", ["route", "status"])
 latency = Histogram(
@@ -37,8 +38,16 @@ identities_age = Gauge(
 
 def count_request(route: str, status: int, seconds: float) -> None:
     """Count one answered request."""
-    _requests(route, status).inc()
-    _latency(route).observe(seconds)
+    _answered.add(((route, status), seconds))
+
+
+def _count_answered(key: tuple[str, int], seconds: Sequence[float]) -> None:
+    route, status = key
+    _requests(route, status).inc(len(seconds))
+    _latency(route).observe_many(seconds)
+
+
+_answered = HotEvents(_count_answered)
 
 
 @functools.cache

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from aiplatform.hot_metrics import HotCounter, HotGauge, HotHistogram
+from aiplatform.hot_metrics import HotCounter, HotEvents, HotGauge, HotHistogram
 
 PREDICTIONS = Counter(
     "aiplatform_predictions_total", "Prediction requests by HTTP status", ["endpoint", "version", "status"]
@@ -47,9 +48,7 @@ class PrometheusMetrics:
 
     def count_prediction(self, *, endpoint: str, version: int, http_status: int, latency_s: float) -> None:
         """Count one request; failures have no latency worth comparing."""
-        _predictions(endpoint, version, http_status).inc()
-        if http_status < 400:
-            _latency(endpoint, version).observe(latency_s)
+        _answered.add(((endpoint, version, http_status), latency_s))
 
     def observe_batch(self, *, endpoint: str, version: int, rows: int) -> None:
         """Note the size of a batch."""
@@ -68,6 +67,16 @@ def count_dropped(rows: int, reason: str) -> None:
 def set_endpoint_ready(endpoint: str, is_ready: bool) -> None:
     """Say whether this process serves an endpoint as desired."""
     _endpoint_ready(endpoint).set(1 if is_ready else 0)
+
+
+def _count_answered(key: tuple[str, int, int], latencies_s: Sequence[float]) -> None:
+    endpoint, version, http_status = key
+    _predictions(endpoint, version, http_status).inc(len(latencies_s))
+    if http_status < 400:
+        _latency(endpoint, version).observe_many(latencies_s)
+
+
+_answered = HotEvents(_count_answered)
 
 
 @cache

@@ -1,13 +1,15 @@
 """What this process has counted of each version since it started; read by V2's statistics.
 
-Counted where metrics are, under a lock each, since event loop and engine threads both count.
+Counted where metrics are, many requests at a time.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 
+from aiplatform.hot_metrics import HotEvents, flush_metrics
 from inference.protocols.model_statistics import VersionStatistics
 from inference.recording_api import Metrics
 
@@ -33,16 +35,16 @@ class ServingStatistics:
         self._counts: dict[tuple[str, int], _Counts] = {}
         self._lock = threading.Lock()
 
-    def count_request(self, endpoint: str, version: int, *, has_succeeded: bool, latency_s: float) -> None:
-        """Count one request that a version was to answer."""
+    def count_requests(self, endpoint: str, version: int, latencies_s: Sequence[float], *, has_succeeded: bool) -> None:
+        """Count requests that a version was to answer."""
         counts = self._of(endpoint, version)
         with counts.lock:
             if has_succeeded:
-                counts.succeeded += 1
-                counts.succeeded_s += latency_s
+                counts.succeeded += len(latencies_s)
+                counts.succeeded_s += sum(latencies_s)
             else:
-                counts.failed += 1
-                counts.failed_s += latency_s
+                counts.failed += len(latencies_s)
+                counts.failed_s += sum(latencies_s)
 
     def count_execution(self, endpoint: str, version: int, rows: int) -> None:
         """Count one call of an engine."""
@@ -53,7 +55,8 @@ class ServingStatistics:
             counts.last_s = time.time()
 
     def version(self, endpoint: str, version: int) -> VersionStatistics:
-        """Return what was counted of a version; zeros if nothing was."""
+        """Return what was counted of a version until now; zeros if nothing was."""
+        flush_metrics()
         counts = self._counts.get((endpoint, version)) or _Counts()
         with counts.lock:
             return VersionStatistics(
@@ -84,12 +87,17 @@ class CountedMetrics:
     def __init__(self, metrics: Metrics, statistics: ServingStatistics) -> None:
         self._metrics = metrics
         self._statistics = statistics
+        self._answered = HotEvents(self._count_requests)
 
     def count_prediction(self, *, endpoint: str, version: int, http_status: int, latency_s: float) -> None:
         """Count one request."""
         self._metrics.count_prediction(endpoint=endpoint, version=version, http_status=http_status, latency_s=latency_s)
         if version:
-            self._statistics.count_request(endpoint, version, has_succeeded=http_status < 400, latency_s=latency_s)
+            self._answered.add(((endpoint, version, http_status < 400), latency_s))
+
+    def _count_requests(self, key: tuple[str, int, bool], latencies_s: Sequence[float]) -> None:
+        endpoint, version, has_succeeded = key
+        self._statistics.count_requests(endpoint, version, latencies_s, has_succeeded=has_succeeded)
 
     def observe_batch(self, *, endpoint: str, version: int, rows: int) -> None:
         """Note the size of a batch."""

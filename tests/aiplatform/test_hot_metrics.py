@@ -7,7 +7,7 @@ import threading
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from aiplatform.hot_metrics import HotCounter, HotGauge, HotHistogram, MetricsFlusher, flush_metrics
+from aiplatform.hot_metrics import HotCounter, HotEvents, HotGauge, HotHistogram, MetricsFlusher, flush_metrics
 
 BUCKETS = (0.1, 1.0, 10.0)
 VALUES = (0.05, 0.1, 0.5, 1.0, 3.0, 10.0, 11.0)
@@ -76,3 +76,24 @@ def test_a_serving_process_hands_over_while_it_runs_and_at_its_end() -> None:
 
     asyncio.run(serve())
     assert registry.get_sample_value("runs_total") == 2
+
+
+def test_events_are_consumed_by_key_once_and_in_order() -> None:
+    seen: list[tuple[str, list[float]]] = []
+    events: HotEvents[str] = HotEvents(lambda key, values: seen.append((key, list(values))))
+    for key, value in (("a", 1.0), ("b", 2.0), ("a", 3.0)):
+        events.add((key, value))
+    events.flush()
+    events.flush()
+    assert seen == [("a", [1.0, 3.0]), ("b", [2.0])]
+
+
+def test_what_events_feed_is_handed_over_with_them() -> None:
+    registry = CollectorRegistry()
+    histogram = HotHistogram(Histogram("fed", "", buckets=BUCKETS, registry=registry))
+    events: HotEvents[str] = HotEvents(lambda key, values: histogram.observe_many(values))
+    for value in VALUES:
+        events.add(("x", value))
+    flush_metrics()
+    assert registry.get_sample_value("fed_count") == len(VALUES)
+    assert registry.get_sample_value("fed_bucket", {"le": "1.0"}) == 4
