@@ -9,6 +9,8 @@ no such limit. Here the tail is kept beside the C parser.
 
 from __future__ import annotations
 
+from typing import Any
+
 MAX_TAIL_BYTES = 4 * 1024 * 1024  # of one connection; what comes in one moment is some hundred KiB
 
 
@@ -22,19 +24,24 @@ def keep_long_tails() -> bool:
     return True
 
 
-def tail_keeping(parser: type) -> type:
-    """Return a parser class that holds what follows a complete request until `reset`."""
+def tail_keeping(parser: Any) -> type:
+    """Return a parser class that holds what follows a complete request until `reset`.
+
+    While there is a tail, which is rare, the parser is of another class: the usual way stays as short as it can be.
+    """
+    feed = parser.feed
 
     class TailKeepingParser(parser):  # type: ignore[misc]
-        def __init__(self, **options: object) -> None:
-            super().__init__(**options)
-            self._tail = b""
-
         def feed(self, data: bytes) -> None:
             if self.is_complete:
-                self._tail += data
+                self._tail = data
+                self.__class__ = ParserWithTail
             else:
-                super().feed(data)
+                feed(self, data)
+
+    class ParserWithTail(TailKeepingParser):
+        def feed(self, data: bytes) -> None:
+            self._tail += data
 
         def remaining(self) -> bytes:
             return bytes(super().remaining()) + self._tail
@@ -45,6 +52,7 @@ def tail_keeping(parser: type) -> type:
 
         def reset(self) -> None:
             self._tail = b""
+            self.__class__ = TailKeepingParser
             super().reset()
 
     return TailKeepingParser
