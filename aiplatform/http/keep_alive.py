@@ -52,7 +52,7 @@ def tail_keeping(parser: Any) -> type:
 
         def reset(self) -> None:
             self._tail = b""
-            self.__class__ = TailKeepingParser
             super().reset()
+            self.__class__ = TailKeepingParser
 
     return TailKeepingParser
