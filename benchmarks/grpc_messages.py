@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,12 @@ METHOD = "/inference.GRPCInferenceService/ModelInfer"
 def messages() -> dict[str, Any]:
     """Return the message classes by their names."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-    from grpc_tools import protoc  # type: ignore[import-untyped]
 
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, "descriptors")
-        code = protoc.main(["protoc", f"-I{PROTO.parent}", f"--descriptor_set_out={written}", str(PROTO)])
-        if code != 0:
-            raise RuntimeError(f"protoc ended with code {code} for {PROTO}")
+        # In a process of its own: beside TensorFlow's and ONNX's protobuf the compiler's ends the process.
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO.parent}", f"--descriptor_set_out={written}"]
+        subprocess.run([*command, str(PROTO)], check=True)
         found = descriptor_pb2.FileDescriptorSet.FromString(written.read_bytes())
     pool = descriptor_pool.DescriptorPool()  # of its own: the platform registers the same names
     pool.Add(found.file[0])
