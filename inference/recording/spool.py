@@ -91,11 +91,12 @@ class Spool:
 
     def list_files(self) -> list[Path]:
         """Return this process's files, oldest first."""
-        return sorted(self.folder.glob(f"*{SUFFIX}"))
+        return sorted(_files_in(self.folder))
 
     def list_all_files(self) -> list[Path]:
         """Return the files of all processes, oldest first; a file may be gone by the time it is read."""
-        return sorted((path for path in self._root.glob(f"*/*{SUFFIX}") if _is_waiting(path)), key=_name)
+        found = (path for folder in (self.folder, *self._folders()) for path in _files_in(folder))
+        return sorted((path for path in found if _is_waiting(path)), key=_name)
 
     def has_living_others(self) -> bool:
         """Say whether another process still holds a folder here."""
@@ -138,7 +139,7 @@ class Spool:
         if lock is None:
             return 0
         try:
-            files = sorted(folder.glob(f"*{SUFFIX}"))
+            files = sorted(_files_in(folder))
             for path in files:
                 path.rename(self.folder / path.name)
             _remove_folder(folder)
@@ -182,6 +183,14 @@ def read_spool_file(path: Path) -> RecordPredictions:
 
 def _is_checksum(text: bytes) -> bool:
     return len(text) == 8 and all(digit in b"0123456789abcdef" for digit in text)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the files in a folder; none if it is gone, as the folder of a process that has just ended may be."""
+    try:
+        return [path for path in folder.iterdir() if path.name.endswith(SUFFIX)]
+    except FileNotFoundError:
+        return []
 
 
 def _is_waiting(path: Path) -> bool:
