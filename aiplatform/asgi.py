@@ -12,7 +12,7 @@ from typing import cast
 import django
 from django.core.asgi import get_asgi_application
 
-from aiplatform.http.closing import close_after, leaving
+from aiplatform.http.closing import close_when_leaving
 from aiplatform.predict_routes import build_predict_chain, is_predict_path
 from aiplatform.rpc.chain import grpc_lifespans
 from aiplatform.wiring import AsgiApplication, Receive, Scope, Send, wiring
@@ -31,12 +31,10 @@ class Application:
         if scope["type"] == "lifespan":
             await _run_lifespan(receive, send)
             return
-        if leaving.has_begun:
-            send = close_after(send)
         if scope["type"] == "http" and self._predict is not None and is_predict_path(scope["path"]):
             await self._predict(scope, receive, send)
         else:
-            await self._others(scope, receive, send)
+            await self._others(scope, receive, close_when_leaving(send) if scope["type"] == "http" else send)
 
 
 async def _run_lifespan(receive: Receive, send: Send) -> None:

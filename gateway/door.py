@@ -26,6 +26,7 @@ from aiplatform.http.asgi_body import (
     send_answer,
     send_error,
 )
+from aiplatform.http.closing import leaving
 from aiplatform.http.codec import encode_message
 from aiplatform.identity import service_identity
 from aiplatform.wiring import AsgiApplication, Receive, Scope, Send
@@ -123,7 +124,7 @@ class PredictDoor:
     async def _refuse(self, answer: Answer, error: PlatformError, watched: BodyWatch) -> None:
         if answer.status:
             return  # the answer is on its way; nothing can be said any more
-        if not await watched.finish():
+        if leaving.has_begun or not await watched.finish():
             answer.add_headers(CLOSE)
         if error.http_status >= 500:
             log.warning("request_refused", code=error.code, error=error.message)

@@ -30,6 +30,7 @@ from aiplatform.http.asgi_body import (
     replay_event,
     send_error,
 )
+from aiplatform.http.closing import last_headers, leaving
 from aiplatform.tensors import DType
 from aiplatform.wiring import Receive, Scope, Send
 from inference.engines import Arrays
@@ -263,6 +264,7 @@ async def _send(send: Send, status: int, encoded: Encoded, request_id: str, *, h
         (b"content-type", encoded.content_type),
         (b"content-length", b"%d" % len(encoded.body)),
         *encoded.headers,
+        *last_headers(),
     ]
     if request_id:
         headers.append((_REQUEST_ID, request_id.encode()))
@@ -287,6 +289,6 @@ async def _refuse(send: Send, scope: Scope, request_id: str, error: PlatformErro
         headers.append((b"allow", str(error.details["allow"]).encode()))
     if error.http_status == 503 and getattr(error, "retry_after_s", None) is None:
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
-    if not await watched.finish():
+    if leaving.has_begun or not await watched.finish():
         headers += CLOSE
     await send_error(send, error, headers=headers)

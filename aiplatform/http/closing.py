@@ -8,12 +8,13 @@ a client opens its next connection to a worker that lives. Then gunicorn ends it
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 from aiplatform.wiring import Send
 
 LEAVE_TIME_S = 0.5
+_LAST = ((b"connection", b"close"),)
 
 
 class Leaving:
@@ -34,15 +35,20 @@ class Leaving:
         worker.handle_exit_signal = begin
 
 
-def close_after(send: Send) -> Send:
-    """Return a `send` whose answer is the last on its connection."""
+leaving = Leaving()
+
+
+def last_headers() -> Sequence[tuple[bytes, bytes]]:
+    """Return the headers that an answer gets when it begins: those that make it the last, or none."""
+    return _LAST if leaving.has_begun else ()
+
+
+def close_when_leaving(send: Send) -> Send:
+    """Return a `send` whose answer is the last on its connection if, when it begins, the worker is to end."""
 
     async def send_and_close(message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        if leaving.has_begun and message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *_LAST]}
         await send(message)
 
     return send_and_close
-
-
-leaving = Leaving()

@@ -15,6 +15,7 @@ from aiplatform.context import REQUEST_ID_HEADER
 from aiplatform.contracts.predict import DEADLINE_HEADER, IDENTITY_STATE, REQUEST_ID_STATE
 from aiplatform.errors import UnavailableError
 from aiplatform.http.asgi_body import header, read_body
+from aiplatform.http.closing import last_headers
 from aiplatform.http.codec import JSON_TYPE, encode_message
 from aiplatform.http.signing import IDENTITY_HEADER, SIGNATURE_HEADER, canonical_target, sign_request
 from aiplatform.identity import Identity
@@ -122,6 +123,7 @@ async def _send_back(send: Send, response: Response) -> None:
     headers.append((b"content-length", b"%d" % len(response.body)))
     if not any(name == b"content-type" for name, _ in headers):
         headers.append((b"content-type", JSON_TYPE.encode()))
+    headers += last_headers()
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 
