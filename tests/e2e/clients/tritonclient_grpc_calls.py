@@ -17,9 +17,10 @@ client = triton.InferenceServerClient(address)
 images = np.linspace(0, 255, 2 * 64, dtype=np.float32).reshape(2, 8, 8, 1)
 
 
-def infer_input() -> triton.InferInput:
-    made = triton.InferInput("image", list(images.shape), "FP32")
-    made.set_data_from_numpy(images)
+def infer_input(times: int = 1) -> triton.InferInput:
+    rows = np.tile(images, (times, 1, 1, 1))
+    made = triton.InferInput("image", list(rows.shape), "FP32")
+    made.set_data_from_numpy(rows)
     return made
 
 
@@ -57,7 +58,7 @@ print(
             "no_token": refusal(headers={}),
             "unknown_model": refusal(model_name="none"),
             "unknown_version": refusal(model_version="99"),
-            "late": refusal(client_timeout=0.00001),
+            "late": refusal(inputs=[infer_input(times=2000)], client_timeout=0.002),  # not in 2 ms
         }
     )
 )
