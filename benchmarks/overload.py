@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import resource
 import sys
 import tempfile
 import threading
@@ -67,6 +68,8 @@ def main() -> None:
     add("--workers", type=int, default=WORKERS)
     add("--set", action="append", default=["MAX_BATCH_ROWS=8"], metavar="NAME=VALUE", help="a setting")
     options = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # each request under way is a connection
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
         finding = run(options, Path(scratch))
     missed = report(finding, options)

@@ -17,6 +17,7 @@ from contextlib import nullcontext
 import structlog
 
 from aiplatform.artifacts import Padding
+from aiplatform.contracts.predict import DEADLINE_HEADER
 from aiplatform.errors import InvalidInputError, PayloadTooLargeError, QueueFullError, UnavailableError
 from aiplatform.tensors import FREE, Signature
 from inference.engines.base import Engine
@@ -40,6 +41,7 @@ from inference.scheduler.slots import DeviceSlots
 from inference.scheduler.waiting import WaitingRows
 
 CLOSE_TIMEOUT_S = 60.0
+NO_WAIT_S = 0.02  # what waits no longer than this on the event loop needs no alarm clock
 SLOW_CALLS = 3  # so many calls in a row that take several times what they may, and calls leave the loop
 
 log = structlog.get_logger(__name__)
@@ -123,7 +125,7 @@ class BatchQueue:
         timer = None
         if self._is_inline:
             self._ask_for_drive(job.loop)
-        else:
+        if not self._is_inline or self._wait_s > NO_WAIT_S:
             timer = job.loop.call_later(max(0.0, job.patience_s), job.expire)
         try:
             outputs = await job.future
@@ -185,10 +187,12 @@ class BatchQueue:
         with self._wakes:
             if self._is_closed:
                 raise UnavailableError(f"version {self._version} of model '{self._endpoint}' is being unloaded")
-            if not self._has_room(job):
+            if not self._has_room(job) or self._comes_too_late(job):
                 self._waiting.forget_abandoned()
                 if not self._has_room(job):
                     raise self._full(job.rows)
+                if self._comes_too_late(job):
+                    raise self._too_slow(job)
             self._waiting.add(job, parts)
             if not self._is_inline:
                 self._wakes.notify()
@@ -216,6 +220,26 @@ class BatchQueue:
         return (
             waiting.rows + job.rows <= limits.max_queue_rows
             and waiting.size_bytes + job.size_bytes <= limits.max_queue_bytes
+        )
+
+    @property
+    def _wait_s(self) -> float:
+        """Return about how long the last row that waits will wait."""
+        return self._waiting.rows * self._seconds_per_row
+
+    def _comes_too_late(self, job: Job) -> bool:
+        """Say whether a job would expire before its turn: better refused now than dropped then."""
+        return self._waiting.rows >= self._limits.max_batch_rows and self._wait_s > job.patience_s
+
+    def _too_slow(self, job: Job) -> QueueFullError:
+        return QueueFullError(
+            f"model '{self._endpoint}' version {self._version} is overloaded: {self._waiting.rows} rows wait, about "
+            f"{self._wait_s:.2f} s, longer than the request's deadline of {job.patience_s:.2f} s "
+            f"({DEADLINE_HEADER}, else PREDICT_DEADLINE_S)",
+            limit="deadline",
+            value=round(job.patience_s, 3),
+            setting="PREDICT_DEADLINE_S",
+            retry_after_s=max(1.0, round(self._wait_s, 1)),
         )
 
     def _full(self, rows: int) -> QueueFullError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -21,6 +22,8 @@ from aiplatform.roles import TRAINING
 from aiplatform.rpc.chain import grpc_lifespans, require_free_port
 from aiplatform.supervisor import Child, Supervisor
 from aiplatform.wiring import wiring
+
+MOST_DESCRIPTORS = 65_536
 
 
 class Command(BaseCommand):
@@ -45,6 +48,7 @@ class Command(BaseCommand):
             raise CommandError(error.message) from error
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_fresh_metrics_folder())
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow: warnings, not what processor it found
+        _allow_many_connections()
         supervisor = Supervisor(
             children=_children(bind, workers),
             grace_s=settings.GRACEFUL_STOP_S + 1,
@@ -69,6 +73,13 @@ class Command(BaseCommand):
             return
         if missing:
             raise CommandError(f"{len(missing)} migrations are missing; run 'manage.py migrate' or 'serve --migrate'")
+
+
+def _allow_many_connections() -> None:
+    """Use as many descriptors as the system allows: each connection is one, and the usual soft limit is 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _children(bind: str, workers: int) -> list[Child]:

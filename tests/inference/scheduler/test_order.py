@@ -176,3 +176,22 @@ def test_an_engine_that_bears_several_calls_gets_them_at_once() -> None:
 
     asyncio.run(main())
     queue.close()
+
+
+def test_rows_that_would_come_too_late_are_refused_at_once() -> None:
+    async def main() -> None:
+        engine = FakeEngine(delay_s=0.05)
+        queue = BatchQueue(
+            endpoint="double", version=1, engine=engine, signature=DOUBLING,
+            limits=BatchLimits(max_batch_rows=2, inline_ms=1000), metrics=NoMetrics(), call_ms={1: 50.0},
+        )  # fmt: skip
+        patient = [asyncio.ensure_future(queue.run(rows(i), deadline=soon())) for i in range(10)]
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        with pytest.raises(QueueFullError, match=r"10 rows wait, about 0\.50 s, longer than the request's deadline"):
+            await queue.run(rows(11), deadline=soon(0.1))
+        assert time.monotonic() - began < 0.05
+        assert [float((await task)["y"][0, 0]) for task in patient] == [2.0 * i for i in range(10)]
+        queue.close()
+
+    asyncio.run(main())
