@@ -21,7 +21,7 @@ from aiplatform.artifacts import Manifest
 from aiplatform.contracts.inference import Predictions, PredictRows
 from aiplatform.errors import PlatformError
 from aiplatform.http.asgi_body import ClientDisconnectedError
-from inference.engines import Arrays, EngineOptions
+from inference.engines import Arrays
 from inference.loaded import LoadedVersion
 from inference.protocols.json_arrays import rows_from_arrays
 from inference.protocols.tensor_rules import check_inputs
@@ -41,7 +41,6 @@ class ServingOptions:
 
     limits: BatchLimits
     slots: int = 1
-    engine: EngineOptions
     deadline_s: float
     max_deadline_s: float
     max_body_bytes: int
@@ -267,7 +266,6 @@ def runtime() -> ServingRuntime:
         ServingOptions(
             limits=limits,
             slots=settings.ENGINE_SLOTS or cores_of_this_worker(),
-            engine=EngineOptions(threads=settings.ENGINE_THREADS),
             deadline_s=settings.PREDICT_DEADLINE_S,
             max_deadline_s=settings.PREDICT_MAX_DEADLINE_S,
             max_body_bytes=settings.MAX_BODY_BYTES,

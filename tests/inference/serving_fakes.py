@@ -16,7 +16,7 @@ import numpy as np
 from aiplatform.artifacts import ImageInput, Lineage, Manifest, encode_manifest, stage_artifact
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.tensors import DType, Signature, TensorSpec
-from inference.engines import Arrays, EngineOptions
+from inference.engines import Arrays
 from inference.loaded import LoadedVersion
 from inference.recording_api import NoMetrics, PredictionEvent
 from inference.routing_table import Route
@@ -153,7 +153,6 @@ def make_runtime(*routes: Route, max_body_bytes: int = 1 << 20, deadline_s: floa
     serving = ServingRuntime(
         ServingOptions(
             limits=BatchLimits(),
-            engine=EngineOptions(),
             deadline_s=deadline_s,
             max_deadline_s=60.0,
             max_body_bytes=max_body_bytes,

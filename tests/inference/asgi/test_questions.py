@@ -8,7 +8,6 @@ import pytest
 
 from aiplatform.contracts.inference import ReplicaState
 from inference.asgi import PredictApplication
-from inference.engines import EngineOptions
 from inference.routing_table import PendingVersion, Route
 from inference.scheduler import BatchLimits
 from inference.serving import ServingOptions, ServingRuntime
@@ -76,7 +75,6 @@ def test_a_process_is_ready_when_every_endpoint_with_traffic_can_answer(serve: C
 def test_a_process_that_has_not_looked_yet_is_not_ready() -> None:
     options = ServingOptions(
         limits=BatchLimits(),
-        engine=EngineOptions(),
         deadline_s=1,
         max_deadline_s=1,
         max_body_bytes=1,
