@@ -143,7 +143,7 @@ class BatchQueue:
         job = BlockingJob(inputs, rows=self._count_rows(inputs), deadline=deadline, priority=priority)
         self._enqueue(job)
         if self._is_inline:
-            self._drive_here()
+            self._drive_here(job)
         try:
             outputs = job.future.result(timeout=max(0.0, deadline - time.monotonic()))
         except TimeoutError as error:
@@ -280,9 +280,9 @@ class BatchQueue:
             self._drive_due = loop
             loop.call_soon(self._drive, loop)
 
-    def _drive_here(self) -> None:
-        """Run batches in a thread that waits for one of them, until none waits."""
-        while self._waiting and self._is_inline:
+    def _drive_here(self, job: Job) -> None:
+        """Run batches in the thread that waits for a job, until it is done: what waits behind it is the loop's."""
+        while not job.future.done() and self._waiting and self._is_inline:
             with self._calls:
                 self._run_next(self._limits.max_batch_rows)
 
