@@ -102,7 +102,7 @@ def run(options: argparse.Namespace, scratch: Path) -> Result:
     return Result(
         taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=describe_machine(),
-        command=" ".join(["python -m benchmarks.serving", *sys.argv[1:]]),
+        command=_command(sys.argv[1:]),
         engine=options.engine,
         limits=best_limits(limits),
         titles={view.name: view.title for contender in contenders for view in [contender, *views(contender)]},
@@ -183,6 +183,13 @@ def running(contender: Contender) -> Iterator[None]:
 def say(text: str) -> None:
     """Tell who waits how far it is."""
     print(text, file=sys.stderr, flush=True)
+
+
+def _command(words: list[str]) -> str:
+    """Return how this was called; where the peers' environments are is one machine's own affair."""
+    places = {place + 1 for place, word in enumerate(words) if word == "--peers-folder"}
+    shown = ["FOLDER" if place in places else word for place, word in enumerate(words)]
+    return " ".join(["python -m benchmarks.serving", *shown])
 
 
 if __name__ == "__main__":
