@@ -12,6 +12,8 @@ from django.conf import settings
 from aiplatform.contracts.predict import PREDICT_PREFIXES
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.http.asgi_signature import RequireSignature
+from aiplatform.http.lane.handler import LaneHandler
+from aiplatform.http.lane.signed import SignedLane
 from aiplatform.roles import GATEWAY, INFERENCE
 from aiplatform.wiring import AsgiApplication, wiring
 
@@ -31,6 +33,16 @@ def build_predict_chain() -> AsgiApplication | None:
     if backend is None:
         return None
     return RequireSignature(backend, secrets=settings.INTERNAL_SECRETS, limit_bytes=settings.MAX_BODY_BYTES)
+
+
+def build_lane() -> LaneHandler | None:
+    """Return the same for requests on the lane; None where predictions are not made in this process."""
+    if INFERENCE not in settings.ROLES or wiring.predict_lane is None:
+        return None
+    lane = wiring.predict_lane()
+    if GATEWAY in settings.ROLES:
+        return None if wiring.lane_door is None else wiring.lane_door(lane)
+    return SignedLane(lane, secrets=settings.INTERNAL_SECRETS)
 
 
 def _local_backend() -> AsgiApplication | None:

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.http.addresses import split_addresses
+from aiplatform.http.lane.handler import LaneHandler
 from aiplatform.roles import INFERENCE
 from aiplatform.rpc.calls import CallApplication
 from aiplatform.wiring import AsgiApplication
@@ -17,6 +18,7 @@ from gateway.discovery.pool import Pool
 from gateway.door import PredictDoor
 from gateway.forwarding.predictions import PredictForwarder
 from gateway.forwarding.upstreams import Upstreams
+from gateway.lane import LaneDoor
 from gateway.loop import GatewayLoop
 from gateway.metrics import count_request
 from gateway.process import new_breaker, this_gateway
@@ -34,6 +36,17 @@ def build_door(backend: AsgiApplication | None) -> AsgiApplication:
         limiter=gateway.limiter,
         max_body_bytes=settings.MAX_BODY_BYTES,
         is_remote=backend is None,
+        count=count_request if settings.COUNT_REQUESTS else _count_nothing,
+    )
+
+
+def build_lane_door(handler: LaneHandler) -> LaneHandler:
+    """Return the predict door for requests on the lane, before a `handler` in this process."""
+    gateway = this_gateway()
+    return LaneDoor(
+        handler,
+        identities=gateway.identities,
+        limiter=gateway.limiter,
         count=count_request if settings.COUNT_REQUESTS else _count_nothing,
     )
 
