@@ -36,13 +36,11 @@ def build_predict_chain() -> AsgiApplication | None:
 
 
 def build_lane() -> LaneHandler | None:
-    """Return the same for requests on the lane; None where predictions are not made in this process."""
-    if INFERENCE not in settings.ROLES or wiring.predict_lane is None:
-        return None
-    lane = wiring.predict_lane()
-    if GATEWAY in settings.ROLES:
-        return None if wiring.lane_door is None else wiring.lane_door(lane)
-    return SignedLane(lane, secrets=settings.INTERNAL_SECRETS)
+    """Return the same for requests on the lane; None if this process does not answer them."""
+    lane = wiring.predict_lane() if INFERENCE in settings.ROLES and wiring.predict_lane is not None else None
+    if GATEWAY in settings.ROLES and wiring.lane_door is not None:
+        return wiring.lane_door(lane)
+    return None if lane is None else SignedLane(lane, secrets=settings.INTERNAL_SECRETS)
 
 
 def _local_backend() -> AsgiApplication | None:

@@ -72,7 +72,7 @@ class Wiring:
     predict_application: Callable[[], AsgiApplication] | None = None
     predict_door: Callable[[AsgiApplication | None], AsgiApplication] | None = None
     predict_lane: Callable[[], LaneHandler] | None = None
-    lane_door: Callable[[LaneHandler], LaneHandler] | None = None
+    lane_door: Callable[[LaneHandler | None], LaneHandler] | None = None
     call_application: Callable[[], CallApplication] | None = None
     call_door: Callable[[CallApplication | None], CallApplication] | None = None
     readiness: dict[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)

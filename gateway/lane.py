@@ -68,7 +68,7 @@ class LaneDoor:
             return False
         verdict, error = admit(self._limiter, token, PREDICT)
         exchange.request_id = choose_request_id(plan.request_id)
-        exchange.username = token.identity.username
+        exchange.identity = token.identity
         exchange.fields = _answer_fields(verdict, exchange.request_id)
         exchange.note = self._note
         if error is not None:

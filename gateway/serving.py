@@ -16,6 +16,7 @@ from aiplatform.wiring import AsgiApplication
 from gateway.call_door import CallDoor
 from gateway.discovery.pool import Pool
 from gateway.door import PredictDoor
+from gateway.forwarding.lane import ForwardLane
 from gateway.forwarding.predictions import PredictForwarder
 from gateway.forwarding.upstreams import Upstreams
 from gateway.lane import LaneDoor
@@ -40,11 +41,11 @@ def build_door(backend: AsgiApplication | None) -> AsgiApplication:
     )
 
 
-def build_lane_door(handler: LaneHandler) -> LaneHandler:
-    """Return the predict door for requests on the lane, before a `handler` in this process."""
+def build_lane_door(handler: LaneHandler | None) -> LaneHandler:
+    """Return the predict door for requests on the lane, before a `handler`, or the inference service elsewhere."""
     gateway = this_gateway()
     return LaneDoor(
-        handler,
+        handler or ForwardLane(_forwarder(), max_body_bytes=settings.MAX_BODY_BYTES),
         identities=gateway.identities,
         limiter=gateway.limiter,
         count=count_request if settings.COUNT_REQUESTS else _count_nothing,
@@ -89,6 +90,7 @@ def _loop() -> GatewayLoop:
     return GatewayLoop(this_gateway(), _upstreams())
 
 
+@functools.cache
 def _forwarder() -> PredictForwarder:
     pool = this_gateway().pools.get(INFERENCE)
     if pool is None:

@@ -147,7 +147,7 @@ def _refuse(plan: _PredictPlan, exchange: Exchange, error: Exception) -> None:
             code=error.code,
             error=error.message,
             request_id=exchange.request_id,
-            username=exchange.username,
+            username=exchange.identity.username if exchange.identity else "",
         )
     else:
         log.error("predict_crashed", path=plan.path, request_id=exchange.request_id, exc_info=error)

@@ -29,7 +29,7 @@ class Behind:
 
     def start(self, plan: str, body: bytes, exchange: Exchange) -> bool:
         self.bodies.append(body)
-        self.usernames.append(exchange.username)
+        self.usernames.append(exchange.identity.username if exchange.identity else "")
         exchange.answer(200, b"{}")
         return True
 

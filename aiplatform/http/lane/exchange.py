@@ -10,6 +10,7 @@ from typing import Protocol
 
 from aiplatform.errors import PlatformError
 from aiplatform.http.codec import JSON_TYPE, encode_message
+from aiplatform.identity import Identity
 
 _JSON = JSON_TYPE.encode()
 NoteAnswer = Callable[[int, float], None]
@@ -26,21 +27,21 @@ class Line(Protocol):
 class Exchange:
     """Where a handler answers, once.
 
-    What stands before the handler may set `request_id`, `username` (for its log lines), `fields` (header lines for
-    any answer) and `note`, which is told the status and the seconds that it took. `on_gone` is called if
-    the client leaves before its answer.
+    What stands before the handler sets `request_id`, `identity`, `fields` (header lines for any answer) and
+    `note`, which is told the status and the seconds that it took. `on_gone` is called if the client leaves before
+    its answer.
     """
 
-    __slots__ = ("_line", "_started_s", "fields", "note", "on_gone", "request_id", "username")
+    __slots__ = ("_line", "_started_s", "fields", "identity", "note", "on_gone", "request_id")
 
     def __init__(self, line: Line) -> None:
         self._line: Line | None = line
         self._started_s = time.perf_counter()
         self.request_id = ""
-        self.username = ""
+        self.identity: Identity | None = None
         self.fields = b""
         self.note: NoteAnswer | None = None
-        self.on_gone: Callable[[], None] | None = None
+        self.on_gone: Callable[[], object] | None = None
 
     @property
     def is_open(self) -> bool:

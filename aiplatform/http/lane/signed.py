@@ -56,6 +56,6 @@ class SignedLane:
         except PlatformError:
             return False
         exchange.request_id = choose_request_id(head.text(_REQUEST_ID))
-        exchange.username = identity.username
+        exchange.identity = identity
         exchange.fields = b"x-request-id: %s\r\n" % exchange.request_id.encode()
         return self._handler.start(plan.behind, body, exchange)
