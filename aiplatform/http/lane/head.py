@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,16 +40,23 @@ def parse_head(raw: bytes) -> Head | None:
         return None
     headers: dict[bytes, bytes] = {}
     for field in fields:
-        match = _FIELD.fullmatch(field)
-        if match is None:
+        pair = _parse_field(field)
+        if pair is None or pair[0] in headers:
             return None
-        name = match[1].lower()
-        if name in headers or name in _NOT_HERE:
-            return None
-        headers[name] = match[2].rstrip(b" \t")
+        headers[pair[0]] = pair[1]
     length = headers.get(b"content-length", b"")
     if b"host" not in headers or not _LENGTH.fullmatch(length):
         return None
     if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
     return Head(request[1].decode("ascii"), headers, int(length))
+
+
+@functools.lru_cache(maxsize=4096)
+def _parse_field(line: bytes) -> tuple[bytes, bytes] | None:
+    """Return a header's lower-case name and its value; None if it is not for the lane."""
+    match = _FIELD.fullmatch(line)
+    if match is None:
+        return None
+    name = match[1].lower()
+    return None if name in _NOT_HERE else (name, match[2].rstrip(b" \t"))

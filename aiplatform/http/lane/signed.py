@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,10 +53,15 @@ class SignedLane:
                 body=body,
                 identity=raw_identity,
             )
-            identity = decode_message(raw_identity.encode(), Identity)
+            identity = _decode_identity(raw_identity)
         except PlatformError:
             return False
         exchange.request_id = choose_request_id(head.text(_REQUEST_ID))
         exchange.identity = identity
         exchange.fields = b"x-request-id: %s\r\n" % exchange.request_id.encode()
         return self._handler.start(plan.behind, body, exchange)
+
+
+@functools.lru_cache(maxsize=1024)
+def _decode_identity(raw: str) -> Identity:
+    return decode_message(raw.encode(), Identity)
