@@ -37,7 +37,9 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     """
     recipe = load_recipe(order.recipe)
     values = resolve_parameters(order.recipe, order.parameters)
-    data = load_dataset(order.data_uri, target=order.target, seed=order.seed, scratch=order.work_dir / "data")
+    data = load_dataset(
+        order.data_uri, target=order.target, seed=order.seed, scratch=order.work_dir / "data", cache=order.cache
+    )
     _check_fit(recipe, order, data)
     reporter.log(_describe(data))
     parameters = recipe.Parameters(**values)

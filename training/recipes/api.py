@@ -15,6 +15,7 @@ from aiplatform.artifacts import Arrays, ImageInput, StagedArtifact
 from aiplatform.errors import PlatformError
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import Signature
+from training.data.cache import DataCache
 
 CHECKPOINTS_FOLDER = "checkpoints"
 
@@ -33,6 +34,7 @@ class TrainingOrder:
     target: str | None
     seed: int
     work_dir: Path
+    cache: DataCache | None = None  # of downloads; without one they are fetched anew by each attempt
 
     @property
     def checkpoints(self) -> Path:
