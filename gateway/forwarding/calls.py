@@ -13,7 +13,7 @@ import structlog
 from aiplatform.errors import DeadlineExceededError, PlatformError, UnavailableError
 from aiplatform.rpc.calls import ERROR_CODE_KEY, REQUEST_ID_KEY, Call
 from aiplatform.rpc.signature import sign_call
-from aiplatform.rpc.statuses import error_from_status
+from aiplatform.rpc.statuses import Status, error_from_status
 from gateway.discovery.pool import Backend, Pool
 
 log = structlog.get_logger(__name__)
@@ -87,7 +87,7 @@ class CallForwarder:
                     backend.breaker.record_failure()
                 return TimeoutError(details)
         backend.breaker.record_success()
-        return error_from_status(status, details, trailers)
+        return error_from_status(Status[status.name], details, trailers)
 
     def _method(self, address: str, method: str) -> Any:
         return self._channel(address).unary_unary(method)  # no serializer: bytes in, bytes out

@@ -5,7 +5,7 @@ The caller (the gateway's door, or the signature check) has put the identity int
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from aiplatform.errors import MethodNotAllowedError
 from aiplatform.rpc.calls import HEALTH_METHOD, MODEL_SERVICE, PREDICTION_SERVICE, V2_SERVICE, Call
@@ -13,7 +13,7 @@ from inference.grpc_server.predictions import Predictions
 from inference.grpc_server.questions import Questions
 from inference.serving import ServingRuntime, runtime
 
-Answer = Callable[[Call], Awaitable[bytes]]
+Answer = Callable[[Call], None]
 
 
 class CallMethods:
@@ -37,15 +37,16 @@ class CallMethods:
         }
         self._asked = asked
 
-    async def __call__(self, call: Call) -> bytes:
+    def __call__(self, call: Call) -> None:
         predict = self._predicts.get(call.method)
         if predict is not None:
-            return await predict(call)
+            predict(call)
+            return
         question = self._asked.get(call.method)
         if question is None:
             known = ", ".join(name.rsplit("/", 1)[1] for name in (*self._predicts, *self._asked))
             raise MethodNotAllowedError(f"{call.method:.200} is not served; served are: {known}")
-        return question(call.body)
+        call.answer(question(call.body))
 
 
 def build_call_application() -> CallMethods:

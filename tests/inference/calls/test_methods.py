@@ -279,7 +279,7 @@ def test_stopping_lets_calls_under_way_finish(methods: CallMethods, engine: Fake
 
 
 def test_a_bug_is_internal_and_tells_its_kind_alone() -> None:
-    async def broken(call: Call) -> bytes:
+    def broken(call: Call) -> None:
         raise ValueError("a secret detail")
 
     async def script(caller: Caller) -> Any:
