@@ -49,8 +49,9 @@ log = structlog.get_logger(__name__)
 class Call:
     """A unary call, until it is answered, failed or cancelled; only the first of these counts.
 
-    `deadline_s` is what is left of the caller's patience; None: it set none. `trailers` go with the answer,
-    be it good or bad. `on_cancel` is called if the client leaves; `on_end` with the HTTP status in any case.
+    `deadline_s` is what is left of the caller's patience; None: it set none. `trailers` (each from `fields.field`) go
+    with the answer, be it good or bad. `on_cancel` is called if the client leaves; `on_end` in any case, with the
+    HTTP status.
     """
 
     __slots__ = (
@@ -83,7 +84,7 @@ class Call:
         self.deadline_s = deadline_s
         self.started_s = time.perf_counter()
         self.identity: Identity | None = None
-        self.trailers: list[tuple[str, str]] = []
+        self.trailers: list[bytes] = []
         self.on_cancel: Callable[[], object] | None = None
         self.on_end: Callable[[Call, int], None] | None = None
         self.is_over = False

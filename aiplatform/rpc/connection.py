@@ -16,6 +16,7 @@ import structlog
 from aiplatform.errors import DeadlineExceededError, PlatformError
 from aiplatform.rpc import frames
 from aiplatform.rpc.calls import CallApplication, answer_later
+from aiplatform.rpc.fields import plain_block
 from aiplatform.rpc.flood import FloodGuard
 from aiplatform.rpc.frames import (
     ACK,
@@ -43,7 +44,7 @@ from aiplatform.rpc.frames import (
     Setting,
     StreamFault,
 )
-from aiplatform.rpc.headers import MAX_HEADER_BYTES, HeaderBlocks, plain_block
+from aiplatform.rpc.headers import MAX_HEADER_BYTES, HeaderBlocks
 from aiplatform.rpc.messages import PREFIX_SIZE, too_much_at_once, unpack_message
 from aiplatform.rpc.sending import Sender, widened
 from aiplatform.rpc.stream import Stream

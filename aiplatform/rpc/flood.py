@@ -1,7 +1,7 @@
 """Bounds what a client may send that brings no call forward: pings, settings, resets, empty frames.
 
-Each costs its sender next to nothing, and the server an answer or a call begun for nothing (CVE-2019-9512, -9515, -9518,
-CVE-2023-44487, CVE-2024-27316). What honest clients need grows with their calls, so the bound does too.
+Each costs its sender next to nothing, and the server an answer or a call begun for nothing (CVE-2019-9512, -9515,
+-9518, CVE-2023-44487, CVE-2024-27316). What honest clients need grows with their calls, so the bound does too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Header blocks: read with hpack, once for each block that repeats; written without a table.
+"""Requests' header blocks: read with hpack, once for each block that repeats.
 
 Clients put what stays the same into HPACK's dynamic table, so that most requests of a connection have the very same
 bytes for a block. A block that leaves the table as it is means the same as long as the table stays so:
@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import quote_from_bytes
 
 from hpack import Decoder, HPACKError, OversizedHeaderListError
 
 from aiplatform.errors import InvalidInputError, MethodNotAllowedError, PlatformError
 from aiplatform.rpc.calls import SERVICES, STREAMING
 from aiplatform.rpc.frames import ConnectionFault, ErrorCode, StreamFault
-from aiplatform.rpc.statuses import Status
 
 MAX_HEADER_BYTES = 16 * 1024  # of a request's names and values, and 32 a field
 LONGEST_METHOD = 200
@@ -33,7 +30,6 @@ _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 _CONTENT_TYPE = re.compile(r"application/grpc([+;].*)?", re.IGNORECASE | re.DOTALL)
 _PSEUDO = frozenset({b":method", b":scheme", b":path", b":authority"})
 _OF_CONNECTIONS = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
-_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
 class Head:
@@ -183,63 +179,3 @@ def _timeout_s(value: bytes | None) -> float | None:
     if match is None:
         raise InvalidInputError("grpc-timeout is up to eight digits and one of H, M, S, m, u, n")
     return int(match[1]) * _UNITS_S[match[2]]
-
-
-# --- what is sent ---------------------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=1024)
-def _field_start(name: str) -> bytes:
-    raw = name.encode("ascii")
-    return b"\x00" + _length(len(raw)) + raw
-
-
-def _length(size: int) -> bytes:
-    """Return an integer with a prefix of seven bits (RFC 7541, section 5.1)."""
-    if size < 127:
-        return bytes((size,))
-    out = bytearray((127,))
-    size -= 127
-    while size >= 128:
-        out.append(size & 127 | 128)
-        size >>= 7
-    out.append(size)
-    return bytes(out)
-
-
-_LENGTHS = tuple(_length(size) for size in range(512))
-
-
-def encode_fields(pairs: Iterable[tuple[str, str]]) -> bytes:
-    """Return headers as literals that no table keeps; values that are not printable ASCII are escaped."""
-    parts = []
-    for name, value in pairs:
-        if not value.isascii() or not value.isprintable():
-            value = escape(value)
-        size = len(value)
-        parts.append(_field_start(name))
-        parts.append(_LENGTHS[size] if size < 512 else _length(size))
-        parts.append(value.encode("ascii"))
-    return b"".join(parts)
-
-
-def escape(message: str) -> str:
-    """Return a grpc-message: printable ASCII, all else percent-encoded."""
-    return quote_from_bytes(message.encode("utf-8", "replace"), safe=_PRINTABLE)
-
-
-# :status 200 is HPACK's static entry 8, content-type the name 31.
-_CONTENT = b"\x0f\x10\x10application/grpc"
-ANSWER_BLOCK = b"\x88" + _CONTENT + encode_fields([("grpc-accept-encoding", "identity, deflate, gzip")])
-OK_TRAILERS = encode_fields([("grpc-status", "0")])
-
-
-def error_block(status: Status, message: str, pairs: Iterable[tuple[str, str]]) -> bytes:
-    """Return the headers of an answer that is only an error (Trailers-Only)."""
-    said = [("grpc-status", str(int(status))), ("grpc-message", escape(message))]
-    return ANSWER_BLOCK + encode_fields([*said, *pairs])
-
-
-def plain_block(http_status: int) -> bytes:
-    """Return the headers of an answer to what is not gRPC."""
-    return b"\x08\x03" + str(http_status).encode()  # the static entry 8's name with a value of our own

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from struct import Struct
 
+from aiplatform.rpc.fields import ANSWER_BLOCK
 from aiplatform.rpc.frames import (
     DATA,
     DEFAULT_FRAME_SIZE,
@@ -24,7 +25,6 @@ from aiplatform.rpc.frames import (
     StreamFault,
     frame_head,
 )
-from aiplatform.rpc.headers import ANSWER_BLOCK
 from aiplatform.rpc.messages import PREFIX_SIZE
 
 WRITE_BUFFER_BYTES = 256 * 1024

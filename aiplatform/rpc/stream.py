@@ -10,7 +10,8 @@ import structlog
 from aiplatform.context import choose_request_id
 from aiplatform.errors import InvalidInputError, PlatformError
 from aiplatform.rpc.calls import REQUEST_ID_KEY, Call
-from aiplatform.rpc.headers import OK_TRAILERS, Head, encode_fields, error_block
+from aiplatform.rpc.fields import OK_STATUS, error_block, field
+from aiplatform.rpc.headers import Head
 from aiplatform.rpc.messages import PREFIX_SIZE, message_size
 from aiplatform.rpc.statuses import details_of, status_of, trailers_of
 
@@ -42,7 +43,7 @@ class Stream(Call):
         metadata = head.metadata
         request_id = choose_request_id(str(metadata.get(REQUEST_ID_KEY, "")))
         super().__init__(method=head.method, metadata=metadata, request_id=request_id, deadline_s=head.timeout_s)
-        self.trailers.append((REQUEST_ID_KEY, request_id))
+        self.trailers.append(field(REQUEST_ID_KEY, request_id))
         self.head = head
         self.stream_id = stream_id
         self.window = window
@@ -86,7 +87,7 @@ class Stream(Call):
 
     def send_answer(self, body: bytes) -> None:
         """Write the answer with its trailers."""
-        self._connection.send_answer(self, body, OK_TRAILERS + encode_fields(self.trailers))
+        self._connection.send_answer(self, body, OK_STATUS + b"".join(self.trailers))
 
     def send_error(self, error: PlatformError) -> None:
         """Write an answer that is only an error."""
@@ -99,5 +100,6 @@ class Stream(Call):
             request_id=self.request_id,
             username=self.identity.username if self.identity else "",
         )
-        block = error_block(status_of(error), details, (*self.trailers, *trailers_of(error)))
+        hints = [field(name, value) for name, value in trailers_of(error)]
+        block = error_block(status_of(error), details) + b"".join((*self.trailers, *hints))
         self._connection.send_end(self, block)

@@ -12,6 +12,7 @@ import structlog
 
 from aiplatform.errors import DeadlineExceededError, PlatformError, UnavailableError
 from aiplatform.rpc.calls import ERROR_CODE_KEY, REQUEST_ID_KEY, Call
+from aiplatform.rpc.fields import field
 from aiplatform.rpc.signature import sign_call
 from aiplatform.rpc.statuses import Status, error_from_status
 from gateway.discovery.pool import Backend, Pool
@@ -72,7 +73,7 @@ class CallForwarder:
         finally:
             backend.in_flight -= 1
         backend.breaker.record_success()
-        call.trailers += ((key, str(trailers[key])) for key in _SENT_BACK if key in trailers)
+        call.trailers += (field(key, str(trailers[key])) for key in _SENT_BACK if key in trailers)
         return answer
 
     def _read_error(self, backend: Backend, error: grpc.aio.AioRpcError, left_s: float) -> Exception:

@@ -10,8 +10,10 @@ from aiplatform.artifacts import Manifest
 from aiplatform.contracts.predict import MODEL_VERSION_HEADER, PREDICTION_ID_HEADER
 from aiplatform.errors import PlatformError
 from aiplatform.rpc.calls import Call, answer_later
+from aiplatform.rpc.fields import field, repeated_field
 from inference.engines import Arrays
 from inference.protocols import grpc_tf_serving, grpc_v2
+from inference.protocols.grpc_known import InferCall, KnownInferCalls
 from inference.protocols.grpc_messages import parse_version
 from inference.protocols.messages import InferRequest, InferResponse
 from inference.serving import Answer, ServingRuntime
@@ -43,10 +45,11 @@ class Predictions:
 
     def __init__(self, serving: ServingRuntime) -> None:
         self._serving = serving
+        self._known = KnownInferCalls()
 
     def infer(self, call: Call) -> None:
         """Answer V2's ModelInfer."""
-        self._answer(call, InferPrediction)
+        self._answer(call, self._parse_infer)
 
     def predict(self, call: Call) -> None:
         """Answer TF Serving's Predict."""
@@ -93,6 +96,10 @@ class Predictions:
         )
         return await asyncio.to_thread(_encoded, call, prediction, answer)
 
+    def _parse_infer(self, body: bytes) -> InferPrediction:
+        is_small = len(body) <= LARGE_BODY_BYTES  # else a thread parses, and what is known is the loop's
+        return InferPrediction(self._known.parse(body) if is_small else InferCall(grpc_v2.parse_infer(body)), body)
+
     def _deadline_s(self, call: Call) -> float | None:
         return None if call.deadline_s is None else min(call.deadline_s, self._serving.options.max_deadline_s)
 
@@ -104,21 +111,20 @@ class InferPrediction:
 
     _request: InferRequest
 
-    def __init__(self, body: bytes) -> None:
-        self._message = grpc_v2.parse_infer(body)
-        self.model = self._message.model_name
-        self.version = parse_version(self._message.model_version)
+    def __init__(self, call: InferCall, body: bytes) -> None:
+        self._call = call
+        self._body = body
+        self.model = call.model
+        self.version = parse_version(call.version)
 
     def read(self, manifest: Manifest) -> Arrays:
         """Return the inputs. Raises: InvalidInputError."""
-        self._request = grpc_v2.decode_infer(self._message, manifest.signature)
+        self._request = self._call.decode(self._body, manifest.signature)
         return self._request.inputs
 
     def encode(self, answer: Answer) -> bytes:
         """Return the answer, raw if the request is."""
-        return grpc_v2.encode_infer(
-            self._request, _response(self.model, answer), is_raw=bool(self._message.raw_input_contents)
-        )
+        return grpc_v2.encode_infer(self._request, _response(self.model, answer), is_raw=self._call.is_raw)
 
 
 class PredictPrediction:
@@ -145,7 +151,7 @@ class PredictPrediction:
 
 
 def _encoded(call: Call, prediction: Prediction, answer: Answer) -> bytes:
-    call.trailers += ((_PREDICTION_ID, answer.prediction_id), (_MODEL_VERSION, str(answer.version)))
+    call.trailers += (field(_PREDICTION_ID, answer.prediction_id), repeated_field(_MODEL_VERSION, str(answer.version)))
     return prediction.encode(answer)
 
 

@@ -11,6 +11,7 @@ import pytest
 from aiplatform.errors import NotFoundError, QueueFullError
 from aiplatform.identity import Identity, Scope
 from aiplatform.rpc.calls import OPEN_METHODS, V2_SERVICE, Call, waiting_application
+from aiplatform.rpc.fields import field
 from aiplatform.rpc.server import CallServer
 from aiplatform.rpc.signature import RequireCallSignature
 from gateway.call_door import CallDoor
@@ -42,7 +43,7 @@ class Behind:
         await asyncio.sleep(self.delay_s)
         if self.raises:
             raise self.raises
-        call.trailers += [("x-prediction-id", "p1"), ("x-model-version", "3")]
+        call.trailers += [field("x-prediction-id", "p1"), field("x-model-version", "3")]
         return b"answer to " + call.body
 
 
