@@ -63,7 +63,7 @@ class CallServer:
         log.info("grpc_started", bind=self._bind, port=self.port, tls=self._tls is not None)
 
     async def stop(self, grace_s: float) -> None:
-        """Take no new connections, and wait until clients have their answers and are gone, at most `grace_s` seconds."""
+        """Take no new connections; wait until clients have their answers and are gone; at most `grace_s` seconds."""
         if self._caring is not None:
             self._caring.cancel()
         if self._server is not None:
