@@ -50,10 +50,17 @@ class Sender:
     """Writes frames to a transport."""
 
     def __init__(
-        self, transport: asyncio.Transport, *, on_end: Callable[[int], None], clock: Callable[[], float]
+        self,
+        transport: asyncio.Transport,
+        *,
+        on_end: Callable[[int], None],
+        clock: Callable[[], float],
+        max_unsent_bytes: int,
     ) -> None:
         """`on_end` is told when an answer that had to wait is on its way."""
         self._on_end = on_end
+        self._max_unsent_bytes = max_unsent_bytes
+        self._unsent_bytes = 0
         self._clock = clock
         self._moved_s = clock()
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
@@ -70,7 +77,10 @@ class Sender:
         return self._clock() - self._moved_s if self._unsent or self.is_paused else 0.0
 
     def answer(self, stream_id: int, window: int, body: bytes, trailers: bytes) -> bool:
-        """Send an answer, or the beginning of it; say whether that was all."""
+        """Send an answer, or the beginning of it; say whether that was all.
+
+        Raises: ConnectionFault if the client leaves too much waiting.
+        """
         size = len(body) + PREFIX_SIZE
         if size > self._window or size > window or size > self._frame_size or self._unsent or self.is_paused:
             return self._begin(stream_id, window, body, trailers)
@@ -89,13 +99,25 @@ class Sender:
         )
         return True
 
+    def pause(self) -> None:
+        """Write no more answers: the transport is full."""
+        self.is_paused = True
+        self._moved_s = self._clock()
+
+    def resume(self) -> None:
+        """Go on: the transport has room."""
+        self.is_paused = False
+        self.go_on()
+
     def end(self, stream_id: int, block: bytes) -> None:
         """Send headers that are the whole answer."""
         self.write(frame_head(HEADERS, len(block), _LAST, stream_id) + block)
 
     def forget(self, stream_id: int) -> None:
         """Send nothing more of an answer."""
-        self._unsent.pop(stream_id, None)
+        unsent = self._unsent.pop(stream_id, None)
+        if unsent is not None:
+            self._unsent_bytes -= len(unsent.body)
 
     def open_window(self, increment: int) -> None:
         """Take a WINDOW_UPDATE for the connection. Raises: ConnectionFault."""
@@ -137,6 +159,9 @@ class Sender:
 
     def _begin(self, stream_id: int, window: int, body: bytes, trailers: bytes) -> bool:
         self.write(frame_head(HEADERS, len(ANSWER_BLOCK), END_HEADERS, stream_id) + ANSWER_BLOCK)
+        self._unsent_bytes += len(body) + PREFIX_SIZE
+        if self._unsent_bytes > self._max_unsent_bytes:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"more than {self._max_unsent_bytes} bytes not taken")
         if not self._unsent:
             self._moved_s = self._clock()
         message = memoryview(b"\0" + len(body).to_bytes(4, "big") + body)
@@ -151,6 +176,7 @@ class Sender:
         self._moved_s = self._clock()
         self._window -= size
         unsent.window -= size
+        self._unsent_bytes -= size
         piece, unsent.body = unsent.body[:size], unsent.body[size:]
         self.write(frame_head(DATA, size, 0, stream_id))
         self.write(piece)

@@ -107,7 +107,7 @@ class Predictions:
 class InferPrediction:
     """A ModelInfer call."""
 
-    label = None
+    label: str | None = None
 
     _request: InferRequest
 
