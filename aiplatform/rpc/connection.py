@@ -201,12 +201,13 @@ class Connection(ControlledConnection):
             self._take_trailers(block, flags, stream_id)
             return
         self._last_id = stream_id
+        self._flood.calls += 1
         try:
             head = self._blocks.read(block)
             if self._is_refusing or len(self._streams) >= MAX_STREAMS:
                 raise StreamFault(ErrorCode.REFUSED_STREAM, "no more calls here: they may be sent again elsewhere")
         except StreamFault as fault:
-            self._flood.count_reset(self._calls)
+            self._flood.count_reset()
             self._reset(stream_id, fault)
             return
         stream = self._streams[stream_id] = Stream(self, stream_id, head, self._sender.initial_window)
@@ -223,7 +224,7 @@ class Connection(ControlledConnection):
     def _take_trailers(self, block: bytes, flags: int, stream_id: int) -> None:
         """Take what ends a request; gRPC's clients send none."""
         self._blocks.skip(block)
-        self._flood.count_frame(self._calls)
+        self._flood.count_frame()
         stream = self._streams.get(stream_id)
         if stream is None:
             return  # answered before it was whole, or given up
@@ -264,12 +265,14 @@ class Connection(ControlledConnection):
         if stream is not None:
             self._reset(stream_id, StreamFault(ErrorCode.STREAM_CLOSED, "DATA behind the end"))
         if not size:
-            self._flood.count_frame(self._calls)
+            self._flood.count_frame()
 
     def _keep(self, stream: Stream, kept: int, size: int) -> None:
         """Keep part of a message, and let the rest come."""
         if kept < SMALL_FRAME_BYTES:  # each is an object here, however little it brings
-            self._flood.count_frame(self._calls)
+            self._flood.count_frame()
+        else:
+            self._flood.pieces += 1
         stream.kept_bytes += kept
         self._kept_bytes += kept
         if self._kept_bytes > self._service.max_kept_bytes:

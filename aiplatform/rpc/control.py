@@ -106,7 +106,11 @@ class ControlledConnection(asyncio.Protocol):
         """Greet."""
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
         self._sender = Sender(
-            self._transport, on_end=self._forget, clock=self._clock, max_unsent_bytes=self._max_unsent_bytes
+            self._transport,
+            on_end=self._forget,
+            flood=self._flood,
+            clock=self._clock,
+            max_unsent_bytes=self._max_unsent_bytes,
         )
         self._sender.write(_GREETING)
 
@@ -128,14 +132,10 @@ class ControlledConnection(asyncio.Protocol):
         self._transport.resume_reading()
         self._sender.resume()
 
-    @property
-    def _calls(self) -> int:
-        return (self._last_id + 1) // 2
-
     # --- frames -----------------------------------------------------------------------------------
 
     def _take_control(self, kind: int, payload: bytes, flags: int, stream_id: int) -> None:
-        self._flood.count_frame(self._calls)
+        self._flood.count_frame()
         take = self._controls.get(kind)
         if take is None:
             return  # an extension
@@ -158,7 +158,7 @@ class ControlledConnection(asyncio.Protocol):
             return
         self._sender.forget(stream_id)
         self._forget(stream_id)
-        self._flood.count_reset(self._calls)
+        self._flood.count_reset()
         stream.cancel()
 
     def _take_settings(self, payload: bytes, flags: int, stream_id: int) -> None:

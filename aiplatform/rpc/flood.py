@@ -13,6 +13,7 @@ from aiplatform.rpc.frames import ConnectionFault, ErrorCode
 SPAN_S = 10.0
 FRAMES = 1000  # in a span, and besides
 FRAMES_A_CALL = 8  # gRPC's own clients send a ping and two window updates with many an answer
+FRAMES_A_PIECE = 4  # and the like with each frame of a large message
 RESETS = 500  # in a span, and besides
 CALLS_A_RESET = 2  # one call in so many may be reset
 
@@ -20,31 +21,34 @@ CALLS_A_RESET = 2  # one call in so many may be reset
 class FloodGuard:
     """Counts one connection's frames; the counts begin anew with each span."""
 
-    __slots__ = ("_calls", "_clock", "_frames", "_resets", "_span_began_s")
+    __slots__ = ("_clock", "_earned", "_frames", "_resets", "_span_began_s", "calls", "pieces")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._span_began_s = clock()
-        self._calls = 0  # that the connection had when the span began
+        self.calls = self.pieces = 0  # what the connection has had; it counts them here
+        self._earned = (0, 0)  # what it had had when the span began
         self._frames = self._resets = 0
 
-    def count_frame(self, calls: int) -> None:
-        """Count a frame; `calls` is how many calls the connection has had. Raises: ConnectionFault."""
+    def count_frame(self) -> None:
+        """Count a frame that brings no call forward. Raises: ConnectionFault."""
         self._frames += 1
-        if self._frames > FRAMES and not self._is_new_span(calls):
-            self._hold("frames that bring nothing", self._frames, FRAMES + FRAMES_A_CALL * (calls - self._calls))
+        if self._frames > FRAMES and not self._is_new_span():
+            calls, pieces = self._earned
+            earned = FRAMES_A_CALL * (self.calls - calls) + FRAMES_A_PIECE * (self.pieces - pieces)
+            self._hold("frames that bring nothing", self._frames, FRAMES + earned)
 
-    def count_reset(self, calls: int) -> None:
+    def count_reset(self) -> None:
         """Count a call that its client gave up. Raises: ConnectionFault."""
         self._resets += 1
-        if self._resets > RESETS and not self._is_new_span(calls):
-            self._hold("calls given up", self._resets, RESETS + (calls - self._calls) // CALLS_A_RESET)
+        if self._resets > RESETS and not self._is_new_span():
+            self._hold("calls given up", self._resets, RESETS + (self.calls - self._earned[0]) // CALLS_A_RESET)
 
-    def _is_new_span(self, calls: int) -> bool:
+    def _is_new_span(self) -> bool:
         now_s = self._clock()
         if now_s - self._span_began_s < SPAN_S:
             return False
-        self._span_began_s, self._calls = now_s, calls
+        self._span_began_s, self._earned = now_s, (self.calls, self.pieces)
         self._frames = self._resets = 0
         return True
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from struct import Struct
 
 from aiplatform.rpc.fields import ANSWER_BLOCK
+from aiplatform.rpc.flood import FloodGuard
 from aiplatform.rpc.frames import (
     DATA,
     DEFAULT_FRAME_SIZE,
@@ -54,11 +55,13 @@ class Sender:
         transport: asyncio.Transport,
         *,
         on_end: Callable[[int], None],
+        flood: FloodGuard,
         clock: Callable[[], float],
         max_unsent_bytes: int,
     ) -> None:
         """`on_end` is told when an answer that had to wait is on its way."""
         self._on_end = on_end
+        self._flood = flood
         self._max_unsent_bytes = max_unsent_bytes
         self._unsent_bytes = 0
         self._clock = clock
@@ -174,6 +177,7 @@ class Sender:
         if size <= 0:
             return False
         self._moved_s = self._clock()
+        self._flood.pieces += 1
         self._window -= size
         unsent.window -= size
         self._unsent_bytes -= size
