@@ -117,10 +117,7 @@ class ControlledConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up all calls."""
         self._is_closed = True
-        streams = list(self._streams.values())
-        self._streams.clear()
-        for stream in streams:
-            stream.cancel()
+        self._cancel_all()
 
     def pause_writing(self) -> None:
         """Read nothing more from a client that does not take its answers."""
@@ -158,8 +155,8 @@ class ControlledConnection(asyncio.Protocol):
             return
         self._sender.forget(stream_id)
         self._forget(stream_id)
-        self._flood.count_reset()
         stream.cancel()
+        self._flood.count_reset()
 
     def _take_settings(self, payload: bytes, flags: int, stream_id: int) -> None:
         self._check_of_connection(stream_id)
@@ -239,7 +236,16 @@ class ControlledConnection(asyncio.Protocol):
         log.info("grpc_connection_refused", code=fault.code.name, reason=fault.reason)
         self._sender.write(frames.goaway_frame(self._last_id, fault.code, fault.reason))
         self._is_closed = True
-        self._transport.close()
+        self._cancel_all()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._linger()  # reading on: what is closed with bytes unread is reset, and the last words with it
+
+    def _cancel_all(self) -> None:
+        streams = list(self._streams.values())
+        self._streams.clear()
+        for stream in streams:
+            stream.cancel()
 
     def drain(self) -> None:
         """Let the client go elsewhere without losing a call: those that it sends before it knows are answered."""
