@@ -20,13 +20,16 @@ class CallMethods:
     """The methods there are; any other is UNIMPLEMENTED."""
 
     def __init__(self, serving: ServingRuntime) -> None:
-        predictions, questions = Predictions(serving), Questions(serving.table)
+        predictions, questions = Predictions(serving), Questions(serving)
         asked: Mapping[str, Callable[[bytes], bytes]] = {
             f"{V2_SERVICE}ServerLive": questions.server_live,
             f"{V2_SERVICE}ServerReady": questions.server_ready,
             f"{V2_SERVICE}ServerMetadata": questions.server_metadata,
             f"{V2_SERVICE}ModelReady": questions.model_ready,
             f"{V2_SERVICE}ModelMetadata": questions.model_metadata,
+            f"{V2_SERVICE}ModelConfig": questions.model_config,
+            f"{V2_SERVICE}ModelStatistics": questions.model_statistics,
+            f"{V2_SERVICE}RepositoryIndex": questions.repository_index,
             f"{PREDICTION_SERVICE}GetModelMetadata": questions.tf_metadata,
             f"{MODEL_SERVICE}GetModelStatus": questions.tf_status,
             HEALTH_METHOD: questions.health,
@@ -34,6 +37,8 @@ class CallMethods:
         self._predicts: Mapping[str, Answer] = {
             f"{V2_SERVICE}ModelInfer": predictions.infer,
             f"{PREDICTION_SERVICE}Predict": predictions.predict,
+            f"{PREDICTION_SERVICE}Classify": predictions.classify,
+            f"{PREDICTION_SERVICE}Regress": predictions.regress,
         }
         self._asked = asked
 

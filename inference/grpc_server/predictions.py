@@ -12,13 +12,19 @@ from aiplatform.errors import PlatformError
 from aiplatform.rpc.calls import Call, answer_later
 from aiplatform.rpc.fields import field, repeated_field
 from inference.engines import Arrays
-from inference.protocols import grpc_tf_serving, grpc_v2
+from inference.protocols import grpc_tf_examples, grpc_tf_serving, grpc_v2
 from inference.protocols.grpc_known import InferCall, KnownInferCalls
 from inference.protocols.grpc_messages import parse_version
 from inference.protocols.messages import InferRequest, InferResponse
+from inference.protocols.paths import Operation
+from inference.protocols.urgency import ORDINARY, Urgency
+from inference.scheduler import Priority
 from inference.serving import Answer, ServingRuntime
 
 LARGE_BODY_BYTES = 256 * 1024  # takes some milliseconds to read
+
+# V2's numbers: 1 goes first, 0 is the default.
+PRIORITIES = (Priority.NORMAL, Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 _PREDICTION_ID = PREDICTION_ID_HEADER.lower()
 _MODEL_VERSION = MODEL_VERSION_HEADER.lower()
@@ -30,6 +36,7 @@ class Prediction(Protocol):
     model: str
     version: int | None
     label: str | None
+    urgency: Urgency
 
     def read(self, manifest: Manifest) -> Arrays:
         """Return the inputs. Raises: InvalidInputError."""
@@ -56,6 +63,14 @@ class Predictions:
         max_bytes = self._serving.options.max_body_bytes
         self._answer(call, lambda body: PredictPrediction(body, max_bytes))
 
+    def classify(self, call: Call) -> None:
+        """Answer TF Serving's Classify."""
+        self._answer(call, lambda body: ExamplesPrediction(body, Operation.V1_CLASSIFY))
+
+    def regress(self, call: Call) -> None:
+        """Answer TF Serving's Regress."""
+        self._answer(call, lambda body: ExamplesPrediction(body, Operation.V1_REGRESS))
+
     def _answer(self, call: Call, parse: Callable[[bytes], Prediction]) -> None:
         if len(call.body) > LARGE_BODY_BYTES:
             answer_later(call, self._answer_large(call, parse))
@@ -79,7 +94,8 @@ class Predictions:
             take=take,
             version=prediction.version,
             label=prediction.label,
-            deadline_s=self._deadline_s(call),
+            deadline_s=self._deadline_s(call, prediction),
+            priority=PRIORITIES[prediction.urgency.priority],
         )
         call.on_cancel = started.cancel
 
@@ -91,7 +107,8 @@ class Predictions:
             inputs=prediction.read,
             version=prediction.version,
             label=prediction.label,
-            deadline_s=self._deadline_s(call),
+            deadline_s=self._deadline_s(call, prediction),
+            priority=PRIORITIES[prediction.urgency.priority],
             reads_slowly=True,
         )
         return await asyncio.to_thread(_encoded, call, prediction, answer)
@@ -100,8 +117,9 @@ class Predictions:
         is_small = len(body) <= LARGE_BODY_BYTES  # else a thread parses, and what is known is the loop's
         return InferPrediction(self._known.parse(body) if is_small else InferCall(grpc_v2.parse_infer(body)), body)
 
-    def _deadline_s(self, call: Call) -> float | None:
-        return None if call.deadline_s is None else min(call.deadline_s, self._serving.options.max_deadline_s)
+    def _deadline_s(self, call: Call, prediction: Prediction) -> float | None:
+        limits = [given for given in (call.deadline_s, prediction.urgency.timeout_s) if given is not None]
+        return min(*limits, self._serving.options.max_deadline_s) if limits else None
 
 
 class InferPrediction:
@@ -116,6 +134,7 @@ class InferPrediction:
         self._body = body
         self.model = call.model
         self.version = parse_version(call.version)
+        self.urgency = call.urgency
 
     def read(self, manifest: Manifest) -> Arrays:
         """Return the inputs. Raises: InvalidInputError."""
@@ -129,6 +148,8 @@ class InferPrediction:
 
 class PredictPrediction:
     """A TF Serving Predict call."""
+
+    urgency = ORDINARY
 
     _request: InferRequest
 
@@ -148,6 +169,26 @@ class PredictPrediction:
         return grpc_tf_serving.encode_predict(
             self._request, _response(self.model, answer), answer.manifest.signature.name
         )
+
+
+class ExamplesPrediction:
+    """A TF Serving Classify or Regress call."""
+
+    urgency = ORDINARY
+
+    def __init__(self, body: bytes, operation: Operation) -> None:
+        self._message = grpc_tf_examples.parse_examples(body, operation)
+        self._operation = operation
+        self.model = self._message.model_spec.name
+        self.version, self.label = grpc_tf_serving.read_version(self._message.model_spec)
+
+    def read(self, manifest: Manifest) -> Arrays:
+        """Return the inputs. Raises: InvalidInputError."""
+        return grpc_tf_examples.decode_examples(self._message, manifest, self._operation).inputs
+
+    def encode(self, answer: Answer) -> bytes:
+        """Return the answer."""
+        return grpc_tf_examples.encode_results(_response(self.model, answer), answer.manifest, self._operation)
 
 
 def _encoded(call: Call, prediction: Prediction, answer: Answer) -> bytes:

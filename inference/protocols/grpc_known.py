@@ -23,7 +23,7 @@ _RAW_TAG = b"\x3a"  # raw_input_contents: field 7, with a length
 class InferCall:
     """A ModelInfer request: parsed, or known by its beginning. `raw_at` is where its only tensor begins; 0: unknown."""
 
-    __slots__ = ("_message", "_plan", "is_raw", "model", "raw_at", "version")
+    __slots__ = ("_message", "_plan", "is_raw", "model", "raw_at", "urgency", "version")
 
     def __init__(self, message: ModelInferRequest, raw_at: int = 0) -> None:
         self._message = None if raw_at else message  # what is kept for long keeps no tensor
@@ -32,6 +32,7 @@ class InferCall:
         self.version: str = message.model_version
         self.is_raw = bool(message.raw_input_contents)
         self.raw_at = raw_at
+        self.urgency = grpc_v2.urgency_of(message)
 
     def decode(self, body: bytes, signature: Signature) -> InferRequest:
         """Return the request in a body. Raises: InvalidInputError naming the rule and the value."""

@@ -25,12 +25,13 @@ from inference.protocols.grpc_tensors import (
 )
 from inference.protocols.messages import Array, Arrays, Form, InferRequest, InferResponse, OutputLayout
 from inference.protocols.protos.open_inference_pb2 import (
+    InferParameter,
     InferTensorContents,
     ModelInferRequest,
     ModelInferResponse,
-    ModelMetadataResponse,
 )
 from inference.protocols.tensor_rules import check_names, check_output_names, select_outputs
+from inference.protocols.urgency import ORDINARY, Urgency, read_urgency
 
 _FIELDS = {
     DType.BOOL: "bool_contents",
@@ -80,6 +81,21 @@ def decode_infer(message: ModelInferRequest, signature: Signature) -> InferReque
         id=message.id,
         layout=OutputLayout(classes=_classes(message)),
     )
+
+
+def urgency_of(message: ModelInferRequest) -> Urgency:
+    """Return the priority and the timeout among a request's parameters. Raises: InvalidInputError."""
+    parameters = message.parameters
+    if not parameters:
+        return ORDINARY
+    return read_urgency(lambda name: _number(parameters[name], name) if name in parameters else None)
+
+
+def _number(parameter: InferParameter, name: str) -> int:
+    kind = parameter.WhichOneof("parameter_choice")
+    if kind not in ("int64_param", "uint64_param"):
+        raise InvalidInputError(f"the parameter '{name}' must be an int64_param or a uint64_param, not {kind}")
+    return int(getattr(parameter, kind))
 
 
 def encode_infer(request: InferRequest, response: InferResponse, *, is_raw: bool) -> bytes:
@@ -145,15 +161,6 @@ def varint(number: int) -> bytes:
         number >>= 7
     out.append(number)
     return bytes(out)
-
-
-def encode_model(model: str, versions: list[int], platform: str, signature: Signature) -> bytes:
-    """Return a model's inputs and outputs."""
-    message = ModelMetadataResponse(name=model, versions=[str(version) for version in versions], platform=platform)
-    for specs, tensors in ((signature.inputs, message.inputs), (signature.outputs, message.outputs)):
-        for spec in specs:
-            tensors.add(name=spec.name, datatype=spec.dtype.value, shape=spec.shape)
-    return message.SerializeToString()
 
 
 def _inputs(message: ModelInferRequest, signature: Signature) -> Arrays:
