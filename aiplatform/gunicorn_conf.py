@@ -13,6 +13,7 @@ from prometheus_client import multiprocess
 from aiplatform import settings
 from aiplatform.http.closing import leaving
 from aiplatform.http.keep_alive import keep_long_tails
+from aiplatform.http.lane.protocol import open_lane
 
 worker_class = "asgi"
 bind = settings.BIND
@@ -37,6 +38,7 @@ CONNECTIONS_SHARE = 0.4
 def post_fork(server: Any, worker: Any) -> None:
     """Give idle connections less time at the end than the whole shutdown has; see to kept connections."""
     keep_long_tails()
+    open_lane()
     leaving.delay_end_of(worker)
     worker.cfg.set("graceful_timeout", max(1, int(settings.GRACEFUL_STOP_S * CONNECTIONS_SHARE)))
 

@@ -325,6 +325,11 @@ RECORD_PREDICTIONS = env.flag(
 COUNT_REQUESTS = env.flag(
     "COUNT_REQUESTS", True, "Count predictions and requests for Prometheus; switched off only to measure its cost"
 )
+PREDICT_LANE = env.flag(
+    "PREDICT_LANE",
+    True,
+    "Read predictions of the usual form on a short way of our own; without, gunicorn reads every request",
+)
 RECORDER_FLUSH_INTERVAL_S = env.number(
     "RECORDER_FLUSH_INTERVAL_S",
     1.0,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiplatform.http.lane.handler import LaneHandler
 from aiplatform.rpc.calls import CallApplication
 
 Scope = MutableMapping[str, Any]
@@ -60,7 +61,8 @@ class Wiring:
 
     `predict_application` answers the predict protocols; it trusts its caller to have checked the
     identity in `scope["state"]["identity"]`. `predict_door` wraps it with the gateway's policy;
-    given None it forwards to another process. `call_application` and `call_door` are the same for gRPC.
+    given None it forwards to another process. `predict_lane` and `lane_door` are the same for requests that need no
+    task (see `aiplatform.http.lane`), `call_application` and `call_door` are the same for gRPC.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -69,6 +71,8 @@ class Wiring:
     processes: list[Process] = field(default_factory=list)
     predict_application: Callable[[], AsgiApplication] | None = None
     predict_door: Callable[[AsgiApplication | None], AsgiApplication] | None = None
+    predict_lane: Callable[[], LaneHandler] | None = None
+    lane_door: Callable[[LaneHandler | None], LaneHandler] | None = None
     call_application: Callable[[], CallApplication] | None = None
     call_door: Callable[[CallApplication | None], CallApplication] | None = None
     readiness: dict[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)

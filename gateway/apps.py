@@ -25,9 +25,10 @@ class GatewayConfig(AppConfig):
             return
         from aiplatform.wiring import Lifespan
         from gateway.readiness import report_readiness
-        from gateway.serving import build_call_door, build_door, start_loop, stop_loop
+        from gateway.serving import build_call_door, build_door, build_lane_door, start_loop, stop_loop
 
         wiring.predict_door = build_door
+        wiring.lane_door = build_lane_door
         wiring.call_door = build_call_door
         wiring.add_lifespan(Lifespan(name="gateway", start=start_loop, stop=stop_loop))
         wiring.add_readiness("gateway", report_readiness)

@@ -82,6 +82,7 @@ def test_tensors_are_answered_with_tensors(client: AsgiClient) -> None:
     }
 
 
+@pytest.mark.parametrize("way", ["ordinary"], indirect=True)  # on the lane it is the doors' in all cases
 def test_an_answer_says_prediction_version_and_request(client: AsgiClient) -> None:
     headers = client.request("POST", PREDICT, {"instances": [[1, 2]]}, headers={"X-Request-Id": "abc"}).headers
     assert headers["x-model-version"] == "1"
@@ -89,6 +90,7 @@ def test_an_answer_says_prediction_version_and_request(client: AsgiClient) -> No
     assert len(headers["x-prediction-id"]) == 32
 
 
+@pytest.mark.parametrize("way", ["ordinary"], indirect=True)  # on the lane it is the doors' in all cases
 def test_the_request_id_is_the_doors_where_there_is_one(client: AsgiClient) -> None:
     for body in (b"", {"instances": [[1, 2]]}):
         alone = client.request("POST", PREDICT, body, headers={"X-Request-Id": "a"})
