@@ -109,8 +109,8 @@ class Connection(ControlledConnection):
         try:
             if self._sender.answer(stream.stream_id, stream.window, body, trailers):
                 self._forget(stream.stream_id)
-        except ConnectionFault as fault:
-            self._give_up(fault)
+        except StreamFault as fault:
+            self._reset(stream.stream_id, fault)
 
     def send_end(self, stream: Stream, block: bytes) -> None:
         """Send headers that are the whole answer, before the request is whole or after."""

@@ -82,7 +82,7 @@ class Sender:
     def answer(self, stream_id: int, window: int, body: bytes, trailers: bytes) -> bool:
         """Send an answer, or the beginning of it; say whether that was all.
 
-        Raises: ConnectionFault if the client leaves too much waiting.
+        Raises: StreamFault if the client leaves too much waiting already.
         """
         size = len(body) + PREFIX_SIZE
         if size > self._window or size > window or size > self._frame_size or self._unsent or self.is_paused:
@@ -162,9 +162,9 @@ class Sender:
 
     def _begin(self, stream_id: int, window: int, body: bytes, trailers: bytes) -> bool:
         self.write(frame_head(HEADERS, len(ANSWER_BLOCK), END_HEADERS, stream_id) + ANSWER_BLOCK)
-        self._unsent_bytes += len(body) + PREFIX_SIZE
         if self._unsent_bytes > self._max_unsent_bytes:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"more than {self._max_unsent_bytes} bytes not taken")
+            raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, f"more than {self._max_unsent_bytes} bytes wait already")
+        self._unsent_bytes += len(body) + PREFIX_SIZE
         if not self._unsent:
             self._moved_s = self._clock()
         message = memoryview(b"\0" + len(body).to_bytes(4, "big") + body)

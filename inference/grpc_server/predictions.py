@@ -11,20 +11,14 @@ from aiplatform.contracts.predict import MODEL_VERSION_HEADER, PREDICTION_ID_HEA
 from aiplatform.errors import PlatformError
 from aiplatform.rpc.calls import Call, answer_later
 from aiplatform.rpc.fields import field, repeated_field
-from inference.engines import Arrays
 from inference.protocols import grpc_tf_examples, grpc_tf_serving, grpc_v2
 from inference.protocols.grpc_known import InferCall, KnownInferCalls
 from inference.protocols.grpc_messages import parse_version
 from inference.protocols.messages import InferRequest, InferResponse
 from inference.protocols.paths import Operation
-from inference.protocols.urgency import ORDINARY, Urgency
-from inference.scheduler import Priority
 from inference.serving import Answer, ServingRuntime
 
 LARGE_BODY_BYTES = 256 * 1024  # takes some milliseconds to read
-
-# V2's numbers: 1 goes first, 0 is the default.
-PRIORITIES = (Priority.NORMAL, Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 _PREDICTION_ID = PREDICTION_ID_HEADER.lower()
 _MODEL_VERSION = MODEL_VERSION_HEADER.lower()
@@ -36,10 +30,9 @@ class Prediction(Protocol):
     model: str
     version: int | None
     label: str | None
-    urgency: Urgency
 
-    def read(self, manifest: Manifest) -> Arrays:
-        """Return the inputs. Raises: InvalidInputError."""
+    def read(self, manifest: Manifest) -> InferRequest:
+        """Return the request. Raises: InvalidInputError."""
         ...
 
     def encode(self, answer: Answer) -> bytes:
@@ -94,8 +87,7 @@ class Predictions:
             take=take,
             version=prediction.version,
             label=prediction.label,
-            deadline_s=self._deadline_s(call, prediction),
-            priority=PRIORITIES[prediction.urgency.priority],
+            deadline_s=self._deadline_s(call),
         )
         call.on_cancel = started.cancel
 
@@ -107,8 +99,7 @@ class Predictions:
             inputs=prediction.read,
             version=prediction.version,
             label=prediction.label,
-            deadline_s=self._deadline_s(call, prediction),
-            priority=PRIORITIES[prediction.urgency.priority],
+            deadline_s=self._deadline_s(call),
             reads_slowly=True,
         )
         return await asyncio.to_thread(_encoded, call, prediction, answer)
@@ -117,9 +108,8 @@ class Predictions:
         is_small = len(body) <= LARGE_BODY_BYTES  # else a thread parses, and what is known is the loop's
         return InferPrediction(self._known.parse(body) if is_small else InferCall(grpc_v2.parse_infer(body)), body)
 
-    def _deadline_s(self, call: Call, prediction: Prediction) -> float | None:
-        limits = [given for given in (call.deadline_s, prediction.urgency.timeout_s) if given is not None]
-        return min(*limits, self._serving.options.max_deadline_s) if limits else None
+    def _deadline_s(self, call: Call) -> float | None:
+        return None if call.deadline_s is None else min(call.deadline_s, self._serving.options.max_deadline_s)
 
 
 class InferPrediction:
@@ -134,12 +124,11 @@ class InferPrediction:
         self._body = body
         self.model = call.model
         self.version = parse_version(call.version)
-        self.urgency = call.urgency
 
-    def read(self, manifest: Manifest) -> Arrays:
-        """Return the inputs. Raises: InvalidInputError."""
+    def read(self, manifest: Manifest) -> InferRequest:
+        """Return the request. Raises: InvalidInputError."""
         self._request = self._call.decode(self._body, manifest.signature)
-        return self._request.inputs
+        return self._request
 
     def encode(self, answer: Answer) -> bytes:
         """Return the answer, raw if the request is."""
@@ -149,8 +138,6 @@ class InferPrediction:
 class PredictPrediction:
     """A TF Serving Predict call."""
 
-    urgency = ORDINARY
-
     _request: InferRequest
 
     def __init__(self, body: bytes, max_bytes: int) -> None:
@@ -159,10 +146,10 @@ class PredictPrediction:
         self.model = self._message.model_spec.name
         self.version, self.label = grpc_tf_serving.read_version(self._message.model_spec)
 
-    def read(self, manifest: Manifest) -> Arrays:
-        """Return the inputs. Raises: InvalidInputError."""
+    def read(self, manifest: Manifest) -> InferRequest:
+        """Return the request. Raises: InvalidInputError."""
         self._request = grpc_tf_serving.decode_predict(self._message, manifest.signature, max_bytes=self._max_bytes)
-        return self._request.inputs
+        return self._request
 
     def encode(self, answer: Answer) -> bytes:
         """Return the answer."""
@@ -174,17 +161,15 @@ class PredictPrediction:
 class ExamplesPrediction:
     """A TF Serving Classify or Regress call."""
 
-    urgency = ORDINARY
-
     def __init__(self, body: bytes, operation: Operation) -> None:
         self._message = grpc_tf_examples.parse_examples(body, operation)
         self._operation = operation
         self.model = self._message.model_spec.name
         self.version, self.label = grpc_tf_serving.read_version(self._message.model_spec)
 
-    def read(self, manifest: Manifest) -> Arrays:
-        """Return the inputs. Raises: InvalidInputError."""
-        return grpc_tf_examples.decode_examples(self._message, manifest, self._operation).inputs
+    def read(self, manifest: Manifest) -> InferRequest:
+        """Return the request. Raises: InvalidInputError."""
+        return grpc_tf_examples.decode_examples(self._message, manifest, self._operation)
 
     def encode(self, answer: Answer) -> bytes:
         """Return the answer."""

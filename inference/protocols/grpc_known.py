@@ -23,7 +23,7 @@ _RAW_TAG = b"\x3a"  # raw_input_contents: field 7, with a length
 class InferCall:
     """A ModelInfer request: parsed, or known by its beginning. `raw_at` is where its only tensor begins; 0: unknown."""
 
-    __slots__ = ("_message", "_plan", "is_raw", "model", "raw_at", "urgency", "version")
+    __slots__ = ("_message", "_plan", "is_raw", "model", "raw_at", "version")
 
     def __init__(self, message: ModelInferRequest, raw_at: int = 0) -> None:
         self._message = None if raw_at else message  # what is kept for long keeps no tensor
@@ -32,7 +32,6 @@ class InferCall:
         self.version: str = message.model_version
         self.is_raw = bool(message.raw_input_contents)
         self.raw_at = raw_at
-        self.urgency = grpc_v2.urgency_of(message)
 
     def decode(self, body: bytes, signature: Signature) -> InferRequest:
         """Return the request in a body. Raises: InvalidInputError naming the rule and the value."""
@@ -44,12 +43,16 @@ class InferCall:
             return request
         _, spec, shape, like = plan
         array = array_from_bytes(body, self.raw_at, len(body) - self.raw_at, shape, spec)
-        return InferRequest(inputs={spec.name: array}, form=Form.TENSORS, outputs=like.outputs, layout=like.layout)
+        return InferRequest(
+            inputs={spec.name: array}, form=Form.TENSORS, outputs=like.outputs, layout=like.layout, urgency=like.urgency
+        )
 
     def _remember(self, signature: Signature, request: InferRequest) -> None:
         spec = signature.inputs[0]
         if len(signature.inputs) == 1 and spec.dtype is not DType.BYTES:
-            like = InferRequest(inputs={}, form=request.form, outputs=request.outputs, layout=request.layout)
+            like = InferRequest(
+                inputs={}, form=request.form, outputs=request.outputs, layout=request.layout, urgency=request.urgency
+            )
             self._plan = (signature, spec, list(request.inputs[spec.name].shape), like)
 
 

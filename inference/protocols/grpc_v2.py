@@ -80,22 +80,8 @@ def decode_infer(message: ModelInferRequest, signature: Signature) -> InferReque
         outputs=wanted,
         id=message.id,
         layout=OutputLayout(classes=_classes(message)),
+        urgency=_urgency(message),
     )
-
-
-def urgency_of(message: ModelInferRequest) -> Urgency:
-    """Return the priority and the timeout among a request's parameters. Raises: InvalidInputError."""
-    parameters = message.parameters
-    if not parameters:
-        return ORDINARY
-    return read_urgency(lambda name: _number(parameters[name], name) if name in parameters else None)
-
-
-def _number(parameter: InferParameter, name: str) -> int:
-    kind = parameter.WhichOneof("parameter_choice")
-    if kind not in ("int64_param", "uint64_param"):
-        raise InvalidInputError(f"the parameter '{name}' must be an int64_param or a uint64_param, not {kind}")
-    return int(getattr(parameter, kind))
 
 
 def encode_infer(request: InferRequest, response: InferResponse, *, is_raw: bool) -> bytes:
@@ -227,3 +213,17 @@ def _classes(message: ModelInferRequest) -> dict[str, int]:
             if count:
                 classes[output.name] = count
     return classes
+
+
+def _urgency(message: ModelInferRequest) -> Urgency:
+    parameters = message.parameters
+    if not parameters:
+        return ORDINARY
+    return read_urgency(lambda name: _number(parameters[name], name) if name in parameters else None)
+
+
+def _number(parameter: InferParameter, name: str) -> int:
+    kind = parameter.WhichOneof("parameter_choice")
+    if kind not in ("int64_param", "uint64_param"):
+        raise InvalidInputError(f"the parameter '{name}' must be an int64_param or a uint64_param, not {kind}")
+    return int(getattr(parameter, kind))

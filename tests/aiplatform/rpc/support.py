@@ -16,6 +16,7 @@ import h2.settings
 from aiplatform.errors import NotFoundError
 from aiplatform.rpc import frames
 from aiplatform.rpc.calls import V2_SERVICE, Call, CallApplication, waiting_application
+from aiplatform.rpc.frames import ErrorCode
 from aiplatform.rpc.server import CallServer
 
 INFER = f"{V2_SERVICE}ModelInfer"
@@ -160,9 +161,9 @@ class H2Client:
     def _take(self, event: Any) -> None:
         match event:
             case h2.events.ResponseReceived():
-                self.answers[event.stream_id].headers = dict(event.headers)
+                self.answers[event.stream_id].headers = _fields(event)
             case h2.events.TrailersReceived():
-                self.answers[event.stream_id].trailers = dict(event.headers)
+                self.answers[event.stream_id].trailers = _fields(event)
             case h2.events.DataReceived():
                 self.answers[event.stream_id].data += event.data
                 if self._grows and event.flow_controlled_length:
@@ -216,12 +217,16 @@ class RawClient:
             data = data[9 + size :]
         return found
 
-    async def last_words(self) -> tuple[frames.ErrorCode, str]:
+    async def last_words(self) -> tuple[ErrorCode, str]:
         """Return code and reason of the GOAWAY with which the server closes."""
         for kind, _, _, payload in reversed(await self.frames()):
             if kind == frames.GOAWAY:
-                return frames.ErrorCode(int.from_bytes(payload[4:8], "big")), payload[8:].decode()
+                return ErrorCode(int.from_bytes(payload[4:8], "big")), payload[8:].decode()
         raise AssertionError("the server said no GOAWAY")
+
+
+def _fields(event: Any) -> dict[str, str]:
+    return dict(event.headers)
 
 
 @asynccontextmanager

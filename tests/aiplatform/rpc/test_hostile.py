@@ -251,12 +251,11 @@ def test_answers_that_are_not_taken_have_a_bound(monkeypatch: pytest.MonkeyPatch
             serving(Echo(), max_message_bytes=1000) as server,
             h2_client(server, window=0, grows=False) as client,
         ):
-            for _ in range(3):
-                await client.send(INFER, b"x" * 900)
-            with pytest.raises(EOFError):
-                while True:
-                    await client.read_once()
-            assert client.goaways == [ErrorCode.ENHANCE_YOUR_CALM]
+            ids = [await client.send(INFER, b"x" * 900) for _ in range(4)]
+            assert (await client.answer(ids[3])).reset == ErrorCode.ENHANCE_YOUR_CALM
+            client.h2.increment_flow_control_window(1000, ids[0])
+            await client.flush()
+            assert (await client.answer(ids[0])).status == "0"
 
     run(script)
 

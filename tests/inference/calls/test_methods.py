@@ -343,6 +343,7 @@ def test_a_timeout_among_the_parameters_is_a_deadline(methods: CallMethods, engi
 def test_a_priority_among_the_parameters_goes_before_what_waits(engine: FakeEngine) -> None:
     engine.gate.clear()
     serving = make_runtime(route_of(make_loaded(engine, max_batch_rows=1)))
+    queue = serving.table.routes["double"].default.queue
     order: list[int] = []
 
     async def ask(caller: Caller, priority: int) -> None:
@@ -355,8 +356,8 @@ def test_a_priority_among_the_parameters_goes_before_what_waits(engine: FakeEngi
         tasks = []
         for priority in (3, 0, 1):
             tasks.append(asyncio.create_task(ask(caller, priority)))
-            waiting = len(tasks)
-            await asyncio.to_thread(wait_for, lambda n=waiting: serving.table.routes["double"].default.queue.depth == n)
+            while queue.depth < len(tasks):
+                await asyncio.sleep(0.002)
         engine.gate.set()
         await asyncio.gather(first, *tasks)
 
