@@ -15,6 +15,7 @@ from django.conf import settings
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.roles import GATEWAY, INFERENCE
 from aiplatform.rpc.calls import CallApplication
+from aiplatform.rpc.listening import held
 from aiplatform.rpc.signature import RequireCallSignature
 from aiplatform.rpc.tls import server_tls
 from aiplatform.wiring import Lifespan, wiring
@@ -84,6 +85,7 @@ class _GrpcDoor:
             build_call_chain(),
             bind=settings.GRPC_BIND,
             max_message_bytes=settings.MAX_BODY_BYTES,
+            listening=held.take_own(),
             tls=server_tls(settings.GRPC_TLS_CERT, settings.GRPC_TLS_KEY),
         )
         await self._server.start()

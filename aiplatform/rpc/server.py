@@ -1,6 +1,6 @@
 """The gRPC server of one serving process, in the process's own event loop.
 
-Every worker process binds the same port (SO_REUSEPORT), and the system shares new connections between them.
+Every worker process has a socket of the same port (`listening.py`), and the system shares new connections between them.
 Why it is our own, and what it costs: docs/decisions/grpc-server.md.
 """
 
@@ -15,10 +15,10 @@ import structlog
 
 from aiplatform.rpc.calls import CallApplication
 from aiplatform.rpc.connection import Connection, Service
+from aiplatform.rpc.listening import BACKLOG, listen_on
 
 log = structlog.get_logger(__name__)
 
-BACKLOG = 4096
 CARE_S = 2.0  # how often connections are looked after
 AGE_S = 600.0  # then a client connects anew, and so finds replicas that came later
 AGE_SPREAD = 0.1  # so that connections of one moment do not all end in one
@@ -34,9 +34,12 @@ class CallServer:
         bind: str,
         max_message_bytes: int,
         tls: ssl.SSLContext | None = None,
+        listening: socket.socket | None = None,
         age_s: float = AGE_S,
     ) -> None:
+        """`listening` is a socket that listens already; without it one is made for `bind`."""
         self._bind = bind
+        self._listening = listening
         self._tls = tls
         self._age_s = age_s
         self._service = Service(application=application, max_message_bytes=max_message_bytes)
@@ -56,7 +59,7 @@ class CallServer:
         Raises: OSError if the address cannot be bound.
         """
         loop = asyncio.get_running_loop()
-        listening = _listen(self._bind)
+        listening = self._listening or listen_on(self._bind)
         self._server = await loop.create_server(self._connect, sock=listening, ssl=self._tls, backlog=BACKLOG)
         self.port = listening.getsockname()[1]
         self._caring = loop.call_later(CARE_S, self._care)
@@ -94,20 +97,3 @@ class CallServer:
                 connection.drain()
             connection.look_after(now_s)
         self._caring = loop.call_later(CARE_S, self._care)
-
-
-def _listen(bind: str) -> socket.socket:
-    host, _, port = bind.rpartition(":")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol's number: asyncio sends small packets at once only on sockets that have it.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listening.bind((host, int(port)))
-        listening.setblocking(False)
-    except OSError:
-        listening.close()
-        raise
-    return listening
