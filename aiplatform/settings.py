@@ -33,6 +33,10 @@ GRPC_BIND = env.text(
     "",
     "Address and port of the gRPC protocols, for example 127.0.0.1:8500 (TF Serving's port); empty: no gRPC",
 )
+GRPC_TLS_CERT = env.text(
+    "GRPC_TLS_CERT", "", "PEM file with the certificate (and its chain) for TLS on GRPC_BIND; empty: no TLS"
+)
+GRPC_TLS_KEY = env.text("GRPC_TLS_KEY", "", "PEM file with the key of GRPC_TLS_CERT")
 WEB_WORKERS = env.integer("WEB_WORKERS", 1, "HTTP worker processes; each loads its own copy of the models")
 GRACEFUL_STOP_S = env.number("GRACEFUL_STOP_S", 8.0, "Seconds that `serve` gives its children after SIGTERM")
 PUBLIC_URL = env.text(

@@ -11,7 +11,7 @@ from aiplatform.errors import InvalidConfigurationError
 from aiplatform.http.addresses import split_addresses
 from aiplatform.http.lane.handler import LaneHandler
 from aiplatform.roles import INFERENCE
-from aiplatform.rpc.calls import CallApplication
+from aiplatform.rpc.calls import CallApplication, waiting_application
 from aiplatform.wiring import AsgiApplication
 from gateway.call_door import CallDoor
 from gateway.discovery.pool import Pool
@@ -56,7 +56,7 @@ def build_call_door(backend: CallApplication | None) -> CallApplication:
     """Return the gRPC door before `backend`, or before the inference service elsewhere."""
     gateway = this_gateway()
     return CallDoor(
-        backend or _call_forwarder(),
+        backend or waiting_application(_call_forwarder()),
         identities=gateway.identities,
         limiter=gateway.limiter,
         is_remote=backend is None,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from aiplatform.artifacts import Manifest
 from aiplatform.contracts.predict import DEADLINE_HEADER, MODEL_VERSION_HEADER, PREDICTION_ID_HEADER, PRIORITY_HEADER
 from aiplatform.errors import InvalidInputError
-from inference.engines import Arrays
 from inference.protocols import open_inference, tf_examples, tf_serving
 from inference.protocols.messages import Encoded, InferRequest, InferResponse
 from inference.protocols.paths import EXAMPLE_OPERATIONS, Operation, Target
@@ -33,14 +32,14 @@ class Decoding:
         self._body = body
         self._head_size = head_size
 
-    def __call__(self, manifest: Manifest) -> Arrays:
+    def __call__(self, manifest: Manifest) -> InferRequest:
         if self._operation is Operation.V2_INFER:
             self.request = open_inference.decode_infer(self._body, manifest.signature, head_size=self._head_size)
         elif self._operation in EXAMPLE_OPERATIONS:
             self.request = tf_examples.decode_examples(self._body, manifest, self._operation)
         else:
             self.request = tf_serving.decode_predict(self._body, manifest.signature)
-        return self.request.inputs
+        return self.request
 
 
 def read_deadline_s(text: str, longest_s: float) -> float | None:

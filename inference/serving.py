@@ -24,14 +24,18 @@ from aiplatform.http.asgi_body import ClientDisconnectedError
 from inference.engines import Arrays
 from inference.loaded import LoadedVersion
 from inference.protocols.json_arrays import rows_from_arrays
+from inference.protocols.messages import InferRequest
 from inference.protocols.tensor_rules import check_inputs
 from inference.protocols.tf_rows import arrays_from_instances
+from inference.protocols.urgency import ORDINARY
 from inference.recording_api import Metrics, NoMetrics, NoRecorder, PredictionEvent, Recorder
 from inference.routing_table import RoutingTable
 from inference.scheduler import BatchLimits, CallbackJob, DeviceSlots, Priority
 from inference.statistics import CountedMetrics, ServingStatistics
 
-ReadInputs = Callable[[Manifest], Arrays]
+ReadInputs = Callable[[Manifest], "Arrays | InferRequest"]  # a request may say how urgent it is
+# By V2's numbers: 1 goes first, 0 is whatever holds without it.
+PRIORITIES = {1: Priority.HIGH, 2: Priority.NORMAL, 3: Priority.LOW}
 CLIENT_GONE = 499  # the customary status for a request whose client left before the answer
 
 
@@ -63,11 +67,20 @@ TakeAnswer = Callable[["Answer | PlatformError"], None]
 class PredictService:
     """Answers for all endpoints of a routing table, from coroutines and from threads."""
 
-    def __init__(self, *, table: RoutingTable, recorder: Recorder, metrics: Metrics, deadline_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        table: RoutingTable,
+        recorder: Recorder,
+        metrics: Metrics,
+        deadline_s: float = 10.0,
+        max_deadline_s: float = 60.0,
+    ) -> None:
         self.table = table
         self.recorder = recorder
         self.metrics = metrics
         self._deadline_s = deadline_s
+        self._max_deadline_s = max_deadline_s
 
     async def predict(
         self,
@@ -95,7 +108,7 @@ class PredictService:
             arrays = await asyncio.to_thread(attempt.read, inputs) if reads_slowly else attempt.read(inputs)
             queue, deadline = attempt.loaded.queue, self._deadline(attempt, deadline_s)
             with nullcontext() if watch is None or queue.is_inline else watch():
-                outputs = await queue.run(arrays, deadline=deadline, priority=priority)
+                outputs = await queue.run(arrays, deadline=deadline, priority=attempt.priority_or(priority))
             return attempt.succeed(arrays, outputs)
         except (asyncio.CancelledError, ClientDisconnectedError):
             attempt.fail(CLIENT_GONE)
@@ -129,7 +142,9 @@ class PredictService:
             arrays = attempt.read(inputs)
             started = StartedPrediction(attempt, arrays, take)
             deadline = self._deadline(attempt, deadline_s)
-            started.job = queue.start(arrays, deadline=deadline, take=started.finish, priority=priority)
+            started.job = queue.start(
+                arrays, deadline=deadline, take=started.finish, priority=attempt.priority_or(priority)
+            )
         except Exception as error:
             attempt.fail(getattr(error, "http_status", 500))
             attempt.loaded.release()
@@ -185,24 +200,34 @@ class PredictService:
         return _Attempt(self, loaded, time_s, started)
 
     def _deadline(self, attempt: _Attempt, deadline_s: float | None) -> float:
+        timeout_s = attempt.urgency.timeout_s
+        if timeout_s is not None:
+            deadline_s = min(timeout_s, self._max_deadline_s if deadline_s is None else deadline_s)
         return attempt.started + (self._deadline_s if deadline_s is None else deadline_s)
 
 
 class _Attempt:
     """One request to one held version, until it is recorded."""
 
-    __slots__ = ("_service", "_time_s", "loaded", "started")
+    __slots__ = ("_service", "_time_s", "loaded", "started", "urgency")
 
     def __init__(self, service: PredictService, loaded: LoadedVersion, time_s: float, started: float) -> None:
         self._service = service
         self.loaded = loaded
         self._time_s = time_s
         self.started = started
+        self.urgency = ORDINARY
 
     def read(self, inputs: Arrays | ReadInputs) -> Arrays:
         arrays = inputs(self.loaded.manifest) if callable(inputs) else inputs
+        if isinstance(arrays, InferRequest):
+            self.urgency, arrays = arrays.urgency, arrays.inputs
         check_inputs(self.loaded.manifest.signature, arrays)
         return arrays
+
+    def priority_or(self, priority: Priority) -> Priority:
+        """Return the priority that the request itself names, else this one."""
+        return PRIORITIES[self.urgency.priority] if self.urgency.priority else priority
 
     def succeed(self, inputs: Arrays, outputs: Arrays) -> Answer:
         prediction_id = self._record(200, inputs, outputs)
@@ -289,7 +314,11 @@ class ServingRuntime:
         self.table = RoutingTable()
         self.statistics = ServingStatistics()
         self.service = PredictService(
-            table=self.table, recorder=NoRecorder(), metrics=NoMetrics(), deadline_s=options.deadline_s
+            table=self.table,
+            recorder=NoRecorder(),
+            metrics=NoMetrics(),
+            deadline_s=options.deadline_s,
+            max_deadline_s=options.max_deadline_s,
         )
 
     def connect(self, *, recorder: Recorder, metrics: Metrics) -> None:

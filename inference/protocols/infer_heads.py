@@ -18,6 +18,7 @@ from inference.protocols.json_body import json_kind
 from inference.protocols.messages import AS_JSON, OutputLayout
 from inference.protocols.number_text import parse_lifting
 from inference.protocols.tensor_rules import check_names, check_output_names
+from inference.protocols.urgency import ORDINARY, Urgency, read_urgency
 
 ONLY_BINARY = frozenset({DType.FP16, DType.BF16})  # JSON has no form for them
 MAX_KEPT = 512
@@ -45,6 +46,7 @@ class InferHead:
     outputs: tuple[str, ...]
     layout: OutputLayout
     size_bytes: int  # of all binary inputs
+    urgency: Urgency = ORDINARY
 
 
 _kept: dict[tuple[int, bytes], InferHead] = {}
@@ -83,7 +85,8 @@ def _parse_head(message: dict[str, Any], signature: Signature) -> InferHead:
     request_id = message.get("id", "")
     if not isinstance(request_id, str):
         raise InvalidInputError(f"'id' must be a string, not {json_kind(request_id)}")
-    is_binary = _flag(_parameters(message, "the request"), "binary_data_output", default=False)
+    parameters = _parameters(message, "the request")
+    is_binary = _flag(parameters, "binary_data_output", default=False)
     wanted = _objects(message.get("outputs"), "outputs")
     outputs = tuple(_text(item, "name", "outputs") for item in wanted)
     check_output_names(signature, outputs)
@@ -95,7 +98,15 @@ def _parse_head(message: dict[str, Any], signature: Signature) -> InferHead:
         outputs=outputs,
         layout=_layout(wanted, signature, is_binary) if wanted else layout_of(signature, is_binary=is_binary),
         size_bytes=sum(item.size_bytes or 0 for item in inputs),
+        urgency=read_urgency(lambda name: _whole_number(parameters, name)),
     )
+
+
+def _whole_number(parameters: dict[str, Any], name: str) -> int | None:
+    value = parameters.get(name)
+    if value is not None and type(value) is not int:
+        raise InvalidInputError(f"the parameter '{name}' must be a whole number, not {value!r:.80}")
+    return value
 
 
 def _inputs(items: Any, signature: Signature) -> tuple[InputHead, ...]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from inference.protocols.urgency import ORDINARY, Urgency
+
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 
@@ -44,6 +46,7 @@ class InferRequest:
     outputs: tuple[str, ...] = ()
     id: str = ""
     layout: OutputLayout = AS_JSON
+    urgency: Urgency = ORDINARY
 
 
 @dataclass(slots=True, kw_only=True)
