@@ -49,7 +49,7 @@ def _worst(
     return question.answer(
         value, result.window_samples, feature=column.column, version=version, p_value=result.p_value,
         verdict=column.verdict.value, baseline_samples=result.baseline_samples,
-    )  # fmt: skip
+    )  # fmt: skip  # fmt: skip
 
 
 def _drifted_share(question: Question) -> Measurement:
@@ -70,10 +70,34 @@ def _why_no_drift(tables: list[tuple[int, DriftTable]]) -> str:
 
 
 DRIFT = catalogue(
-    (MetricInfo(name="drift_psi", unit="PSI", needs_feature=True,
-               help="Population stability index; the worst feature's if none is named"), _feature_drift("psi")),
-    (MetricInfo(name="drift_ks", unit="KS", needs_feature=True,
-               help="Kolmogorov-Smirnov distance; the worst feature's if none is named"), _feature_drift("ks")),
-    (MetricInfo(name="drifted_feature_share", unit="share", help="Share of judged features whose verdict is 'drifted'"), _drifted_share),
-    (MetricInfo(name="prediction_drift_psi", unit="PSI", help="Population stability index of what the model predicts"), _prediction_drift),
-)  # fmt: skip
+    (
+        MetricInfo(
+            name="drift_psi",
+            unit="PSI",
+            needs_feature=True,
+            help="Population stability index; the worst feature's if none is named",
+        ),
+        _feature_drift("psi"),
+    ),
+    (
+        MetricInfo(
+            name="drift_ks",
+            unit="KS",
+            needs_feature=True,
+            help="Kolmogorov-Smirnov distance; the worst feature's if none is named",
+        ),
+        _feature_drift("ks"),
+    ),
+    (
+        MetricInfo(
+            name="drifted_feature_share", unit="share", help="Share of judged features whose verdict is 'drifted'"
+        ),
+        _drifted_share,
+    ),
+    (
+        MetricInfo(
+            name="prediction_drift_psi", unit="PSI", help="Population stability index of what the model predicts"
+        ),
+        _prediction_drift,
+    ),
+)

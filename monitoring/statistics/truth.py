@@ -33,6 +33,9 @@ def _confidence(question: Question) -> Measurement:
 TRUTH = catalogue(
     (MetricInfo(name="accuracy", unit="share", help="Share of labelled predictions that were right"), _accuracy),
     (MetricInfo(name="label_coverage", unit="share", help="Share of predictions whose truth is known"), _coverage),
-    (MetricInfo(name="mean_absolute_error", unit="", help="Mean distance of predicted numbers from the truth"), _absolute_error),
+    (
+        MetricInfo(name="mean_absolute_error", unit="", help="Mean distance of predicted numbers from the truth"),
+        _absolute_error,
+    ),
     (MetricInfo(name="mean_confidence", unit="share", help="Mean confidence of the predicted label"), _confidence),
-)  # fmt: skip
+)
