@@ -111,8 +111,10 @@ class CategoryProfile:
         union.update(self.distinct_sketch)
         union.update(other.distinct_sketch)
         self.distinct_sketch = union.get_result(HLL_TYPE)
-        is_known = self.buckets is not None and other.buckets is not None
-        self.buckets = self.buckets + other.buckets if is_known else None
+        if self.buckets is None or other.buckets is None:
+            self.buckets = None
+        else:
+            self.buckets = self.buckets + other.buckets
 
     def counts(self) -> dict[str, int]:
         """Return counts by category as far as their names are known, most frequent first."""

@@ -59,8 +59,8 @@ def cover(start: datetime, end: datetime, *, coarsest: int = Resolution.DAY, now
     horizons = Horizons.at(now or datetime.now(UTC))
     first, after = floor_time(start, Resolution.MINUTE), floor_time(end, Resolution.MINUTE) + timedelta(minutes=1)
     hours = _whole(first, after, Resolution.HOUR, horizons.minutes, is_wanted=coarsest >= Resolution.HOUR)
-    days = _whole(*_join(hours, (first, after)), Resolution.DAY, horizons.hours, is_wanted=coarsest >= Resolution.DAY)
-    hours = _join(hours, days)
+    days = _whole(first, after, Resolution.DAY, horizons.hours, is_wanted=coarsest >= Resolution.DAY)
+    hours = _join(hours, days)  # before a horizon days and hours begin before the period
     minutes = _join((first, after), hours)
     return (
         Q(resolution=Resolution.MINUTE) & _in(minutes) & (Q(is_rolled_up=False) | ~_in(hours))

@@ -22,7 +22,7 @@ from monitoring.models import PredictionBlock, Window
 from monitoring.windows import LABEL_FIELDS, WindowContent, lock_open_window
 
 Resolution = Window.Resolution
-NEXT = {Resolution.MINUTE: Resolution.HOUR, Resolution.HOUR: Resolution.DAY}
+NEXT: dict[int, int] = {Resolution.MINUTE: Resolution.HOUR, Resolution.HOUR: Resolution.DAY}
 MAX_STEPS = 200  # of one run; the clock comes again
 MAX_PARTS = 120  # open windows of one step: the minutes of an hour, and as many that came late
 log = structlog.get_logger(__name__)
