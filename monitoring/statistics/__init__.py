@@ -10,13 +10,14 @@ from datetime import datetime
 from aiplatform.errors import InvalidInputError
 from monitoring.selectors import Period
 from monitoring.statistics.drift import DRIFT
+from monitoring.statistics.features import FEATURES
 from monitoring.statistics.question import Measurement, MetricInfo, Question
 from monitoring.statistics.traffic import TRAFFIC
 from monitoring.statistics.truth import TRUTH
 
 __all__ = ["METRICS", "Measurement", "MetricInfo", "measure"]
 
-_CATALOGUE = {**TRAFFIC, **TRUTH, **DRIFT}
+_CATALOGUE = {**TRAFFIC, **TRUTH, **DRIFT, **FEATURES}
 METRICS: dict[str, MetricInfo] = {name: info for name, (info, _) in _CATALOGUE.items()}
 
 
