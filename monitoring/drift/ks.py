@@ -9,7 +9,6 @@ import numpy as np
 from aiplatform.profiles import NumericProfile
 from monitoring.drift.tails import kolmogorov_tail
 
-Z_99 = 2.5758293035489004
 Array = np.ndarray[Any, Any]
 Sample = tuple[Array, Array]  # values in order, the running share of their weights
 
@@ -47,7 +46,7 @@ def distance_error(baseline: NumericProfile, window: NumericProfile) -> float:
 
     A sketch that has kept every value has no error.
     """
-    return Z_99 * (baseline.rank_deviation + window.rank_deviation)
+    return baseline.rank_error + window.rank_error
 
 
 def effective_samples(profile: NumericProfile, *, share: float = 0.5) -> float:
