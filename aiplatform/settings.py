@@ -394,7 +394,7 @@ DRIFT_WASSERSTEIN_THRESHOLD = env.number(
     "Wasserstein distance, in the baseline's standard deviations, from which a number has drifted (large baselines)",
 )
 DRIFT_JS_THRESHOLD = env.number(
-    "DRIFT_JS_THRESHOLD", 0.1, "Jensen-Shannon distance from which a category has drifted (large baselines)"
+    "DRIFT_JS_THRESHOLD", 0.05, "Jensen-Shannon distance from which a category has drifted (large baselines)"
 )
 DRIFT_SMALL_BASELINE = env.integer(
     "DRIFT_SMALL_BASELINE", 1000, "Rows up to which a baseline is small: judged by KS and chi-square"

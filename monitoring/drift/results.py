@@ -39,7 +39,7 @@ class DriftLimits:
     psi_threshold: float = 0.1
     ks_threshold: float = 0.05
     wasserstein_threshold: float = 0.1
-    js_threshold: float = 0.1
+    js_threshold: float = 0.05
     significance: float = 0.005
     dataset_share: float = 0.5
     small_baseline: int = 1000
