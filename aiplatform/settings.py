@@ -400,7 +400,7 @@ DRIFT_SMALL_BASELINE = env.integer(
     "DRIFT_SMALL_BASELINE", 1000, "Rows up to which a baseline is small: judged by KS and chi-square"
 )
 DRIFT_SIGNIFICANCE = env.number(
-    "DRIFT_SIGNIFICANCE", 0.005, "False-discovery level of one comparison, over all its features (Benjamini-Hochberg)"
+    "DRIFT_SIGNIFICANCE", 0.001, "False-discovery level of one comparison, over all its features (Benjamini-Hochberg)"
 )
 DRIFT_DATASET_SHARE = env.number(
     "DRIFT_DATASET_SHARE", 0.5, "Share of drifted features from which the data set has drifted"

@@ -40,7 +40,7 @@ class DriftLimits:
     ks_threshold: float = 0.05
     wasserstein_threshold: float = 0.1
     js_threshold: float = 0.05
-    significance: float = 0.005
+    significance: float = 0.001
     dataset_share: float = 0.5
     small_baseline: int = 1000
     min_samples: int = 100
