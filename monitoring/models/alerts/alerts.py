@@ -11,7 +11,15 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import Q
 
-from monitoring.alerts.vocabulary import ACTIVE_STATES, AlertState, Comparison, EventKind, Severity, Verdict
+from monitoring.alerts.vocabulary import (
+    ACTIVE_STATES,
+    STANDING_STATES,
+    AlertState,
+    Comparison,
+    EventKind,
+    Severity,
+    Verdict,
+)
 from monitoring.models.alerts.lengths import ENDPOINT_LENGTH, NAME_LENGTH
 from monitoring.models.alerts.rules import AlertRule
 from monitoring.models.alerts.silences import Silence
@@ -29,6 +37,7 @@ class Alert(models.Model):
     feature = models.CharField(max_length=200, default="", blank=True)
     comparison = models.CharField(max_length=2, choices=Comparison.choices)
     threshold = models.FloatField()
+    condition = models.CharField(max_length=300, default="", help_text="The rule's condition as people say it.")
     window_s = models.PositiveIntegerField()
     severity = models.CharField(max_length=10, choices=Severity.choices)
     labels = models.JSONField(default=dict)
@@ -51,7 +60,13 @@ class Alert(models.Model):
     acknowledgement_note = models.CharField(max_length=1000, default="", blank=True)
     resolved_by = models.CharField(max_length=150, default="", blank=True)
     silence = models.ForeignKey(Silence, null=True, on_delete=models.SET_NULL, related_name="alerts")
-    notified_at = models.DateTimeField(null=True, help_text="When a firing message was last put out.")
+    muted_reason = models.CharField(
+        max_length=200,
+        default="",
+        blank=True,
+        help_text="Why nobody is told now: a silence, an inhibition, quiet hours.",
+    )
+    notified_at = models.DateTimeField(null=True, help_text="When a message about it was last put out.")
 
     class Meta:
         ordering: ClassVar[list[str]] = ["-started_at", "-pk"]
@@ -69,8 +84,13 @@ class Alert(models.Model):
 
     @property
     def is_active(self) -> bool:
-        """Say whether it is pending or firing."""
+        """Say whether it is pending, firing or recovering."""
         return self.state in ACTIVE_STATES
+
+    @property
+    def is_standing(self) -> bool:
+        """Say whether it has fired and is not over."""
+        return self.state in STANDING_STATES
 
     @property
     def is_acknowledged(self) -> bool:

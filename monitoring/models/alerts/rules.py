@@ -7,10 +7,21 @@ from typing import ClassVar
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from monitoring.alerts.conditions import condition_text
 from monitoring.alerts.rule_validation import rule_problems
-from monitoring.alerts.vocabulary import EVERY_ENDPOINT, ActionKind, Comparison, NoDataPolicy, Severity, VersionScope
+from monitoring.alerts.vocabulary import (
+    EVERY_ENDPOINT,
+    ActionKind,
+    ChangeUnit,
+    Comparison,
+    NoDataPolicy,
+    RuleKind,
+    Severity,
+    VersionScope,
+)
 from monitoring.models.alerts.channels import Channel
 from monitoring.models.alerts.lengths import ENDPOINT_LENGTH, NAME_LENGTH
+from monitoring.models.alerts.quiet_hours import QuietHours
 
 
 class AlertRule(models.Model):
@@ -22,12 +33,25 @@ class AlertRule(models.Model):
     )
     version_scope = models.CharField("versions", max_length=10, choices=VersionScope.choices, default=VersionScope.ANY)
     version = models.PositiveIntegerField(null=True, blank=True, help_text="Only with 'one version'.")
+    kind = models.CharField(
+        "what is wrong", max_length=10, choices=RuleKind.choices, default=RuleKind.THRESHOLD,
+        help_text="The value is beyond the threshold; it changed by more than the threshold; or it is missing.",
+    )  # fmt: skip
     metric = models.CharField(max_length=60)
     feature = models.CharField(
         max_length=200, default="", blank=True, help_text="For drift: one feature. Empty: the worst of all."
     )
     comparison = models.CharField(max_length=2, choices=Comparison.choices, default=Comparison.GT)
-    threshold = models.FloatField()
+    threshold = models.FloatField(
+        default=0.0, help_text="Of a relative change: 0.5 is half as much again, -0.5 half as much. Absence needs none."
+    )
+    change_unit = models.CharField(
+        "change as", max_length=8, choices=ChangeUnit.choices, default=ChangeUnit.ABSOLUTE, help_text="Change only."
+    )
+    offset_s = models.PositiveIntegerField(
+        "compared with, s ago", default=86_400,
+        help_text="Change only: the same window so long ago. 86400: yesterday at this time; 604800: last week.",
+    )  # fmt: skip
     window_s = models.PositiveIntegerField("window, s", default=300, help_text="Measured over this time.")
     for_s = models.PositiveIntegerField("for, s", default=0, help_text="Wrong for so long before it fires.")
     keep_firing_for_s = models.PositiveIntegerField(
@@ -36,6 +60,12 @@ class AlertRule(models.Model):
     severity = models.CharField(max_length=10, choices=Severity.choices, default=Severity.WARNING)
     minimum_samples = models.PositiveIntegerField(default=0, help_text="Fewer samples are 'no data'.")
     no_data = models.CharField("without data", max_length=5, choices=NoDataPolicy.choices, default=NoDataPolicy.KEEP)
+    on_error = models.CharField(
+        "if it cannot be measured", max_length=5, choices=NoDataPolicy.choices, default=NoDataPolicy.KEEP
+    )
+    quiet_hours = models.ManyToManyField(
+        QuietHours, blank=True, related_name="rules", help_text="Times that mute or pause this rule."
+    )
     labels = models.JSONField(default=dict, blank=True, help_text="Further labels: part of an alert's identity.")
     annotations = models.JSONField(default=dict, blank=True, help_text="Texts shown with an alert: a runbook ...")
     summary = models.CharField(
@@ -43,10 +73,7 @@ class AlertRule(models.Model):
         help_text="Text with {endpoint}, {version}, {metric}, {value}, {threshold}, {samples}.",
     )  # fmt: skip
     channels = models.ManyToManyField(
-        Channel, blank=True, related_name="rules", help_text="Empty: the default channels."
-    )
-    repeat_s = models.PositiveIntegerField(
-        "repeat, s", default=14_400, help_text="Tell again while it fires and nobody acknowledged it; 0: never."
+        Channel, blank=True, related_name="rules", help_text="Empty: those of the route that takes the alert."
     )
     action = models.CharField(max_length=10, choices=ActionKind.choices, default=ActionKind.NONE)
     action_cooldown_s = models.PositiveIntegerField(
@@ -76,9 +103,7 @@ class AlertRule(models.Model):
     @property
     def condition(self) -> str:
         """Return the condition as people say it."""
-        of_feature = f" of {self.feature}" if self.feature else ""
-        relation = Comparison(self.comparison).label
-        return f"{self.metric}{of_feature} {relation} {self.threshold:g} over {self.window_s} s"
+        return condition_text(self)
 
 
 class ShippedRule(models.Model):

@@ -8,21 +8,14 @@ from typing import ClassVar
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from monitoring.alerts.vocabulary import EVERY_ENDPOINT, Severity
-from monitoring.models.alerts.lengths import ENDPOINT_LENGTH
-from monitoring.models.alerts.rules import AlertRule
+from monitoring.alerts.matchers import matcher_problems
+from monitoring.models.alerts.routes import MATCHERS_HELP
 
 
 class Silence(models.Model):
     """A time in which matching alerts disturb nobody and, if it says so, act on nothing."""
 
-    endpoint = models.CharField(
-        max_length=ENDPOINT_LENGTH, default=EVERY_ENDPOINT, help_text="A name, or * for every endpoint."
-    )
-    rule = models.ForeignKey(AlertRule, null=True, blank=True, on_delete=models.CASCADE, related_name="silences")
-    severity = models.CharField(
-        max_length=10, choices=Severity.choices, default="", blank=True, help_text="Empty: every severity."
-    )
+    matchers = models.JSONField(help_text=f"All must match. {MATCHERS_HELP}")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     reason = models.CharField(max_length=500)
@@ -34,16 +27,19 @@ class Silence(models.Model):
         ordering: ClassVar[list[str]] = ["-ends_at"]
 
     def __str__(self) -> str:
-        return f"{self.endpoint} until {self.ends_at:%Y-%m-%d %H:%M}: {self.reason}"
+        return f"{', '.join(self.matchers)} until {self.ends_at:%Y-%m-%d %H:%M}: {self.reason}"
 
     def clean(self) -> None:
-        """Refuse an end before the start.
+        """Refuse an end before the start, and matchers that match everything or cannot be read.
 
         Raises: ValidationError.
         """
         super().clean()
+        problems = dict(matcher_problems("matchers", self.matchers, is_needed=True))
         if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
-            raise ValidationError({"ends_at": f"must be after starts_at ({self.starts_at:%Y-%m-%d %H:%M:%S})"})
+            problems["ends_at"] = f"must be after starts_at ({self.starts_at:%Y-%m-%d %H:%M:%S})"
+        if problems:
+            raise ValidationError(problems)
 
     def is_active(self, now: datetime) -> bool:
         """Say whether it holds at a moment."""

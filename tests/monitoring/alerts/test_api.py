@@ -145,7 +145,8 @@ def test_an_alert_is_acknowledged_silenced_and_resolved(world: World, monitor: C
     path = f"/alerts/{only_alert().pk}"
     assert monitor.post(f"{path}/acknowledge/", {"note": "seen"})["acknowledged_by"] == "ada"
     silence = monitor.post(f"{path}/silence/", {"duration_s": 60, "reason": "known"})
-    assert (silence["endpoint"], silence["created_by"], silence["is_active"]) == ("mnist", "ada", True)
+    assert (silence["created_by"], silence["is_active"]) == ("ada", True)
+    assert silence["matchers"] == ['alertname="errors"', 'endpoint="mnist"']
     assert monitor.get(f"{path}/")["is_silenced"]
     assert monitor.post(f"{path}/resolve/", {})["state"] == "resolved"
     status, answer = monitor.call("POST", f"{path}/resolve/", {})
@@ -168,12 +169,16 @@ def test_a_channel_never_shows_its_secret(admin: Caller) -> None:
 
 def test_silences_are_made_listed_and_ended(monitor: Caller) -> None:
     ends_at = (timezone.now() + timedelta(hours=1)).isoformat()
-    silence = monitor.post("/silences/", {"endpoint": "mnist", "ends_at": ends_at, "reason": "load test"})
+    asked = {"matchers": ["endpoint=mnist", "severity=~warn.*"], "ends_at": ends_at, "reason": "load test"}
+    silence = monitor.post("/silences/", asked)
     assert silence["is_active"]
-    assert monitor.get("/silences/?endpoint=mnist")["count"] == 1
+    assert silence["matchers"] == ['endpoint="mnist"', 'severity=~"warn.*"']
+    assert monitor.get("/silences/?created_by=ada")["count"] == 1
+    for matchers in ([], ["endpoint"], ['endpoint=~"("'], ['team=""']):
+        assert monitor.call("POST", "/silences/", {**asked, "matchers": matchers})[0] == 400, matchers
     assert monitor.post(f"/silences/{silence['id']}/end/")["is_active"] is False
     past = (timezone.now() - timedelta(hours=1)).isoformat()
-    assert monitor.call("POST", "/silences/", {"ends_at": past, "reason": "late"})[0] == 400
+    assert monitor.call("POST", "/silences/", {**asked, "ends_at": past})[0] == 400
 
 
 def test_notifications_show_their_failure_and_are_retried(world: World, monitor: Caller) -> None:

@@ -95,7 +95,8 @@ def test_a_rule_is_made_and_shows_what_it_watches(console: Client, world: World)
     fields = {
         "name": "new", "is_enabled": "on", "severity": "info", "summary": "", "endpoint": "*", "version_scope": "any",
         "version": "", "metric": "accuracy", "feature": "", "comparison": "lt", "threshold": "0.9", "window_s": "300",
-        "minimum_samples": "1", "for_s": "0", "keep_firing_for_s": "0", "no_data": "keep", "repeat_s": "0",
+        "minimum_samples": "1", "for_s": "0", "keep_firing_for_s": "0", "no_data": "keep", "on_error": "keep",
+        "kind": "threshold", "change_unit": "absolute", "offset_s": "86400",
         "action": "none", "action_cooldown_s": "0", "labels": "{}", "annotations": "{}",
     }  # fmt: skip
     assert console.post(page_of("alertrule_add"), fields).status_code == 302
@@ -105,7 +106,8 @@ def test_a_rule_is_made_and_shows_what_it_watches(console: Client, world: World)
 
 
 def test_a_channel_keeps_its_address_and_never_shows_it(console: Client) -> None:
-    fields = {"name": "hook", "url": "json://user:s3cret@127.0.0.1:9/x", "is_default": "on", "is_enabled": "on"}
+    address = "json://user:s3cret@127.0.0.1:9/x"
+    fields = {"name": "hook", "kind": "apprise", "url": address, "is_default": "on", "is_enabled": "on"}
     assert console.post(page_of("channel_add"), fields).status_code == 302
     channel = Channel.objects.get(name="hook")
     page = text_of(console, page_of("channel_change", channel.pk))
@@ -133,12 +135,14 @@ def test_a_failed_notification_is_tried_again(console: Client) -> None:
 
 def test_a_silence_is_made_in_the_persons_name_and_ended(console: Client) -> None:
     fields = {
-        "endpoint": "mnist", "rule": "", "severity": "", "starts_at_0": "2026-01-01", "starts_at_1": "00:00:00",
+        "matchers": "endpoint=mnist\nseverity!=info", "starts_at_0": "2026-01-01", "starts_at_1": "00:00:00",
         "ends_at_0": "2199-01-01", "ends_at_1": "00:00:00", "reason": "repair", "holds_actions": "on",
     }  # fmt: skip
     assert console.post(page_of("silence_add"), fields).status_code == 302
     silence = Silence.objects.get()
-    assert silence.created_by == "admin"
+    assert (silence.created_by, silence.matchers) == ("admin", ['endpoint="mnist"', 'severity!="info"'])
+    refused = console.post(page_of("silence_add"), {**fields, "matchers": "endpoint"})
+    assert "a matcher is name=" in refused.content.decode()
     assert only_alert().is_silenced
     text_of(console, page_of("silence_changelist"))
     console.post(page_of("silence_end", silence.pk))
@@ -166,7 +170,7 @@ def test_the_command_lists_and_handles_alerts(console: Client) -> None:
     assert json.loads(run("list", "--json"))[0]["value"] == 0.2
     assert run("ack", str(alert.pk), "--by", "ada", "--note", "seen") == "acknowledged: errors: mnist version 1\n"
     assert only_alert().acknowledged_by == "ada"
-    run("silence", "--endpoint", "mnist", "--rule", "errors", "--minutes", "5", "--reason", "known", "--by", "ada")
+    run("silence", "endpoint=mnist", "alertname=errors", "--minutes", "5", "--reason", "known", "--by", "ada")
     assert only_alert().is_silenced
     run("resolve", str(alert.pk), "--by", "ada")
     assert only_alert().state == "resolved"

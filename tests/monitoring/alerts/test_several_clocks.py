@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parents[3]
 SET_UP = """
 from django.core.management import call_command
 call_command("migrate", verbosity=0, skip_checks=True)
-from monitoring.models.alerts import AlertRule, Channel
+from monitoring.alerts.routing import ensure_default_route
+from monitoring.models.alerts import AlertRule, Channel, Route
+ensure_default_route()
+Route.objects.update(group_wait_s=0, group_by=["..."])
 AlertRule.objects.all().delete()
 AlertRule.objects.create(name="errors", metric="error_rate", threshold=0.05)
 Channel.objects.create(name="ops", url="json://localhost")
