@@ -95,11 +95,6 @@ def list_windows(endpoint: str, version: int | None, period: Period) -> QuerySet
     return (found if version is None else found.filter(served__version=version)).order_by("start")
 
 
-def list_window_starts(endpoint: str, version: int, start: datetime, end: datetime) -> list[datetime]:
-    """Return when the windows of a version within a time begin."""
-    return list(list_windows(endpoint, version, Period(start=start, end=end)).values_list("start", flat=True))
-
-
 def get_totals(windows: QuerySet[Window]) -> Totals:
     """Return the windows' counts added up."""
     sums = {

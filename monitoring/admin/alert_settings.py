@@ -37,7 +37,8 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
         "comparison": "kind != 'absence'",
         "threshold": "kind != 'absence'",
         "change_unit": "kind == 'change'",
-        "offset_s": "kind == 'change'",
+        "reference": "kind == 'change'",
+        "offset_s": "kind == 'change' && reference == 'earlier'",
     }
     fieldsets = (
         (None, {"fields": ("name", "is_enabled", "severity", "summary")}),
@@ -47,7 +48,7 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
         ("When it is wrong", {
             "description": "The metric is measured over the window, again and again. Test the rule before you rely on "
                            "it: the button above shows what it would have done over the last week.",
-            "fields": ("kind", ("comparison", "threshold"), ("change_unit", "offset_s"),
+            "fields": ("kind", ("comparison", "threshold"), ("change_unit", "reference", "offset_s"),
                        ("window_s", "minimum_samples"))}),
         ("How patient it is", {
             "description": "Wrong: pending. Wrong for long enough: firing. Well again: recovering. Well for long "

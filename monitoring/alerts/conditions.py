@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from monitoring.alerts.vocabulary import ChangeUnit, Comparison, RuleKind
+from monitoring.alerts.vocabulary import ChangeUnit, Comparison, Reference, RuleKind
 
 
 class Conditioned(Protocol):
@@ -16,6 +16,7 @@ class Conditioned(Protocol):
     comparison: str
     threshold: float
     change_unit: str
+    reference: str
     offset_s: int
     window_s: int
 
@@ -29,9 +30,14 @@ def condition_text(rule: Conditioned) -> str:
     if rule.kind == RuleKind.CHANGE:
         if rule.change_unit == ChangeUnit.RELATIVE:
             limit = f"{Comparison(rule.comparison).label} {rule.threshold:+.4g} of it"
-        over, ago = duration_text(rule.window_s), duration_text(rule.offset_s)
-        return f"change of {what} over {over}, against {ago} ago, {limit}"
+        over, since = duration_text(rule.window_s), reference_text(rule.reference, rule.offset_s)
+        return f"change of {what} over {over}, against {since}, {limit}"
     return f"{what} {limit} over {rule.window_s} s"
+
+
+def reference_text(reference: str, offset_s: int) -> str:
+    """Return what a change is measured from."""
+    return "training" if reference == Reference.TRAINING else f"{duration_text(offset_s)} ago"
 
 
 def duration_text(seconds: float) -> str:

@@ -167,7 +167,7 @@ def _may_be_gone(rule: AlertRule, target: RuleTarget, found: Observation) -> boo
     """Say whether an observation may only mean that the version is no longer served."""
     if found.verdict is Verdict.NO_DATA:
         return target.phase != Phase.INACTIVE
-    return found.verdict is Verdict.BREACH and found.samples == 0 and minds_silence(rule)
+    return found.verdict is Verdict.BREACH and found.is_empty and minds_silence(rule)
 
 
 def slot_end(now: datetime, slot_s: float) -> datetime:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from monitoring.alerts.conditions import duration_text
-from monitoring.alerts.vocabulary import ChangeUnit, Comparison, Verdict
+from monitoring.alerts.conditions import duration_text, reference_text
+from monitoring.alerts.vocabulary import ChangeUnit, Comparison, Reference, Verdict
 
 
 class Condition(Protocol):
@@ -20,6 +20,7 @@ class Condition(Protocol):
     comparison: str
     threshold: float
     change_unit: str
+    reference: str
     offset_s: int
     window_s: int
     minimum_samples: int
@@ -50,6 +51,7 @@ class Observation:
     value: float | None = None
     samples: int = 0
     detail: Mapping[str, Any] = field(default_factory=dict)
+    is_empty: bool = False  # a breach without a single sample in the window itself: nothing came
 
 
 def judge(rule: Condition, measured: Measured) -> Observation:
@@ -57,7 +59,8 @@ def judge(rule: Condition, measured: Measured) -> Observation:
     lacking = _lacking(rule, measured)
     if lacking:
         return lacking
-    return _compare(rule, rule.metric, measured.value or 0.0, measured.samples, storable(measured.detail))
+    found = _compare(rule, rule.metric, measured.value or 0.0, measured.samples, storable(measured.detail))
+    return dataclasses.replace(found, is_empty=measured.samples == 0)
 
 
 def judge_change(rule: Condition, now: Measured, before: Measured, *, zero_is_data: bool) -> Observation:
@@ -68,8 +71,9 @@ def judge_change(rule: Condition, now: Measured, before: Measured, *, zero_is_da
     lacking = _lacking(rule, now, minimum=0 if zero_is_data else None)
     if lacking:
         return lacking
-    then = f"{duration_text(rule.offset_s)} ago"
-    earlier = _lacking(rule, before, minimum=max(1, rule.minimum_samples))
+    then = "in training" if rule.reference == Reference.TRAINING else reference_text(rule.reference, rule.offset_s)
+    needed = 0 if rule.reference == Reference.TRAINING else max(1, rule.minimum_samples)
+    earlier = _lacking(rule, before, minimum=needed)
     if earlier:
         text = f"nothing to compare with: {then}, {earlier.message}"
         return Observation(verdict=Verdict.NO_DATA, message=text, samples=now.samples, detail=storable(now.detail))
@@ -81,10 +85,10 @@ def judge_change(rule: Condition, now: Measured, before: Measured, *, zero_is_da
             text = f"{rule.metric} was 0 {then}: there is no relative change"
             return Observation(verdict=Verdict.NO_DATA, message=text, samples=now.samples, detail=detail)
         change /= abs(base)
-    samples = max(now.samples, before.samples) if zero_is_data else min(now.samples, before.samples)
+    samples = max(now.samples, before.samples) if zero_is_data else now.samples
     found = _compare(rule, f"the change of {rule.metric}", change, samples, detail)
     text = f"{found.message} (now {format_number(value)}, {then} {format_number(base)})"
-    return dataclasses.replace(found, message=text)
+    return dataclasses.replace(found, message=text, is_empty=now.samples == 0)
 
 
 def judge_absence(rule: Condition, measured: Measured) -> Observation:
@@ -93,7 +97,10 @@ def judge_absence(rule: Condition, measured: Measured) -> Observation:
     if measured.value is None or samples < needed:
         found = f"{samples} samples" if samples else "nothing"
         text = f"{rule.metric}: {found} in {duration_text(rule.window_s)}, at least {needed} expected"
-        return Observation(verdict=Verdict.BREACH, message=text, value=float(samples), samples=samples, detail=detail)
+        return Observation(
+            verdict=Verdict.BREACH, message=text, value=float(samples), samples=samples, detail=detail,
+            is_empty=not samples,
+        )  # fmt: skip
     text = f"{rule.metric}: {samples} samples in {duration_text(rule.window_s)}"
     return Observation(verdict=Verdict.OK, message=text, value=float(samples), samples=samples, detail=detail)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
+from aiplatform.errors import NotFoundError
 from monitoring.alerts.judgement import Measured, Observation, judge, judge_absence, judge_change
-from monitoring.alerts.vocabulary import RuleKind, Verdict
+from monitoring.alerts.vocabulary import Reference, RuleKind, Verdict
 from monitoring.models.alerts import AlertRule
 
 log = structlog.get_logger(__name__)
@@ -40,6 +43,28 @@ def zero_is_data(metric: str) -> bool:
     return info is not None and info.zero_is_data
 
 
+@dataclass(frozen=True)
+class InTraining:
+    """What a version's artifact says of it; `Measured` of no samples that could be counted here."""
+
+    value: float | None
+    samples: int = 0
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def in_training(endpoint: str, version: int) -> InTraining:
+    """Return the accuracy that the trainer measured on data that it held out."""
+    from monitoring.baselines import load_baseline
+    from monitoring.selectors import get_served_version
+
+    try:
+        accuracy = load_baseline(get_served_version(endpoint, version)).accuracy
+    except NotFoundError:
+        accuracy = None
+    reason = {} if accuracy is not None else {"reason": "the artifact names no accuracy"}
+    return InTraining(value=accuracy, detail=reason)
+
+
 def _judge(rule: AlertRule, measure: Measure, endpoint: str, version: int, now: datetime) -> Observation:
     def at(time: datetime) -> Measured:
         return measure(
@@ -50,6 +75,7 @@ def _judge(rule: AlertRule, measure: Measure, endpoint: str, version: int, now: 
     if rule.kind == RuleKind.ABSENCE:
         return judge_absence(rule, at(now))
     if rule.kind == RuleKind.CHANGE:
-        before = at(now - timedelta(seconds=rule.offset_s))
+        is_training = rule.reference == Reference.TRAINING
+        before = in_training(endpoint, version) if is_training else at(now - timedelta(seconds=rule.offset_s))
         return judge_change(rule, at(now), before, zero_is_data=zero_is_data(rule.metric))
     return judge(rule, at(now))

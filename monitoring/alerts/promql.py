@@ -17,6 +17,7 @@ from monitoring.alerts.vocabulary import (
     ChangeUnit,
     Comparison,
     NoDataPolicy,
+    Reference,
     RuleKind,
     VersionScope,
 )
@@ -46,7 +47,8 @@ def expression_of(rule: AlertRule) -> Expression:
         notes.append(
             "Prometheus cannot tell which versions have traffic by the endpoint's settings: every version counts"
         )
-    is_own = _series(rule) is None or NoDataPolicy.ALERT in (rule.no_data, rule.on_error)
+    is_training = rule.kind == RuleKind.CHANGE and rule.reference == Reference.TRAINING
+    is_own = is_training or _series(rule) is None or NoDataPolicy.ALERT in (rule.no_data, rule.on_error)
     text = _by_gauge(rule) if is_own else _by_series(rule)
     if is_own:
         notes.append("reads what the platform's own evaluation measured: its series have no such metric")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from monitoring.alerts.matchers import LABEL_NAME
-from monitoring.alerts.vocabulary import EVERY_ENDPOINT, RuleKind, VersionScope
+from monitoring.alerts.vocabulary import EVERY_ENDPOINT, Reference, RuleKind, VersionScope
 
 ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 RESERVED_LABELS = frozenset({"alertname", "endpoint", "version", "severity", "feature"})
@@ -26,6 +26,7 @@ class RuleFields(Protocol):
     metric: str
     feature: str
     threshold: float
+    reference: str
     offset_s: int
     window_s: int
     labels: Any
@@ -45,6 +46,8 @@ def rule_problems(rule: RuleFields) -> Iterator[tuple[str, str]]:
         yield "window_s", f"must be from {low} to {high} seconds, not {rule.window_s}"
     if rule.kind == RuleKind.CHANGE and rule.offset_s is not None and not 60 <= rule.offset_s <= OFFSET_LIMIT_S:
         yield "offset_s", f"must be from 60 to {OFFSET_LIMIT_S} seconds, not {rule.offset_s}"
+    if rule.kind == RuleKind.CHANGE and rule.reference == Reference.TRAINING and rule.metric != "accuracy":
+        yield "reference", f"only accuracy is known from training, not '{rule.metric}'"
     yield from _label_problems(rule)
     if not _is_text_mapping(rule.annotations):
         yield "annotations", "must be an object of texts"

@@ -20,7 +20,7 @@ from monitoring.alerts.quiet import find_quiet
 from monitoring.alerts.targets import EndpointVersion, is_in_scope
 from monitoring.alerts.transitions import state_of
 from monitoring.alerts.trial_messages import Firing, TrialMessage, list_messages
-from monitoring.alerts.vocabulary import NoDataPolicy, QuietEffect, RuleKind, Transition, VersionScope
+from monitoring.alerts.vocabulary import NoDataPolicy, QuietEffect, Reference, RuleKind, Transition, VersionScope
 from monitoring.models.alerts import AlertRule
 
 WEEK_S = 7 * 24 * 3600
@@ -100,7 +100,7 @@ class _Signatures:
     def __init__(self, rule: AlertRule, past: Past, target: EndpointVersion, since: datetime, until: datetime) -> None:
         self._window = timedelta(seconds=rule.window_s)
         self._offsets = [timedelta(0)]
-        if rule.kind == RuleKind.CHANGE:
+        if rule.kind == RuleKind.CHANGE and rule.reference == Reference.EARLIER:
             self._offsets.append(timedelta(seconds=rule.offset_s))
         earliest = since - self._window - max(self._offsets) - timedelta(minutes=1)
         self._starts = sorted(past.window_starts(*target, earliest, until))

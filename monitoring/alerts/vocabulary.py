@@ -55,6 +55,13 @@ class ChangeUnit(TextChoices):
     RELATIVE = "relative", "relative: (now minus before) / before"
 
 
+class Reference(TextChoices):
+    """What a change is measured from."""
+
+    EARLIER = "earlier", "an earlier period: the same window so long ago"
+    TRAINING = "training", "training: what the artifact says (accuracy only)"
+
+
 class QuietEffect(TextChoices):
     """What quiet hours do to a rule."""
 

@@ -70,7 +70,8 @@ def evaluator() -> Evaluator:
 def past() -> Past:
     """Return where trials of rules read."""
     from monitoring.alerts.trial import Past
-    from monitoring.selectors import list_active_versions, list_window_starts
+    from monitoring.alerts.trial_windows import list_window_starts
+    from monitoring.selectors import list_active_versions
     from monitoring.statistics import measure
 
     return Past(measure=measure, list_active_versions=list_active_versions, window_starts=list_window_starts)

@@ -108,9 +108,9 @@ class RuleSerializer(serializers.ModelSerializer[AlertRule]):
     class Meta:
         model = AlertRule
         fields = (
-            "id", "name", "endpoint", "version_scope", "version", "metric", "feature", "comparison", "threshold",
-            "kind", "change_unit", "offset_s", "window_s", "for_s", "keep_firing_for_s", "severity", "minimum_samples",
-            "no_data", "on_error", "quiet_hours", "labels", "annotations", "summary", "channels",
+            "id", "name", "endpoint", "version_scope", "version", "kind", "metric", "feature", "comparison",
+            "threshold", "change_unit", "reference", "offset_s", "window_s", "for_s", "keep_firing_for_s", "severity",
+            "minimum_samples", "no_data", "on_error", "quiet_hours", "labels", "annotations", "summary", "channels",
             "action", "action_cooldown_s", "is_enabled", "condition", "firing_count", "created_at", "updated_at",
         )  # fmt: skip
 

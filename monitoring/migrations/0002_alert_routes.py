@@ -149,8 +149,13 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='alertrule',
+            name='reference',
+            field=models.CharField(choices=[('earlier', 'an earlier period: the same window so long ago'), ('training', 'training: what the artifact says (accuracy only)')], default='earlier', help_text='Change only.', max_length=8, verbose_name='compared with'),
+        ),
+        migrations.AddField(
+            model_name='alertrule',
             name='offset_s',
-            field=models.PositiveIntegerField(default=86400, help_text='Change only: the same window so long ago. 86400: yesterday at this time; 604800: last week.', verbose_name='compared with, s ago'),
+            field=models.PositiveIntegerField(default=86400, help_text='Change only: the same window so long ago. 86400: yesterday at this time; 604800: last week.', verbose_name='so long ago, s'),
         ),
         migrations.AddField(
             model_name='alertrule',

@@ -15,6 +15,7 @@ from monitoring.alerts.vocabulary import (
     ChangeUnit,
     Comparison,
     NoDataPolicy,
+    Reference,
     RuleKind,
     Severity,
     VersionScope,
@@ -48,8 +49,11 @@ class AlertRule(models.Model):
     change_unit = models.CharField(
         "change as", max_length=8, choices=ChangeUnit.choices, default=ChangeUnit.ABSOLUTE, help_text="Change only."
     )
+    reference = models.CharField(
+        "compared with", max_length=8, choices=Reference.choices, default=Reference.EARLIER, help_text="Change only."
+    )
     offset_s = models.PositiveIntegerField(
-        "compared with, s ago", default=86_400,
+        "so long ago, s", default=86_400,
         help_text="Change only: the same window so long ago. 86400: yesterday at this time; 604800: last week.",
     )  # fmt: skip
     window_s = models.PositiveIntegerField("window, s", default=300, help_text="Measured over this time.")

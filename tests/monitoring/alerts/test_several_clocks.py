@@ -30,14 +30,19 @@ print("counted", Alert.objects.filter(state="firing").count(), AlertEvent.object
 """
 
 
-@pytest.mark.e2e
-def test_clocks_at_once_fire_and_tell_once(tmp_path: Path) -> None:
-    database = os.environ.get("TEST_WRITERS_DATABASE_URL", f"sqlite:///{tmp_path}/clocks.sqlite3")
-    environment = {
-        **os.environ, "AIPLATFORM_DEBUG": "1", "AIPLATFORM_ROLES": "monitoring", "DATA_DIR": str(tmp_path),
+def clock_environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a process that has a database in a folder."""
+    database = os.environ.get("TEST_WRITERS_DATABASE_URL", f"sqlite:///{folder}/clocks.sqlite3")
+    return {
+        **os.environ, "AIPLATFORM_DEBUG": "1", "AIPLATFORM_ROLES": "monitoring", "DATA_DIR": str(folder),
         "DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "aiplatform.settings",
         "TRAINING_URL": "http://127.0.0.1:9", "INFERENCE_URL": "http://127.0.0.1:9",
     }  # fmt: skip
+
+
+@pytest.mark.e2e
+def test_clocks_at_once_fire_and_tell_once(tmp_path: Path) -> None:
+    environment = clock_environment(tmp_path)
 
     def manage(*arguments: str) -> str:
         command = [sys.executable, "manage.py", *arguments]
