@@ -34,11 +34,10 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
     form = RouteForm
     inlines = (EscalationInline,)
     list_display = ("name", "position", "shown_matchers", "shown_group_by", "times", "shown_channels", "continues")
-    filter_horizontal = ("channels",)
     fieldsets = (
         (None, {"fields": ("name", ("position", "continues"), "matchers", "channels")}),
         ("What is told together, and when", {"fields": (
-            "group_by", ("group_wait_s", "group_interval_s", "repeat_interval_s"),
+            "group_by", "group_wait_s", "group_interval_s", "repeat_interval_s",
         )}),
     )  # fmt: skip
 

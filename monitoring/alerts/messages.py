@@ -73,7 +73,7 @@ def template_values(content: MessageContent) -> dict[str, Any]:
         "kind": content.kind.value,
         "note": content.note,
         "count": len(content.firing),
-        "labels": dict(content.labels),
+        "labels": _common_labels(content.alerts),
         "firing": [_plain(alert) for alert in content.firing[:SHOWN]],
         "resolved": [_plain(alert) for alert in content.resolved[:SHOWN]],
         "title": _title(content),
@@ -90,6 +90,12 @@ def alert_link(alert: Alert) -> str:
 def render_text(template: str, values: Mapping[str, str]) -> str:
     """Fill in {name} for the names known; anything else stays as it is."""
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
+
+
+def _common_labels(alerts: tuple[Alert, ...]) -> dict[str, str]:
+    """Return the labels that all the alerts have alike."""
+    first, *rest = (alert.labels for alert in alerts)
+    return {name: value for name, value in first.items() if all(labels.get(name) == value for labels in rest)}
 
 
 def _title(content: MessageContent) -> str:

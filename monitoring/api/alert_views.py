@@ -123,7 +123,10 @@ class RuleViewSet(viewsets.ModelViewSet[AlertRule]):
         return Response(TrialSerializer(run_trial(self.get_object(), past(), now=timezone.now())).data)
 
     @extend_schema(
-        summary="Test a rule that is not stored", request=shapes.RuleSerializer, responses={200: TrialSerializer}
+        operation_id="rules_test_draft",
+        summary="Test a rule that is not stored",
+        request=shapes.RuleSerializer,
+        responses={200: TrialSerializer},
     )
     @action(detail=False, methods=["post"], url_path="test")
     def test_draft(self, request: Request) -> Response:

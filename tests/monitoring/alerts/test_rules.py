@@ -116,7 +116,8 @@ def test_absence_is_a_breach_where_data_should_be(world: World, past: Past) -> N
 def test_absence_watches_what_is_served_but_has_had_no_prediction_for_hours(world: World, past: Past) -> None:
     make_rule(kind="absence", metric="prediction_count")
     past.now = (0.0, 0)
-    recent, long_ago = [], [("mnist", 1), ("mnist", 7)]
+    recent: list[tuple[str, int]] = []
+    long_ago = [("mnist", 1), ("mnist", 7)]
     evaluator = world.evaluator()
     evaluator.list_active_versions = lambda since: recent if (world.now - since).days < 1 else long_ago
     evaluator.run()
