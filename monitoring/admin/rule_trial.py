@@ -11,8 +11,8 @@ from django.utils import timezone
 from aiplatform.console.charts import line_chart
 from monitoring.alerts.conditions import duration_text
 from monitoring.alerts.judgement import format_number
-from monitoring.alerts.trial import PAUSED, Moment, TargetTrial, Trial, run_trial
-from monitoring.alerts.vocabulary import RuleKind, TargetState, Verdict
+from monitoring.alerts.trial import PAUSED, TargetTrial, Trial, run_trial
+from monitoring.alerts.vocabulary import RuleKind, TargetState
 from monitoring.alerts.wire import past
 from monitoring.models.alerts import AlertRule
 
@@ -38,7 +38,7 @@ def trial_context(rule: AlertRule) -> dict[str, Any]:
 def _target(trial: Trial, target: TargetTrial) -> dict[str, Any]:
     rule = trial.rule
     every = max(1, len(target.moments) // CHART_POINTS)
-    values = [(moment.at, _judged(moment)) for moment in target.moments[::every]]
+    values = [(moment.at, moment.found.value if moment.found else None) for moment in target.moments[::every]]
     limits = {} if rule.kind == RuleKind.ABSENCE else {"threshold": rule.threshold}
     name = f"change of {rule.metric}" if rule.kind == RuleKind.CHANGE else rule.metric
     return {
@@ -55,12 +55,6 @@ def _target(trial: Trial, target: TargetTrial) -> dict[str, Any]:
         ],
         "last": target.moments[-1].found.message if target.moments and target.moments[-1].found else "",
     }  # fmt: skip
-
-
-def _judged(moment: Moment) -> float | None:
-    """Return the value that the rule judged; one on too few samples is none."""
-    is_judged = moment.found is not None and moment.found.verdict in (Verdict.OK, Verdict.BREACH)
-    return moment.found.value if moment.found and is_judged else None
 
 
 def _strips(trial: Trial, target: TargetTrial) -> Any:
