@@ -48,7 +48,7 @@ class Trouble:
 
 WELL = Trouble(hour=-1)
 TROUBLES = (
-    Trouble(hour=3, error_share=0.2), Trouble(hour=6, slowness=8.0), Trouble(hour=12, traffic=0.0),
+    Trouble(hour=3, error_share=0.2), Trouble(hour=6, slowness=6.0), Trouble(hour=12, traffic=0.0),
     Trouble(hour=15, shift=1.5), Trouble(hour=18, accuracy=0.6),
 )  # fmt: skip
 
