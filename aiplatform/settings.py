@@ -229,6 +229,9 @@ SPECTACULAR_SETTINGS = {
         "AlertActionEnum": "monitoring.alerts.vocabulary.ActionKind",
         "AlertEventKindEnum": "monitoring.alerts.vocabulary.EventKind",
         "NotificationKindEnum": "monitoring.alerts.vocabulary.NotificationKind",
+        "AlertRuleKindEnum": "monitoring.alerts.vocabulary.RuleKind",
+        "AlertChannelKindEnum": "monitoring.alerts.vocabulary.ChannelKind",
+        "AlertPolicyEnum": "monitoring.alerts.vocabulary.NoDataPolicy",
     },
     # Where the API is, if not where its documentation is.
     "SERVERS": [{"url": PUBLIC_URL}] if PUBLIC_URL != CONSOLE_URL else [],
