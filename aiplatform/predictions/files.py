@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from aiplatform.errors import InvalidInputError
 from aiplatform.storage import is_remote, join_uri, local_path, open_filesystem, store_errors
@@ -163,7 +164,7 @@ def _files(uri: str, endpoint: str, day: date) -> Iterator[StoredFile]:
             )  # fmt: skip
 
 
-def _listed(uri: str) -> list[dict[str, object]]:
+def _listed(uri: str) -> list[dict[str, Any]]:
     with store_errors(f"could not list {uri}"):
         filesystem, path = open_filesystem(uri)
         try:

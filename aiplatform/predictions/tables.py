@@ -15,6 +15,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
@@ -24,6 +25,7 @@ from aiplatform.tensors import DType
 
 GROUP_BYTES = 8 * 1024 * 1024  # of rows in one row group, which a reader holds at once
 MIN_GROUP_ROWS, MAX_GROUP_ROWS = 100, 20_000
+FACTS = b"aiplatform"
 INPUT, OUTPUT, SHAPE, HASH = "input.", "output.", "shape.", "hash."
 BASE_SCHEMA = pa.schema(
     [
@@ -90,6 +92,20 @@ def group_rows(size_bytes: int, rows: int) -> int:
     """Return how many rows of a table make a row group."""
     fitting = GROUP_BYTES * max(1, rows) // max(1, size_bytes)
     return int(min(MAX_GROUP_ROWS, max(MIN_GROUP_ROWS, fitting)))
+
+
+def describe_file(
+    *, class_labels: Sequence[str] = (), replaces: Sequence[str] = (), **texts: str
+) -> dict[bytes, bytes]:
+    """Return a file's metadata: the names of its classes, and which files a compacted one stands for."""
+    facts = {"class_labels": list(class_labels), "replaces": list(replaces), **texts}
+    return {FACTS: msgspec.json.encode(facts)}
+
+
+def facts_of(schema: Any) -> dict[str, Any]:
+    """Return what `describe_file` wrote."""
+    raw = (schema.metadata or {}).get(FACTS)
+    return dict(msgspec.json.decode(raw)) if raw else {}
 
 
 def tensors_of(batch: Any, prefix: str) -> dict[str, Array]:
@@ -171,7 +187,7 @@ def _tensor(field: Any, column: Any, batch: Any) -> Array:
     is_list = pa.types.is_large_list(field.type) or pa.types.is_list(field.type)
     flat = _flat_array(column.flatten() if is_list else column, dtype)
     if is_list:
-        shape = tuple(batch.column(SHAPE + field.name)[0].as_py())
+        shape: Sequence[int] = batch.column(SHAPE + field.name)[0].as_py()
     else:
         shape = _shape((field.metadata or {}).get(b"shape", b"").decode())
     return flat.reshape(len(batch), *shape)
