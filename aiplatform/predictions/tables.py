@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -117,6 +117,32 @@ def tensors_of(batch: Any, prefix: str) -> dict[str, Array]:
             if not column.null_count:
                 found[field.name.removeprefix(prefix)] = _tensor(field, column, batch)
     return found
+
+
+def row_tensors(batch: Any, prefix: str) -> Iterator[dict[str, Array]]:
+    """Give the tensors of one row after the other, shape (1, ...)."""
+    if _has_one_shape(batch, prefix):
+        whole = tensors_of(batch, prefix)
+        for i in range(batch.num_rows):
+            yield {name: array[i : i + 1] for name, array in whole.items()}
+        return
+    for i in range(batch.num_rows):
+        yield tensors_of(batch.slice(i, 1), prefix)
+
+
+def _has_one_shape(batch: Any, prefix: str) -> bool:
+    """Say whether each tensor has the same shape in all rows, and none is missing in some."""
+    for name in batch.schema.names:
+        column = batch.column(name)
+        if name.startswith(SHAPE + prefix) and len(column.value_lengths().unique()) > 1:
+            return False
+        if name.startswith(prefix) and 0 < column.null_count < len(column):
+            return False
+        if name.startswith(SHAPE + prefix):
+            sides = np.asarray(column.flatten()).reshape(len(column), -1)
+            if (sides != sides[0]).any():
+                return False
+    return True
 
 
 def _base_columns(part: StoredRows) -> list[Any]:
