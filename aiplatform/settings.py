@@ -231,6 +231,7 @@ SPECTACULAR_SETTINGS = {
         "VerdictEnum": "monitoring.alerts.vocabulary.Verdict",
         "AlertActionEnum": "monitoring.alerts.vocabulary.ActionKind",
         "AlertEventKindEnum": "monitoring.alerts.vocabulary.EventKind",
+        "DeletionStateEnum": "monitoring.models.PredictionDeletion.State",
         "NotificationKindEnum": "monitoring.alerts.vocabulary.NotificationKind",
     },
     # Where the API is, if not where its documentation is.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -109,9 +110,33 @@ def write_whole(uri: str, content: bytes) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.draft")
         try:
-            _write_synced(draft, content)
+            draft.write_bytes(content)
+            _sync(draft)
             draft.rename(target)
-            _sync_folder(target.parent)
+            _sync(target.parent)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+
+
+def put_whole(uri: str, source: Path) -> None:
+    """Copy a local file to its place so that it is there whole or not at all; replaces what is there.
+
+    Raises: ArtifactError if the store refuses.
+    """
+    with store_errors(f"could not write {uri}"):
+        if is_remote(uri):
+            filesystem, path = open_filesystem(uri)
+            filesystem.put_file(str(source), path)
+            return
+        target = local_path(uri)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.draft")
+        try:
+            shutil.copyfile(source, draft)
+            _sync(draft)
+            draft.rename(target)
+            _sync(target.parent)
         except OSError:
             draft.unlink(missing_ok=True)
             raise
@@ -173,15 +198,8 @@ def _listed(uri: str) -> list[dict[str, Any]]:
             return []
 
 
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

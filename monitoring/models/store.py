@@ -51,6 +51,7 @@ class PredictionDeletion(models.Model):
 
     class State(models.TextChoices):
         PENDING = "pending"
+        REMOVED = "removed"  # what was here is; a later pass looks for what was on its way
         DONE = "done"
 
     pseudonyms = models.JSONField(default=list)  # of the subject, one a secret; empty: single predictions

@@ -26,7 +26,7 @@ from monitoring.store.tombstones import tombstones_of
 from monitoring.store.truth import truth_of
 
 BATCH_ROWS = 2000
-ENGINE = {
+ENGINE: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1, "memory_limit": "512MB", "enable_external_access": "false", "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -16,8 +15,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from aiplatform.errors import InvalidInputError
+from aiplatform.predictions.files import put_whole
 from aiplatform.predictions.tables import INPUT, tensors_of
-from aiplatform.storage import is_remote, join_uri, local_path, open_filesystem, store_errors
+from aiplatform.storage import join_uri
 from monitoring.store.locations import list_period
 from monitoring.store.reading import Selection, read_files
 
@@ -59,7 +59,7 @@ def export_labelled(
             return LabelledExport(uri="", rows=0, format="")
         written = writer.close()
         target = join_uri(uri, written.name)
-        _put(written, target)
+        put_whole(target, written)
     return LabelledExport(uri=target, rows=writer.rows, format=writer.form, target=writer.target)
 
 
@@ -160,16 +160,3 @@ def _label_array(labels: list[str]) -> Array:
     if all(label.isascii() and label.isdigit() and str(int(label)) == label for label in labels):
         return np.array(labels, dtype=np.int64)
     return np.array(labels)
-
-
-def _put(file: Path, uri: str) -> None:
-    with store_errors(f"could not write {uri}"):
-        if not is_remote(uri):
-            target = local_path(uri)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f".{target.name}.draft")
-            shutil.copyfile(file, draft)
-            draft.rename(target)
-            return
-        filesystem, path = open_filesystem(uri)
-        filesystem.put_file(str(file), path)
