@@ -1,4 +1,4 @@
-"""The public REST API of the prediction store. All of it needs `admin`: it holds what people asked."""
+"""The public REST API of the prediction store. Changing needs `admin`, and so does an export."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from aiplatform.identity import Identity, Scope
 from monitoring.api import store_serializers as shapes
+from monitoring.api.permissions import MayExport
 from monitoring.models import PredictionDeletion, PredictionPolicy
 from monitoring.store.deletion import delete_predictions
 from monitoring.store.exporting import FORMATS, export_rows
@@ -74,6 +75,7 @@ class ExportView(APIView):
     """Stored predictions as a file."""
 
     required_scope = Scope.ADMIN
+    permission_classes = (MayExport,)
 
     @extend_schema(
         tags=["predictions"],

@@ -14,7 +14,7 @@ from aiplatform.predictions.files import list_days, list_endpoints, list_files, 
 from inference.recording.keeping import FORM, RowKeeper
 from inference.recording.spool import Spool
 from inference.recording.store_shipping import StoreShipper
-from inference.recording.storing import BatchLimits, StoreWriter, no_step
+from inference.recording.storing import BatchLimits, Step, StoreWriter, no_step
 from tests.inference.recording.fakes import Drops, event
 
 DAY_S = 1_700_000_000.0
@@ -43,7 +43,7 @@ class StoreMachine:
             keeper.write()
         keeper.stop()
 
-    def clock(self, name: str, *, step=no_step, age_s: float = 0.0, size_bytes: int = 10**7) -> StoreShipper:
+    def clock(self, name: str, *, step: Step = no_step, age_s: float = 0.0, size_bytes: int = 10**7) -> StoreShipper:
         spool = self.spool(name)
         writer = StoreWriter(
             root_uri=self.uri, set_aside=spool.set_aside, on_stored=lambda *told: self.stored.append(told), step=step

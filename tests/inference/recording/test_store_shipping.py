@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -104,7 +104,7 @@ def test_a_store_that_is_away_costs_nothing_but_time(
 def test_a_store_that_fails_after_writing_is_not_written_twice(
     machine: StoreMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = []
+    calls: list[str] = []
 
     def fails_once(name: str) -> None:
         if name == "written" and not calls:
@@ -178,8 +178,8 @@ def test_object_stores_take_the_same_files_once(object_store: str, tmp_path: Pat
     assert machine.ids() == names(86_400) and files.list_days(object_store, "digits") == [second]
 
 
-def _raises_once(step: str):
-    calls = []
+def _raises_once(step: str) -> Callable[[str], None]:
+    calls: list[str] = []
 
     def raises(name: str) -> None:
         if name == step and not calls:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aiplatform.errors import InvalidConfigurationError, InvalidInputError
-from monitoring.models import DeletedPrediction, Feedback, PredictionBlock, PredictionDeletion
+from aiplatform.predictions.files import StoredFile
+from monitoring.models import DeletedPrediction, Feedback, PredictionBlock, PredictionDeletion, StoreLease
 from monitoring.predictions import find_rows
 from monitoring.store import deletion
 from monitoring.store.deletion import carry_out_deletions, delete_predictions
+from monitoring.store.erasing import erase_from_file
 from monitoring.store.lease import store_lease
 from monitoring.store.maintenance import tidy_store
 from monitoring.store.requests import read_requests
@@ -146,19 +149,19 @@ def test_a_process_killed_in_the_middle_leaves_an_order_that_the_clock_finishes(
     events = [a_prediction(at(s)) for s in (1, 2)]
     for event in events:
         store(event)
-    real, calls = deletion.erase_from_file, []
+    calls: list[StoredFile] = []
 
-    def dies_at_the_second(file, names):
+    def dies_at_the_second(file: StoredFile, names: set[str]) -> list[int]:
         calls.append(file)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(file, names)
+        return erase_from_file(file, names)
 
     monkeypatch.setattr(deletion, "erase_from_file", dies_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         delete_predictions(prediction_ids=ids(events), by="ada", now=AFTER)
     assert len(in_files()) == 1 and read_requests("credit", limit=9) == []
-    monkeypatch.setattr(deletion, "erase_from_file", real)
+    monkeypatch.undo()
     tidy_store(now=LATER)
     assert in_files() == [] and PredictionDeletion.objects.get().state == "done"
 
@@ -173,7 +176,7 @@ def test_a_damaged_file_is_named_in_the_order_and_the_others_are_cleaned() -> No
     assert order.stored_rows == 1 and victim.name in order.error
 
 
-def test_a_rotated_secret_still_finds_the_subject(settings) -> None:
+def test_a_rotated_secret_still_finds_the_subject(settings: Any) -> None:
     event = a_prediction(subject="ada")
     store(event)
     settings.PREDICTION_HASH_SECRETS = ["a-new-secret", *settings.PREDICTION_HASH_SECRETS]
@@ -182,21 +185,19 @@ def test_a_rotated_secret_still_finds_the_subject(settings) -> None:
 
 
 @pytest.mark.parametrize("order", [{}, {"prediction_ids": ["a"], "subject": "b"}, {"prediction_ids": ["x" * 65]}])
-def test_orders_that_make_no_sense_are_refused(order) -> None:
+def test_orders_that_make_no_sense_are_refused(order: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
         delete_predictions(by="ada", **order)
     assert not DeletedPrediction.objects.exists()
 
 
-def test_without_a_secret_no_subject_can_be_found_and_that_is_said(settings) -> None:
+def test_without_a_secret_no_subject_can_be_found_and_that_is_said(settings: Any) -> None:
     settings.PREDICTION_HASH_SECRETS = []
     with pytest.raises(InvalidConfigurationError, match="PREDICTION_HASH_SECRETS"):
         delete_predictions(subject="ada", by="ada")
 
 
 def test_a_lease_whose_holder_died_is_free_after_its_time() -> None:
-    from monitoring.models import StoreLease
-
     with store_lease():
         StoreLease.objects.update(until=datetime.now(UTC) - timedelta(seconds=1))
         with store_lease() as second:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aiplatform.errors import ArtifactError
 from aiplatform.predictions import files
+from aiplatform.predictions.files import StoredFile
 from monitoring.models import Feedback, PredictionPolicy
 from monitoring.store import compaction
 from monitoring.store.maintenance import remove_expired, tidy_store
@@ -17,11 +20,11 @@ from tests.monitoring.store.stored import NOW, a_prediction, all_files, ids, lab
 TWO_DAYS_LATER = NOW + timedelta(days=2)
 
 
-def at(seconds: float):
+def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def content_of(file) -> bytes:
+def content_of(file: StoredFile) -> bytes:
     return Path(file.uri.removeprefix("file://")).read_bytes()
 
 
@@ -80,7 +83,8 @@ def test_a_crash_between_writing_and_removing_shows_no_row_twice(step: str, monk
     events = [a_prediction(at(s)) for s in range(4)]
     for event in events:
         store(event)
-    real, calls = files.remove_file, []
+    real = files.remove_file
+    calls: list[str] = []
 
     def dies(uri: str) -> None:
         if len(calls) == (0 if step == "written" else 1):
@@ -135,7 +139,7 @@ def test_a_damaged_file_is_left_as_it_is_and_the_others_are_joined() -> None:
     assert set(ids(kept)) <= set(ids(read_requests("credit", limit=999)))
 
 
-def test_days_past_the_endpoint_s_retention_go_and_others_stay(settings) -> None:
+def test_days_past_the_endpoint_s_retention_go_and_others_stay(settings: Any) -> None:
     settings.STORE_RETENTION_DAYS = 10.0
     PredictionPolicy.objects.create(endpoint="slow", sample_share=1.0, retention_days=40.0)
     for endpoint in ("credit", "slow"):
@@ -148,15 +152,12 @@ def test_days_past_the_endpoint_s_retention_go_and_others_stay(settings) -> None
 def test_compaction_goes_on_after_a_failure_of_the_store(store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for s in (1, 2):
         store(a_prediction(at(s)))
-    real = compaction.write_batches
 
-    def fails(*args, **kwargs):
-        from aiplatform.errors import ArtifactError
-
+    def fails(*args: Any, **kwargs: Any) -> int:
         raise ArtifactError("the store is full")
 
     monkeypatch.setattr(compaction, "write_batches", fails)
     assert tidy_store(now=TWO_DAYS_LATER) == {}
     assert len(read_requests("credit", limit=9)) == 2
-    monkeypatch.setattr(compaction, "write_batches", real)
+    monkeypatch.undo()
     assert tidy_store(now=TWO_DAYS_LATER)["joined_files"] == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from monitoring.store.requests import read_requests
 from tests.monitoring.store.stored import NOW, POLICY, a_prediction, all_files, an_image, ids, label, store
 
 
-def at(seconds: float):
+def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
