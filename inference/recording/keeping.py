@@ -81,12 +81,15 @@ class RowKeeper:
 
     def keep(self, events: Sequence[PredictionEvent]) -> None:
         """Take the sampled ones of some events; never raises."""
-        for group in _grouped(events).values():
-            policy = self._policy_of(group[0].endpoint)
+        for endpoint in {event.endpoint for event in events}:
+            policy = self._policy_of(endpoint)
+            theirs = [event for event in events if event.endpoint == endpoint]
             if policy is None:
-                self._on_drop(sum(map(event_rows, group)), "no_policy")
-            elif policy.sample_share > 0:
-                self._keep_group([e for e in group if is_sampled(e.prediction_id, policy.sample_share)], policy)
+                self._on_drop(sum(map(event_rows, theirs)), "no_policy")
+                continue
+            sampled = [event for event in theirs if is_sampled(event.prediction_id, policy.sample_share)]
+            for group in _grouped(sampled).values():
+                self._keep_group(group, policy)
         if self._bytes >= WRITE_BYTES:
             self.write()
 
