@@ -17,6 +17,8 @@ from aiplatform.contracts.predict import (
     IDENTITY_STATE,
     PRIORITY_HEADER,
     REQUEST_ID_STATE,
+    SUBJECT_HEADER,
+    TRACE_HEADER,
 )
 from aiplatform.errors import PlatformError
 from aiplatform.http.asgi_body import (
@@ -33,7 +35,14 @@ from aiplatform.tensors import DType
 from aiplatform.wiring import Receive, Scope, Send
 from inference.engines import Arrays
 from inference.model_questions import answer_index, answer_question
-from inference.predict_request import RETRY_AFTER_S, Decoding, encode_answer, read_deadline_s, read_priority
+from inference.predict_request import (
+    RETRY_AFTER_S,
+    Decoding,
+    encode_answer,
+    read_deadline_s,
+    read_origin,
+    read_priority,
+)
 from inference.protocols.binary_tensors import HEAD_SIZE_HEADER, read_head_size
 from inference.protocols.content_encoding import MIN_PACKED_BYTES, choose_encoding, pack_answer, unpack_body
 from inference.protocols.image_upload import MULTIPART, decode_upload
@@ -99,6 +108,7 @@ class PredictApplication:
             deadline_s=deadline_s,
             priority=read_priority(header(scope, PRIORITY_HEADER)),
             reads_slowly=is_upload or (len(body) > LARGE_BODY_BYTES and self._is_slow(target, head_size)),
+            origin=read_origin(header(scope, TRACE_HEADER), header(scope, SUBJECT_HEADER)),
             watch=lambda: _Watch(receive),
         )
         return 200, encode_answer(target, decoding.request, answer)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from aiplatform.contracts.predict import DEADLINE_HEADER, PRIORITY_HEADER
+from aiplatform.contracts.predict import DEADLINE_HEADER, PRIORITY_HEADER, SUBJECT_HEADER, TRACE_HEADER
 from aiplatform.errors import PlatformError
 from aiplatform.http.lane import Exchange, Head, Plan
 from aiplatform.http.lane.exchange import field_lines
@@ -21,6 +21,7 @@ from inference.predict_request import (
     Decoding,
     encode_answer,
     read_deadline_s,
+    read_origin,
     read_priority,
 )
 from inference.protocols.binary_tensors import HEAD_SIZE_HEADER, read_head_size
@@ -28,6 +29,7 @@ from inference.protocols.content_encoding import MIN_PACKED_BYTES, choose_encodi
 from inference.protocols.image_upload import MULTIPART
 from inference.protocols.messages import Encoded
 from inference.protocols.paths import PREDICTING, Target, parse_target
+from inference.recording_api import Origin
 from inference.scheduler import Priority
 from inference.serving import Answer, ServingRuntime, runtime
 
@@ -38,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 _DEADLINE = DEADLINE_HEADER.lower().encode()
 _PRIORITY = PRIORITY_HEADER.lower().encode()
+_TRACE = TRACE_HEADER.lower().encode()
+_SUBJECT = SUBJECT_HEADER.lower().encode()
 _HEAD_SIZE = HEAD_SIZE_HEADER.lower().encode()
 
 
@@ -49,6 +53,7 @@ class _PredictPlan:
     deadline_s: float | None
     priority: Priority
     accepted: str
+    origin: Origin | None
 
 
 class PredictLane:
@@ -74,6 +79,7 @@ class PredictLane:
                 read_deadline_s(head.text(_DEADLINE), self._serving.options.max_deadline_s),
                 read_priority(head.text(_PRIORITY)),
                 head.text(b"accept-encoding"),
+                read_origin(head.text(_TRACE), head.text(_SUBJECT)),
             )
         except PlatformError:
             return None  # the ordinary way says what is wrong with it
@@ -90,6 +96,7 @@ class PredictLane:
                 label=plan.target.label,
                 deadline_s=plan.deadline_s,
                 priority=plan.priority,
+                origin=plan.origin,
             )
         except Exception as error:  # noqa: BLE001  the last line of defence: a client always gets an answer
             _refuse(plan, exchange, error)

@@ -11,6 +11,7 @@ from aiplatform.errors import InvalidInputError
 from inference.protocols import open_inference, tf_examples, tf_serving
 from inference.protocols.messages import Encoded, InferRequest, InferResponse
 from inference.protocols.paths import EXAMPLE_OPERATIONS, Operation, Target
+from inference.recording_api import Origin
 from inference.scheduler import Priority
 from inference.serving import Answer
 
@@ -66,6 +67,11 @@ def read_priority(text: str) -> Priority:
     except KeyError:
         names = ", ".join(priority.name.lower() for priority in Priority)
         raise InvalidInputError(f"{PRIORITY_HEADER} is one of {names}, not '{text:.40}'") from None
+
+
+def read_origin(traceparent: str, subject: str) -> Origin | None:
+    """Return where a request comes from by its headers; None if it does not say."""
+    return Origin(traceparent, subject) if traceparent or subject else None
 
 
 def encode_answer(target: Target, request: InferRequest, answer: Answer) -> Encoded:

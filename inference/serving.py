@@ -28,12 +28,12 @@ from inference.protocols.messages import InferRequest
 from inference.protocols.tensor_rules import check_inputs
 from inference.protocols.tf_rows import arrays_from_instances
 from inference.protocols.urgency import ORDINARY
-from inference.recording_api import Metrics, NoMetrics, NoRecorder, PredictionEvent, Recorder
+from inference.recording_api import Metrics, NoMetrics, NoRecorder, Origin, PredictionEvent, Recorder
 from inference.routing_table import RoutingTable
 from inference.scheduler import BatchLimits, CallbackJob, DeviceSlots, Priority
 from inference.statistics import CountedMetrics, ServingStatistics
 
-ReadInputs = Callable[[Manifest], "Arrays | InferRequest"]  # a request may say how urgent it is
+ReadInputs = Callable[[Manifest], "Arrays | InferRequest"]  # a request may say how urgent it is, and of whom
 # By V2's numbers: 1 goes first, 0 is whatever holds without it.
 PRIORITIES = {1: Priority.HIGH, 2: Priority.NORMAL, 3: Priority.LOW}
 CLIENT_GONE = 499  # the customary status for a request whose client left before the answer
@@ -93,16 +93,19 @@ class PredictService:
         deadline_s: float | None = None,
         priority: Priority = Priority.NORMAL,
         reads_slowly: bool = False,
+        origin: Origin | None = None,
         watch: Callable[[], AbstractContextManager[object]] | None = None,
     ) -> Answer:
         """Predict. `inputs` may be a function, called once the version is known.
 
         `watch` makes what stands guard while rows wait for threads; those that run on the event loop do not wait.
-        `reads_slowly` has it called in a thread, so that other requests need not wait.
+        `reads_slowly` has it called in a thread, so that other requests need not wait. `origin` says
+        where it comes from.
         Raises: NotFoundError, InvalidInputError, QueueFullError, DeadlineExceededError,
         UnavailableError; PlatformError if the engine fails.
         """
         attempt = self._begin(endpoint, version=version, label=label, key=key)
+        attempt.note_origin(origin)
         try:
             attempt.loaded.queue.refuse_if_full()
             arrays = await asyncio.to_thread(attempt.read, inputs) if reads_slowly else attempt.read(inputs)
@@ -130,12 +133,14 @@ class PredictService:
         key: str | None = None,
         deadline_s: float | None = None,
         priority: Priority = Priority.NORMAL,
+        origin: Origin | None = None,
     ) -> StartedPrediction:
         """Do the same on an event loop without a task: `take` gets the answer or the error, later.
 
         Raises what `predict` raises for requests that cannot wait: then `take` is not called.
         """
         attempt = self._begin(endpoint, version=version, label=label, key=key)
+        attempt.note_origin(origin)
         try:
             queue = attempt.loaded.queue
             queue.refuse_if_full()
@@ -209,7 +214,7 @@ class PredictService:
 class _Attempt:
     """One request to one held version, until it is recorded."""
 
-    __slots__ = ("_service", "_time_s", "loaded", "started", "urgency")
+    __slots__ = ("_service", "_time_s", "loaded", "started", "subject", "traceparent", "urgency")
 
     def __init__(self, service: PredictService, loaded: LoadedVersion, time_s: float, started: float) -> None:
         self._service = service
@@ -217,11 +222,18 @@ class _Attempt:
         self._time_s = time_s
         self.started = started
         self.urgency = ORDINARY
+        self.traceparent = self.subject = ""
+
+    def note_origin(self, origin: Origin | None) -> None:
+        if origin is not None:
+            self.traceparent, self.subject = origin
 
     def read(self, inputs: Arrays | ReadInputs) -> Arrays:
         arrays = inputs(self.loaded.manifest) if callable(inputs) else inputs
         if isinstance(arrays, InferRequest):
-            self.urgency, arrays = arrays.urgency, arrays.inputs
+            self.urgency = arrays.urgency
+            self.subject = self.subject or arrays.subject
+            arrays = arrays.inputs
         check_inputs(self.loaded.manifest.signature, arrays)
         return arrays
 
@@ -258,6 +270,8 @@ class _Attempt:
                 inputs=inputs,
                 outputs=outputs,
                 labels=loaded.manifest.labels,
+                traceparent=self.traceparent,
+                subject=self.subject,
             )
         )
         return prediction_id

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from aiplatform.contracts.predict import SUBJECT_HEADER, TRACE_HEADER
 from aiplatform.errors import PlatformError
 from aiplatform.identity import Identity
 
@@ -40,6 +41,7 @@ ERROR_CODE_KEY = "x-error-code"  # of errors.py; tells an answer of ours from a 
 RETRY_AFTER_KEY = "retry-after"
 
 CANCELLED = 499  # the customary HTTP status for a client that left
+PASSED_ON = (TRACE_HEADER, SUBJECT_HEADER.lower())  # of a caller's metadata, by the gateway
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -93,6 +95,10 @@ class Call:
         """Return a metadata value, or '' if it is not there."""
         value = self.metadata.get(key, "")
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+    def passed_on(self) -> Pairs:
+        """Return what the gateway forwards as the caller sent it."""
+        return tuple((key, self.text(key)) for key in PASSED_ON if self.metadata.get(key))
 
     def answer(self, body: bytes) -> None:
         """Send the answer."""

@@ -7,21 +7,24 @@ from collections.abc import Callable
 from typing import Protocol
 
 from aiplatform.artifacts import Manifest
-from aiplatform.contracts.predict import MODEL_VERSION_HEADER, PREDICTION_ID_HEADER
+from aiplatform.contracts.predict import MODEL_VERSION_HEADER, PREDICTION_ID_HEADER, SUBJECT_HEADER, TRACE_HEADER
 from aiplatform.errors import PlatformError
 from aiplatform.rpc.calls import Call, answer_later
 from aiplatform.rpc.fields import field, repeated_field
+from inference.predict_request import read_origin
 from inference.protocols import grpc_tf_examples, grpc_tf_serving, grpc_v2
 from inference.protocols.grpc_known import InferCall, KnownInferCalls
 from inference.protocols.grpc_messages import parse_version
 from inference.protocols.messages import InferRequest, InferResponse
 from inference.protocols.paths import Operation
+from inference.recording_api import Origin
 from inference.serving import Answer, ServingRuntime
 
 LARGE_BODY_BYTES = 256 * 1024  # takes some milliseconds to read
 
 _PREDICTION_ID = PREDICTION_ID_HEADER.lower()
 _MODEL_VERSION = MODEL_VERSION_HEADER.lower()
+_SUBJECT = SUBJECT_HEADER.lower()
 
 
 class Prediction(Protocol):
@@ -88,6 +91,7 @@ class Predictions:
             version=prediction.version,
             label=prediction.label,
             deadline_s=self._deadline_s(call),
+            origin=_origin(call),
         )
         call.on_cancel = started.cancel
 
@@ -100,6 +104,7 @@ class Predictions:
             version=prediction.version,
             label=prediction.label,
             deadline_s=self._deadline_s(call),
+            origin=_origin(call),
             reads_slowly=True,
         )
         return await asyncio.to_thread(_encoded, call, prediction, answer)
@@ -174,6 +179,10 @@ class ExamplesPrediction:
     def encode(self, answer: Answer) -> bytes:
         """Return the answer."""
         return grpc_tf_examples.encode_results(_response(self.model, answer), answer.manifest, self._operation)
+
+
+def _origin(call: Call) -> Origin | None:
+    return read_origin(call.text(TRACE_HEADER), call.text(_SUBJECT))
 
 
 def _encoded(call: Call, prediction: Prediction, answer: Answer) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from aiplatform.contracts.predict import SUBJECT_PARAMETER
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, Signature, TensorSpec
 from inference.protocols.binary_tensors import bytes_from_array
@@ -81,6 +82,7 @@ def decode_infer(message: ModelInferRequest, signature: Signature) -> InferReque
         id=message.id,
         layout=OutputLayout(classes=_classes(message)),
         urgency=_urgency(message),
+        subject=message.parameters[SUBJECT_PARAMETER].string_param if SUBJECT_PARAMETER in message.parameters else "",
     )
 
 

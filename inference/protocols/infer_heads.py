@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from aiplatform.contracts.predict import SUBJECT_PARAMETER
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, Signature, TensorSpec
 from inference.protocols.binary_tensors import check_size
@@ -22,6 +23,7 @@ from inference.protocols.urgency import ORDINARY, Urgency, read_urgency
 
 ONLY_BINARY = frozenset({DType.FP16, DType.BF16})  # JSON has no form for them
 MAX_KEPT = 512
+MAX_SUBJECT = 1000
 MAX_KEPT_BYTES = 2048
 MAX_EMPTY_SIDES = 2**40  # numpy cannot make an empty array whose other sides are longer
 
@@ -47,6 +49,7 @@ class InferHead:
     layout: OutputLayout
     size_bytes: int  # of all binary inputs
     urgency: Urgency = ORDINARY
+    subject: str = ""
 
 
 _kept: dict[tuple[int, bytes], InferHead] = {}
@@ -99,7 +102,16 @@ def _parse_head(message: dict[str, Any], signature: Signature) -> InferHead:
         layout=_layout(wanted, signature, is_binary) if wanted else layout_of(signature, is_binary=is_binary),
         size_bytes=sum(item.size_bytes or 0 for item in inputs),
         urgency=read_urgency(lambda name: _whole_number(parameters, name)),
+        subject=_subject(parameters.get(SUBJECT_PARAMETER)),
     )
+
+
+def _subject(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > MAX_SUBJECT:
+        raise InvalidInputError(f"'{SUBJECT_PARAMETER}' must be a string of up to {MAX_SUBJECT} characters")
+    return value
 
 
 def _whole_number(parameters: dict[str, Any], name: str) -> int | None:

@@ -39,7 +39,10 @@ AS_JSON = OutputLayout()
 
 @dataclass(slots=True, kw_only=True)  # made on each request: freezing would cost more than all the rest
 class InferRequest:
-    """Named arrays as the signature wants them. `outputs` empty asks for all; `id` is echoed."""
+    """Named arrays as the signature wants them. `outputs` empty asks for all; `id` is echoed.
+
+    `subject` is whom it is about, if the request says so itself.
+    """
 
     inputs: Arrays
     form: Form
@@ -47,6 +50,7 @@ class InferRequest:
     id: str = ""
     layout: OutputLayout = AS_JSON
     urgency: Urgency = ORDINARY
+    subject: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

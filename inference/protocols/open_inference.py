@@ -53,6 +53,7 @@ def decode_infer(body: bytes, signature: Signature, *, head_size: int | None = N
         id=head.id,
         layout=head.layout,
         urgency=head.urgency,
+        subject=head.subject,
     )
 
 

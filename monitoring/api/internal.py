@@ -9,6 +9,7 @@ from aiplatform.contracts.monitoring import (
     IngestReceipt,
     RecordFeedback,
     RecordPredictions,
+    StorePolicies,
     VersionReport,
 )
 from aiplatform.http.views import internal_view, read_message
@@ -16,6 +17,7 @@ from monitoring.api.queries import read_report_query
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
 from monitoring.reports.report import build_report, report_to_dict
+from monitoring.store.policies import get_policies
 
 
 @internal_view
@@ -38,3 +40,9 @@ def report(request: HttpRequest) -> VersionReport:
     return VersionReport(
         endpoint=query.endpoint, version=query.version, period_s=query.period_s, report=report_to_dict(found)
     )
+
+
+@internal_view
+def store_policies(request: HttpRequest) -> StorePolicies:
+    """Answer what to keep in the prediction store."""
+    return get_policies()

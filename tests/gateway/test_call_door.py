@@ -251,3 +251,14 @@ def test_with_no_address_up_a_call_is_unavailable_and_the_gateway_is_still_live(
         await ahead.close()
 
     asyncio.run(go())
+
+
+def test_a_gateway_alone_passes_trace_and_subject_on_and_no_other_metadata() -> None:
+    behind = Behind()
+
+    async def script(caller: Caller, pool: Pool) -> None:
+        await caller.ask(INFER, b"x", authorization=TOKEN, traceparent="00-1-2-3", x_subject_id="ada", x_other="no")
+
+    split(script, behind)
+    metadata = behind.calls[0].metadata
+    assert (metadata["traceparent"], metadata["x-subject-id"]) == ("00-1-2-3", "ada") and "x-other" not in metadata

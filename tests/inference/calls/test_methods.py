@@ -373,3 +373,20 @@ def test_a_priority_or_timeout_that_is_none_is_refused(methods: CallMethods, giv
 
     status, message, _ = run(script, methods)
     assert (status, next(iter(given)) in message) == ("INVALID_ARGUMENT", True)
+
+
+def test_a_call_says_whom_it_is_about_and_which_trace_it_belongs_to() -> None:
+    recorder = ListRecorder()
+    serving = make_runtime(route_of(make_loaded(FakeEngine())))
+    serving.connect(recorder=recorder, metrics=CountingMetrics())
+    named = v2.ModelInferRequest.FromString(infer_request(1.0))
+    named.parameters["subject_id"].string_param = "bob"
+
+    async def script(caller: Caller) -> None:
+        await caller.ask(INFER, infer_request(1.0), x_subject_id="ada", traceparent="00-1-2-3")
+        await caller.ask(INFER, named.SerializeToString())
+        await caller.ask(PREDICT, tf_request(), x_subject_id="eve")
+
+    run(script, CallMethods(serving))
+    serving.close()
+    assert [(e.traceparent, e.subject) for e in recorder.events] == [("00-1-2-3", "ada"), ("", "bob"), ("", "eve")]

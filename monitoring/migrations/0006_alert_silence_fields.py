@@ -6,7 +6,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('monitoring', '0003_alert_matchers'),
+        ("monitoring", "0005_alert_matchers"),
     ]
 
     operations = [

@@ -31,7 +31,7 @@ def _equals(name, value):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("monitoring", "0002_alert_routes")]
+    dependencies = [("monitoring", "0004_alert_routes")]
 
     operations = [
         migrations.RunPython(write_matchers, migrations.RunPython.noop),
