@@ -11,8 +11,10 @@ import numpy as np
 from aiplatform.contracts.columns import ID_BYTES, Numbers, Texts
 from aiplatform.contracts.monitoring import PredictionBatch
 from aiplatform.errors import InvalidInputError
+from aiplatform.scores import CODE, MAX_CLASSES
 from aiplatform.profiles import CategoryProfile, DataProfile, FeatureProfile, NumericProfile
 from monitoring.blocks import BlockContent, sort_rows
+from monitoring.performance.segments import Segmentation
 from monitoring.windows import MINUTE_S, WindowContent
 
 MAX_TEXT = 200  # characters of a category or label that are told apart
@@ -38,7 +40,9 @@ class BatchColumns:
     `max_features` features are taken.
     """
 
-    def __init__(self, batch: PredictionBatch, *, max_features: int) -> None:
+    def __init__(
+        self, batch: PredictionBatch, *, max_features: int, segmentation: Segmentation | None = None
+    ) -> None:
         _check_names(batch)
         self.batch = batch
         self.size = batch.row_count
@@ -53,6 +57,8 @@ class BatchColumns:
         self.labels = None if batch.predicted_labels is None else self._texts(batch.predicted_labels, "labels")
         outputs = {"confidence": batch.confidences, "value": batch.predicted_values}
         self.outputs = {name: self._numbers(column, name) for name, column in outputs.items() if column is not None}
+        self.scores = _scores(batch)
+        self.segments = None if segmentation is None else segmentation.encode(self.size, self.numbers, self.categories)
         _check_values(batch.batch_id, self)
 
     def _numbers(self, column: Numbers, name: str) -> Array:
@@ -77,6 +83,20 @@ def _check_names(batch: PredictionBatch) -> None:
         raise InvalidInputError(
             f"batch '{batch.batch_id}': prediction_ids has {len(ids)} rows, the batch {batch.row_count}"
         )
+
+
+def _scores(batch: PredictionBatch) -> Array | None:
+    """Return the score codes, shape (rows, columns)."""
+    if batch.scores is None:
+        return None
+    classes = len(batch.scores.classes)
+    columns = 1 if classes == 2 else classes
+    if not 2 <= classes <= MAX_CLASSES or len(batch.scores.codes) != batch.row_count * columns * CODE.itemsize:
+        raise InvalidInputError(
+            f"batch '{batch.batch_id}': scores of {classes} classes have {len(batch.scores.codes)} bytes, which is not "
+            f"{columns} of {CODE.itemsize} bytes for each of {batch.row_count} rows (2 to {MAX_CLASSES} classes)"
+        )
+    return np.frombuffer(batch.scores.codes, CODE).reshape(batch.row_count, columns)
 
 
 def _check_values(batch_id: str, columns: BatchColumns) -> None:
@@ -136,7 +156,8 @@ def _block(columns: BatchColumns, chosen: Array, minute: int, times: Array) -> B
     places = np.flatnonzero(chosen & (columns.statuses < 400))
     if not places.size:
         return None
-    ids = columns.batch.prediction_ids
+    batch = columns.batch
+    ids = batch.prediction_ids
     keys, order = sort_rows(ids, places)
     places = places[order]
     microseconds = np.floor((times[places] - minute * MINUTE_S) * 1e6)
@@ -150,6 +171,9 @@ def _block(columns: BatchColumns, chosen: Array, minute: int, times: Array) -> B
         labels=() if columns.labels is None else columns.labels[1],
         confidences=columns.outputs["confidence"][places] if "confidence" in columns.outputs else None,
         values=columns.outputs["value"][places] if "value" in columns.outputs else None,
+        scores=None if columns.scores is None else columns.scores[places],
+        classes=() if batch.scores is None else [text[:MAX_TEXT] for text in batch.scores.classes],
+        segments=None if columns.segments is None else columns.segments[places],
     )
 
 

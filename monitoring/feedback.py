@@ -22,6 +22,7 @@ from monitoring import metrics
 from monitoring.batches import MAX_TEXT
 from monitoring.blocks import BlockContent
 from monitoring.models import Feedback, PredictionBlock, Window
+from monitoring.performance.recording import PerformanceChanges
 from monitoring.predictions import Key, chunks, find_rows
 
 MAX_WAITING = 5000  # the latest waiting ids that the clock looks for each time
@@ -138,6 +139,7 @@ def _join(pending: list[Feedback]) -> int:
     """Join those whose prediction is here; return how many."""
     found = find_rows({row.prediction_key for row in pending})
     added: dict[int, Contribution] = defaultdict(Contribution)
+    performance = PerformanceChanges()
     joined = []
     for row in pending:
         here = found.get((row.prediction_key, row.row))
@@ -145,9 +147,11 @@ def _join(pending: list[Feedback]) -> int:
             row.block, row.is_pending = here.block, False
             row.predicted_label, row.predicted_value = here.content.label, here.content.value
             added[here.block.window_id] = added[here.block.window_id].plus(contribution_of(row))
+            performance.add(here, label=row.label, value=row.value)
             joined.append(row)
     Feedback.objects.bulk_update(joined, ["block", "is_pending", "predicted_label", "predicted_value"])
     _add_to_windows(added)
+    performance.write()
     return len(joined)
 
 
@@ -156,9 +160,14 @@ def _correct(changes: list[tuple[Feedback, FeedbackItem]], now: datetime) -> int
     added: dict[int, Contribution] = defaultdict(Contribution)
     blocks = PredictionBlock.objects.filter(pk__in={row.block_id for row, _ in changes if row.block_id})
     windows = dict(blocks.values_list("pk", "window"))
+    found = find_rows({row.prediction_key for row, _ in changes if row.block_id})
+    performance = PerformanceChanges()
     counted = 0
     for row, item in changes:
-        before = contribution_of(row)
+        before, here = contribution_of(row), found.get((row.prediction_key, row.row))
+        if here is not None:
+            performance.add(here, label=row.label, value=row.value, sign=-1)
+            performance.add(here, label=item.label, value=item.value)
         row.label, row.value, row.source, row.received_at = item.label, item.value, item.source[:100], now
         window = windows.get(row.block_id) if row.block_id else None
         if window is not None:
@@ -166,6 +175,7 @@ def _correct(changes: list[tuple[Feedback, FeedbackItem]], now: datetime) -> int
             counted += 1
     Feedback.objects.bulk_update([row for row, _ in changes], ["label", "value", "source", "received_at"])
     _add_to_windows(added)
+    performance.write()
     return counted
 
 
