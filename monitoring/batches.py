@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,8 @@ from aiplatform.errors import InvalidInputError
 from aiplatform.scores import CODE, MAX_CLASSES
 from aiplatform.profiles import CategoryProfile, DataProfile, FeatureProfile, NumericProfile
 from monitoring.blocks import BlockContent, sort_rows
-from monitoring.performance.segments import Segmentation
+from monitoring.performance.expectations import Expectations
+from monitoring.performance.observed import Observed, bin_confidences, bin_scores, hash_rows
 from monitoring.windows import MINUTE_S, WindowContent
 
 MAX_TEXT = 200  # characters of a category or label that are told apart
@@ -31,6 +33,7 @@ class MinuteContent:
     minute: int
     content: WindowContent
     block: BlockContent | None
+    observed: Observed
 
 
 class BatchColumns:
@@ -41,7 +44,7 @@ class BatchColumns:
     """
 
     def __init__(
-        self, batch: PredictionBatch, *, max_features: int, segmentation: Segmentation | None = None
+        self, batch: PredictionBatch, *, max_features: int, expectations: Expectations | None = None
     ) -> None:
         _check_names(batch)
         self.batch = batch
@@ -58,7 +61,11 @@ class BatchColumns:
         outputs = {"confidence": batch.confidences, "value": batch.predicted_values}
         self.outputs = {name: self._numbers(column, name) for name, column in outputs.items() if column is not None}
         self.scores = _scores(batch)
-        self.segments = None if segmentation is None else segmentation.encode(self.size, self.numbers, self.categories)
+        self.error_codes = None if batch.error_codes is None else self._texts(batch.error_codes, "error_codes")
+        self.expectations = expectations
+        self.segments: Array | None = None
+        if expectations is not None:
+            self.segments = expectations.segmentation.encode(self.size, self.numbers, self.categories)
         _check_values(batch.batch_id, self)
 
     def _numbers(self, column: Numbers, name: str) -> Array:
@@ -113,7 +120,10 @@ def split_by_minute(columns: BatchColumns, *, oldest_s: float, now_s: float) -> 
     for minute in np.unique(minutes[minutes >= 0]).tolist():
         chosen = minutes == minute
         yield MinuteContent(
-            minute=minute, content=_content(columns, chosen), block=_block(columns, chosen, minute, times)
+            minute=minute,
+            content=_content(columns, chosen),
+            block=_block(columns, chosen, minute, times),
+            observed=_observed(columns, chosen),
         )
 
 
@@ -136,6 +146,33 @@ def _content(columns: BatchColumns, chosen: Array) -> WindowContent:
         content.confidence_sum = float(np.nansum(known))
         content.confidence_count = int(np.isfinite(known).sum())
     return content
+
+
+def _observed(columns: BatchColumns, chosen: Array) -> Observed:
+    is_answered = chosen & (columns.statuses < 400)
+    observed = Observed(refused=_refused(columns, chosen & (columns.statuses >= 400)))
+    if columns.scores is not None and columns.scores.shape[1] == 1:
+        observed.sure = bin_scores(columns.scores[is_answered, 0])
+    elif "confidence" in columns.outputs:
+        observed.sure = bin_confidences(columns.outputs["confidence"][is_answered])
+    if columns.numbers or columns.categories:
+        hashes = hash_rows(columns.numbers, columns.categories, is_answered)
+        observed.hashed = len(hashes)
+        for value in hashes.tolist():
+            observed.distinct.update(value)
+    if columns.expectations is not None:
+        observed.checked = int(is_answered.sum())
+        strange = columns.expectations.count_strange(columns.numbers, columns.categories, is_answered)
+        observed.strange.update({name: count for name, count in strange.items() if count})
+    return observed
+
+
+def _refused(columns: BatchColumns, chosen: Array) -> Counter[str]:
+    if columns.error_codes is None:
+        return Counter()
+    codes, texts = columns.error_codes
+    counts = np.bincount(codes[chosen & (columns.rows == 0)] + 1, minlength=len(texts) + 1).tolist()
+    return Counter({text: count for text, count in zip(texts, counts[1:], strict=True) if count})
 
 
 def _profile(columns: BatchColumns, chosen: Array) -> DataProfile:

@@ -9,7 +9,17 @@ import structlog
 from django.conf import settings
 from django.db.models import QuerySet, Sum
 
-from monitoring.models import Baseline, Feedback, IngestedBatch, PredictionBlock, ServedVersion, Window
+from monitoring.models import (
+    Baseline,
+    DetectedChange,
+    Feedback,
+    IngestedBatch,
+    ObservedWindow,
+    PerformanceWindow,
+    PredictionBlock,
+    ServedVersion,
+    Window,
+)
 
 CHUNK = 500
 MAX_CHUNKS = 400  # of each kind in one run; the clock comes again
@@ -31,6 +41,9 @@ def clean_up(*, now: datetime | None = None) -> dict[str, int]:
         "feedback": _remove(Feedback.objects.filter(block=None, is_pending=False)),
         "pending_feedback": _remove(Feedback.objects.filter(is_pending=True, received_at__lt=oldest_pending)),
         "windows": _remove(Window.objects.filter(start__lt=oldest_window)),
+        "performance_windows": _remove(PerformanceWindow.objects.filter(start__lt=oldest_window)),
+        "observed_windows": _remove(ObservedWindow.objects.filter(start__lt=oldest_window)),
+        "changes": _remove(DetectedChange.objects.filter(at__lt=oldest_window)),
         "batches": _remove(IngestedBatch.objects.filter(received_at__lt=oldest_window)),
         "versions": _remove(ServedVersion.objects.filter(last_seen_at__lt=oldest_window, windows=None)),
     }

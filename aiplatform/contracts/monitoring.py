@@ -48,6 +48,7 @@ class PredictionBatch:
     confidences: Numbers | None = None
     predicted_values: Numbers | None = None
     scores: ClassScores | None = None
+    error_codes: Texts | None = None  # of the requests that failed
 
 
 @dataclass(frozen=True, kw_only=True)

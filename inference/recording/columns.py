@@ -65,6 +65,7 @@ class Part:
     confidences: Array | None = None
     values: Array | None = None
     scores: Array | None = None  # (rows, columns)
+    error_codes: CodedTexts | None = None
 
     @property
     def row_count(self) -> int:
@@ -211,6 +212,7 @@ def _part(
         confidences=predicted.confidences,
         values=predicted.values,
         scores=predicted.scores,
+        error_codes=None if first.inputs else _coded(np.array([event.error_code or None for event in events], object)),
     )
 
 
@@ -249,6 +251,7 @@ def _assemble(parts: Sequence[Part], replica: str) -> PredictionBatch:
         confidences=_unless_empty(_numbers, parts, [part.confidences for part in parts]),
         predicted_values=_unless_empty(_numbers, parts, [part.values for part in parts]),
         scores=_scores(parts),
+        error_codes=_unless_empty(_texts, parts, [part.error_codes for part in parts]),
     )
 
 

@@ -15,12 +15,19 @@ def _none() -> Array:
     return np.zeros(0, np.int64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cells:
     """Counts by cell, both of shape (cells,), int64; numbers rise, counts are not 0."""
 
     numbers: Array = field(default_factory=_none)
     counts: Array = field(default_factory=_none)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Cells):
+            return NotImplemented
+        return np.array_equal(self.numbers, other.numbers) and np.array_equal(self.counts, other.counts)
+
+    __hash__ = None  # type: ignore[assignment]  # holds arrays
 
     @classmethod
     def of(cls, counts: Mapping[int, int]) -> Cells:
