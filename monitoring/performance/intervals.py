@@ -14,12 +14,12 @@ from monitoring.performance.results import Estimate
 Array = np.ndarray[Any, Any]
 
 
-def share(successes: int, trials: int) -> Estimate:
-    """Return a share with Wilson's interval; nothing of no trials."""
+def share(successes: float, trials: float) -> Estimate:
+    """Return a share with Wilson's interval; nothing of no trials. Expected counts need not be whole."""
     if trials <= 0:
         return Estimate()
     low, high = wilson_interval(successes, trials)
-    return Estimate(value=successes / trials, low=low, high=high, samples=trials)
+    return Estimate(value=successes / trials, low=low, high=high, samples=round(trials))
 
 
 def normal(value: float, variance: float, samples: int, *, least: float = -math.inf, most: float = math.inf) -> Estimate:
@@ -28,7 +28,7 @@ def normal(value: float, variance: float, samples: int, *, least: float = -math.
     return Estimate(value=value, low=max(least, value - half), high=min(most, value + half), samples=samples)
 
 
-def f1_of(true_positives: int, false_positives: int, false_negatives: int) -> Estimate:
+def f1_of(true_positives: float, false_positives: float, false_negatives: float) -> Estimate:
     """Return F1 of one class.
 
     F1 = 2 J / (1 + J) rises with J = TP / (TP + FP + FN), which is a share: its interval is Wilson's, carried over.
@@ -38,7 +38,7 @@ def f1_of(true_positives: int, false_positives: int, false_negatives: int) -> Es
     if jaccard.value is None or jaccard.low is None or jaccard.high is None:
         return Estimate()
     value, low, high = (2 * j / (1 + j) for j in (jaccard.value, jaccard.low, jaccard.high))
-    return Estimate(value=value, low=low, high=high, samples=total)
+    return Estimate(value=value, low=low, high=high, samples=round(total))
 
 
 def multinomial(value: float, gradient: Array, matrix: Array) -> Estimate:
@@ -64,20 +64,20 @@ def auc_of(positives: Array, negatives: Array) -> Estimate:
     formed on the log-odds of the area, which keeps it in 0 to 1. An area of 0 or 1, whose variance
     is 0, takes Wilson's interval for as many trials as there are rows of the rarer kind.
     """
-    m, n = int(positives.sum()), int(negatives.sum())
-    if not m or not n:
-        return Estimate(samples=m + n)
+    m, n = float(positives.sum()), float(negatives.sum())
+    if m <= 0 or n <= 0:
+        return Estimate(samples=round(m + n))
     below = (np.cumsum(negatives) - negatives / 2) / n  # of a positive in a bin: share of negatives that it beats
     above = 1 - (np.cumsum(positives) - positives / 2) / m
     area = float((positives * below).sum() / m)
     if not 0 < area < 1:
         low, high = wilson_interval(round(area) * min(m, n), min(m, n))
-        return Estimate(value=area, low=low, high=high, samples=m + n)
-    spread = float((positives * (below - area) ** 2).sum()) / max(1, m - 1) / m
-    spread += float((negatives * (above - area) ** 2).sum()) / max(1, n - 1) / n
+        return Estimate(value=area, low=low, high=high, samples=round(m + n))
+    spread = float((positives * (below - area) ** 2).sum()) / max(1.0, m - 1) / m
+    spread += float((negatives * (above - area) ** 2).sum()) / max(1.0, n - 1) / n
     odds, half = math.log(area / (1 - area)), Z_95 * math.sqrt(spread) / (area * (1 - area))
     low, high = (1 / (1 + math.exp(-min(700.0, max(-700.0, odds + sign * half)))) for sign in (-1, 1))
-    return Estimate(value=area, low=low, high=high, samples=m + n)
+    return Estimate(value=area, low=low, high=high, samples=round(m + n))
 
 
 def mean_of(estimates: list[Estimate], *, samples: int) -> Estimate:
