@@ -16,7 +16,7 @@ from aiplatform.scores import CODE, MAX_CLASSES
 from aiplatform.profiles import CategoryProfile, DataProfile, FeatureProfile, NumericProfile
 from monitoring.blocks import BlockContent, sort_rows
 from monitoring.performance.expectations import Expectations
-from monitoring.performance.observed import Observed, bin_confidences, bin_scores, hash_rows
+from monitoring.performance.observed import Observed, bin_confidences, bin_scores, hash_rows, sum_numbers
 from monitoring.windows import MINUTE_S, WindowContent
 
 MAX_TEXT = 200  # characters of a category or label that are told apart
@@ -158,6 +158,7 @@ def _observed(columns: BatchColumns, chosen: Array) -> Observed:
     if columns.numbers or columns.categories:
         hashes = hash_rows(columns.numbers, columns.categories, is_answered)
         observed.hashed = len(hashes)
+        observed.means = sum_numbers(columns.numbers, is_answered)
         for value in hashes.tolist():
             observed.distinct.update(value)
     if columns.expectations is not None:

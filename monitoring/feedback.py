@@ -25,6 +25,7 @@ from monitoring.models import Feedback, PredictionBlock, Window
 from monitoring.performance.recording import PerformanceChanges
 from monitoring.predictions import Key, chunks, find_rows
 
+MAX_ERROR = 1e100  # a window's sum of squares must stay a number; exact sums are in PerformanceWindow
 MAX_WAITING = 5000  # the latest waiting ids that the clock looks for each time
 
 
@@ -48,7 +49,7 @@ def contribution_of(feedback: Feedback) -> Contribution:
     if feedback.label is not None and feedback.predicted_label is not None:
         return Contribution(labelled=1, correct=int(feedback.label == feedback.predicted_label))
     if feedback.value is not None and feedback.predicted_value is not None:
-        error = feedback.value - feedback.predicted_value
+        error = max(-MAX_ERROR, min(MAX_ERROR, feedback.value - feedback.predicted_value))
         return Contribution(valued=1, absolute_error_sum=abs(error), squared_error_sum=error * error)
     return Contribution()
 

@@ -43,7 +43,7 @@ def clean_up(*, now: datetime | None = None) -> dict[str, int]:
         "windows": _remove(Window.objects.filter(start__lt=oldest_window)),
         "performance_windows": _remove(PerformanceWindow.objects.filter(start__lt=oldest_window)),
         "observed_windows": _remove(ObservedWindow.objects.filter(start__lt=oldest_window)),
-        "changes": _remove(DetectedChange.objects.filter(at__lt=oldest_window)),
+        "changes": _remove(DetectedChange.objects.filter(detected_at__lt=oldest_window)),
         "batches": _remove(IngestedBatch.objects.filter(received_at__lt=oldest_window)),
         "versions": _remove(ServedVersion.objects.filter(last_seen_at__lt=oldest_window, windows=None)),
     }

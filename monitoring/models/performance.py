@@ -72,7 +72,8 @@ class DetectedChange(models.Model):
     served = models.ForeignKey(ServedVersion, on_delete=models.CASCADE, related_name="changes")
     stream = models.CharField(max_length=220)
     detector = models.CharField(max_length=20)
-    at = models.DateTimeField(db_index=True)
+    at = models.DateTimeField()  # start of the window in which it was seen
+    detected_at = models.DateTimeField(db_index=True)  # later, as windows are fed when they are closed
     before = models.FloatField()
     after = models.FloatField()
 

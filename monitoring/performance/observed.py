@@ -20,9 +20,11 @@ import numpy as np
 from aiplatform.scores import LIMIT, decode_odds, log_odds
 from monitoring.performance.cells import Array, Cells
 from monitoring.performance.counts import SCORE_BINS
+from monitoring.performance.detectors.stream import WindowValue
 
 SURE_BASE = SCORE_BINS
 LG_REGISTERS = 11
+LARGEST = 1e150  # whose square is still a number
 _KIND = datasketches.tgt_hll_type.HLL_4
 
 
@@ -40,6 +42,7 @@ class Observed:
     refused: Counter[str] = field(default_factory=Counter)
     checked: int = 0
     strange: Counter[str] = field(default_factory=Counter)
+    means: dict[str, WindowValue] = field(default_factory=dict)  # of the numeric features
 
 
 def merge_observed(parts: Sequence[Observed]) -> Observed:
@@ -47,7 +50,10 @@ def merge_observed(parts: Sequence[Observed]) -> Observed:
     union = datasketches.hll_union(LG_REGISTERS)
     refused: Counter[str] = Counter()
     strange: Counter[str] = Counter()
+    means: dict[str, WindowValue] = {}
     for part in parts:
+        for name, value in part.means.items():
+            means[name] = means[name].plus(value) if name in means else value
         union.update(part.distinct)
         refused.update(part.refused)
         strange.update(part.strange)
@@ -58,7 +64,19 @@ def merge_observed(parts: Sequence[Observed]) -> Observed:
         refused=refused,
         checked=sum(part.checked for part in parts),
         strange=strange,
+        means=means,
     )
+
+
+def sum_numbers(numbers: Mapping[str, Array], chosen: Array) -> dict[str, WindowValue]:
+    """Return count, sum and sum of squares of each feature's finite values in the chosen rows."""
+    found = {}
+    for name, column in numbers.items():
+        values = column[chosen]
+        values = values[np.abs(values) < LARGEST]  # NaN is not, either
+        if values.size:
+            found[name] = WindowValue(int(values.size), float(values.sum()), float((values * values).sum()))
+    return found
 
 
 def bin_scores(codes: Array) -> Cells:
@@ -120,6 +138,7 @@ class _Stored(msgspec.Struct, array_like=True, frozen=True):
     refused: dict[str, int]
     checked: int
     strange: dict[str, int]
+    means: dict[str, tuple[int, float, float]]
 
 
 def pack_observed(observed: Observed) -> bytes:
@@ -131,6 +150,7 @@ def pack_observed(observed: Observed) -> bytes:
         refused=dict(observed.refused),
         checked=observed.checked,
         strange=dict(observed.strange),
+        means={name: (value.rows, value.total, value.squares) for name, value in observed.means.items()},
     )
     return zlib.compress(msgspec.msgpack.encode(stored), 1)
 
@@ -147,4 +167,5 @@ def unpack_observed(raw: bytes | memoryview) -> Observed:
         refused=Counter(stored.refused),
         checked=stored.checked,
         strange=Counter(stored.strange),
+        means={name: WindowValue(*value) for name, value in stored.means.items()},
     )
