@@ -46,7 +46,8 @@ class Calibration:
         if self.method == "platt":
             return sigmoid(self.slope * odds + self.intercept)
         known, values = np.array(self.points).T
-        return np.interp(odds, known, values)
+        found: Array = np.interp(odds, known, values)
+        return found
 
 
 def encode_calibration(calibration: Calibration) -> bytes:

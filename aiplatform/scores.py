@@ -42,15 +42,17 @@ def encode_scores(probabilities: Array) -> Array | None:
 
 def decode_odds(codes: Array) -> Array:
     """Return log-odds as float64, NaN where nothing was known; the error is at most 0.00025."""
-    odds = codes.astype(np.float64) * (2 * LIMIT / STEPS) - LIMIT
-    return np.where(codes == MISSING, np.nan, odds)
+    odds: Array = codes.astype(np.float64) * (2 * LIMIT / STEPS) - LIMIT
+    odds[codes == MISSING] = np.nan
+    return odds
 
 
 def log_odds(probabilities: Array) -> Array:
     """Return log-odds of probabilities, bounded as the codes are; NaN stays."""
     with np.errstate(divide="ignore", invalid="ignore"):
         clipped = np.clip(probabilities.astype(np.float64), 0.0, 1.0)
-        return np.clip(np.log(clipped) - np.log1p(-clipped), -LIMIT, LIMIT)
+        odds: Array = np.clip(np.log(clipped) - np.log1p(-clipped), -LIMIT, LIMIT)
+    return odds
 
 
 def sigmoid(odds: Array) -> Array:

@@ -12,8 +12,8 @@ import numpy as np
 from aiplatform.contracts.columns import ID_BYTES, Numbers, Texts
 from aiplatform.contracts.monitoring import PredictionBatch
 from aiplatform.errors import InvalidInputError
-from aiplatform.scores import CODE, MAX_CLASSES
 from aiplatform.profiles import CategoryProfile, DataProfile, FeatureProfile, NumericProfile
+from aiplatform.scores import CODE, MAX_CLASSES
 from monitoring.blocks import BlockContent, sort_rows
 from monitoring.performance.expectations import Expectations
 from monitoring.performance.observed import Observed, bin_confidences, bin_scores, hash_rows, sum_numbers
@@ -43,9 +43,7 @@ class BatchColumns:
     `max_features` features are taken.
     """
 
-    def __init__(
-        self, batch: PredictionBatch, *, max_features: int, expectations: Expectations | None = None
-    ) -> None:
+    def __init__(self, batch: PredictionBatch, *, max_features: int, expectations: Expectations | None = None) -> None:
         _check_names(batch)
         self.batch = batch
         self.size = batch.row_count

@@ -31,9 +31,10 @@ def fit_calibration(probabilities: Array, truth: Array) -> Calibration | None:
         return None
     is_right = probabilities.argmax(axis=1) == truth
     if classes == 2:
-        odds, outcome, subject = log_odds(probabilities[:, 1]), truth == 1, SECOND_CLASS
+        odds, outcome = log_odds(probabilities[:, 1]), truth == 1
     else:
-        odds, outcome, subject = log_odds(probabilities.max(axis=1)), is_right, CONFIDENCE
+        odds, outcome = log_odds(probabilities.max(axis=1)), is_right
+    subject = SECOND_CLASS if classes == 2 else CONFIDENCE
     common: dict[str, Any] = {"subject": subject, "rows": rows, "accuracy": float(is_right.mean())}
     if rows >= ISOTONIC_ROWS:
         return Calibration(method="isotonic", points=_isotonic_points(odds, outcome), **common)

@@ -46,7 +46,9 @@ def _labelled(counts: Counts, segmentation: Segmentation) -> Iterator[SegmentRes
             labelled=rows,
             score=score,
             rest=rest,
-            is_worse=_is_worse(score, rest, -1, _share_variance(right, rows), _share_variance(rest_right, rest_rows), size),
+            is_worse=_is_worse(
+                score, rest, -1, _share_variance(right, rows), _share_variance(rest_right, rest_rows), size
+            ),
             precision=average_precision(matrix).macro.value,
             recall=average_recall(matrix).macro.value,
             f1=average_f1(matrix).macro.value,

@@ -62,7 +62,8 @@ class Cells:
     def unpack(cls, steps: bytes, steps_type: str, counts: bytes, counts_type: str) -> Cells:
         """Rebuild from `pack`."""
         return cls(
-            np.cumsum(np.frombuffer(steps, steps_type).astype(np.int64)), np.frombuffer(counts, counts_type).astype(np.int64)
+            np.cumsum(np.frombuffer(steps, steps_type).astype(np.int64)),
+            np.frombuffer(counts, counts_type).astype(np.int64),
         )
 
 

@@ -94,7 +94,9 @@ def _labelled_windows(served: ServedVersion, state: DetectorState | None, until:
     return [_Fed(start, WindowValue(labelled, float(right), float(right))) for start, labelled, right in rows]
 
 
-def _closed_windows(served: ServedVersion, first: datetime, until: datetime) -> Iterable[tuple[datetime, bytes]]:
+def _closed_windows(
+    served: ServedVersion, first: datetime, until: datetime
+) -> Iterable[tuple[datetime, bytes | memoryview]]:
     """Return the first windows after a time whose minute is over."""
     closed = ObservedWindow.objects.filter(served=served, start__gt=first, start__lte=minute_of(until))
     return closed.order_by("start").values_list("start", "content")[:MAX_WINDOWS]
@@ -113,9 +115,14 @@ def _feed(
         for detector, change in memory.update(window.value).items():
             found.append(
                 DetectedChange(
-                    served=served, stream=stream, detector=detector, at=window.start, detected_at=now,
-                    before=change.before, after=change.after,
-                )  # fmt: skip
+                    served=served,
+                    stream=stream,
+                    detector=detector,
+                    at=window.start,
+                    detected_at=now,
+                    before=change.before,
+                    after=change.after,
+                )
             )
     with transaction.atomic():
         if not _move_on(served, stream, state, memory, new[-1].start):

@@ -93,7 +93,9 @@ def _class_result(place: int, label: str, matrix: Array, areas: dict[str, Estima
 def average_precision(matrix: Array) -> Average:
     """Return precision over all classes."""
     said = matrix.sum(axis=0)
-    return _average(matrix, numerator=1.0, by_truth=np.zeros(len(matrix)), by_said=np.ones(len(matrix)), denominator=said)
+    return _average(
+        matrix, numerator=1.0, by_truth=np.zeros(len(matrix)), by_said=np.ones(len(matrix)), denominator=said
+    )
 
 
 def average_recall(matrix: Array) -> Average:
@@ -106,11 +108,13 @@ def average_recall(matrix: Array) -> Average:
 def average_f1(matrix: Array) -> Average:
     """Return F1 over all classes."""
     ones = np.ones(len(matrix))
-    return _average(matrix, numerator=2.0, by_truth=ones, by_said=ones, denominator=matrix.sum(axis=0) + matrix.sum(axis=1))
+    return _average(
+        matrix, numerator=2.0, by_truth=ones, by_said=ones, denominator=matrix.sum(axis=0) + matrix.sum(axis=1)
+    )
 
 
 def _average(matrix: Array, *, numerator: float, by_truth: Array, by_said: Array, denominator: Array) -> Average:
-    """Average s_c = numerator p_cc / d_c, d_c = by_truth r_c + by_said q_c, with r the rows' and q the columns' shares."""
+    """Average s_c = numerator p_cc / d_c, d_c = by_truth r_c + by_said q_c; r and q are shares of rows and columns."""
     samples, size = matrix.sum(), len(matrix)
     p, d = matrix / samples, denominator / samples
     r = p.sum(axis=1)
@@ -137,9 +141,7 @@ def _areas(counts: Counts) -> dict[str, Estimate]:
         by_group[group] = np.bincount(bins[chosen], counts.scores.counts[chosen], SCORE_BINS)
     none = np.zeros(SCORE_BINS)
     places = (1,) if len(counts.classes) == 2 else range(len(counts.classes))
-    found = {
-        counts.classes[c]: auc_of(by_group.get(c * 2 + 1, none), by_group.get(c * 2, none)) for c in places
-    }
+    found = {counts.classes[c]: auc_of(by_group.get(c * 2 + 1, none), by_group.get(c * 2, none)) for c in places}
     if len(counts.classes) == 2:
         found[counts.classes[0]] = found[counts.classes[1]]  # of two classes one's scores are the other's, reversed
     return found

@@ -161,7 +161,5 @@ def unpack_counts(raw: bytes | memoryview) -> Counts:
         loss_square_sum=int(stored.sums[1], 16),
         valued=valued,
         numbers=tuple(ExactSum.from_text(t) for t in stored.numbers) or Counts().numbers,
-        valued_segments={
-            k: (n, ExactSum.from_text(a), ExactSum.from_text(s)) for k, n, a, s in stored.valued_segments
-        },
+        valued_segments={k: (n, ExactSum.from_text(a), ExactSum.from_text(s)) for k, n, a, s in stored.valued_segments},
     )

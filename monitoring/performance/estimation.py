@@ -14,7 +14,7 @@ from monitoring.performance.cells import Array, Cells
 from monitoring.performance.counts import SCORE_BINS
 from monitoring.performance.intervals import auc_of, f1_of, share
 from monitoring.performance.observed import SURE_BASE, bin_centres
-from monitoring.performance.results import EstimatedResult, Estimate
+from monitoring.performance.results import Estimate, EstimatedResult
 
 NOTHING = Estimate()
 
@@ -49,11 +49,15 @@ def estimate_performance(
     accuracy = found["accuracy"]
     return EstimatedResult(
         samples=samples,
+        accuracy=accuracy,
+        precision=found.get("precision"),
+        recall=found.get("recall"),
+        f1=found.get("f1"),
+        roc_auc=found.get("roc_auc"),
         expected=expected,
         drop=None if expected is None or accuracy.value is None else expected - accuracy.value,
         realised=realised,
         label_coverage=label_coverage,
-        **found,
     )
 
 
@@ -80,9 +84,10 @@ def _share(part: float, whole: float, scale: float) -> Estimate:
     return share(part * scale, whole * scale)
 
 
-def no_estimate(reason: str, *, expected: float | None, realised: Estimate, label_coverage: float | None) -> EstimatedResult:
+def no_estimate(
+    reason: str, *, expected: float | None, realised: Estimate, label_coverage: float | None
+) -> EstimatedResult:
     """Return the result of a version whose artifact has no calibration."""
     return EstimatedResult(
         samples=0, reason=reason, expected=expected, realised=realised, label_coverage=label_coverage
     )
-

@@ -22,7 +22,9 @@ def share(successes: float, trials: float) -> Estimate:
     return Estimate(value=successes / trials, low=low, high=high, samples=round(trials))
 
 
-def normal(value: float, variance: float, samples: int, *, least: float = -math.inf, most: float = math.inf) -> Estimate:
+def normal(
+    value: float, variance: float, samples: int, *, least: float = -math.inf, most: float = math.inf
+) -> Estimate:
     """Return value +- 1.96 standard errors within its bounds. `variance` is that of the value, not of one row."""
     half = Z_95 * math.sqrt(max(0.0, variance))
     return Estimate(value=value, low=max(least, value - half), high=min(most, value + half), samples=samples)
@@ -81,7 +83,7 @@ def auc_of(positives: Array, negatives: Array) -> Estimate:
 
 
 def mean_of(estimates: list[Estimate], *, samples: int) -> Estimate:
-    """Return the plain mean of estimates that may hang together: half-widths are averaged, which is never too narrow."""
+    """Return the plain mean of estimates that may hang together: averaging half-widths is never too narrow."""
     known = [e for e in estimates if e.value is not None]
     if not known:
         return Estimate()
@@ -95,7 +97,7 @@ def mean_of(estimates: list[Estimate], *, samples: int) -> Estimate:
 
 
 def differs(first: tuple[float, float], second: tuple[float, float], *, comparisons: int) -> bool:
-    """Say whether two values (value, its variance) differ by more than chance at 5%, shared out over the comparisons."""
+    """Say whether two values (value, its variance) differ by more than chance: 5% over all comparisons."""
     variance = first[1] + second[1]
     if variance <= 0:
         return first[0] != second[0]

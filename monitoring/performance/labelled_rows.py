@@ -59,9 +59,7 @@ class _Counting:
         self._labels = {label: number for number, label in enumerate(known.labels, FIRST_LABEL)}
         self._classes = known.classes
         self._integers: Counter[str] = Counter()
-        self._cells: dict[str, Counter[int]] = {
-            name: Counter() for name in ("confusion", "sure", "scores", "segments")
-        }
+        self._cells: dict[str, Counter[int]] = {name: Counter() for name in ("confusion", "sure", "scores", "segments")}
         self._numbers = list(Counts().numbers)
         self._valued_segments: dict[int, tuple[int, ExactSum, ExactSum]] = {}
 
@@ -77,8 +75,15 @@ class _Counting:
             classes=tuple(self._classes),
             numbers=tuple(self._numbers),
             valued_segments=self._valued_segments,
-            **{name: Cells.of(cells) for name, cells in self._cells.items()},
-            **self._integers,
+            confusion=Cells.of(self._cells["confusion"]),
+            sure=Cells.of(self._cells["sure"]),
+            scores=Cells.of(self._cells["scores"]),
+            segments=Cells.of(self._cells["segments"]),
+            labelled=self._integers["labelled"],
+            scored=self._integers["scored"],
+            valued=self._integers["valued"],
+            loss_sum=self._integers["loss_sum"],
+            loss_square_sum=self._integers["loss_square_sum"],
         )
 
     def _add_label(self, row: LabelledRow, truth: str, said: str) -> None:

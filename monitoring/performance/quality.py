@@ -44,7 +44,9 @@ def _judge(name: str, feature: FeatureProfile, baseline: FeatureProfile | None, 
     is_numeric = isinstance(feature, NumericProfile)
     expected = _missing_share(baseline)
     out_of_range, new = (strange, Estimate()) if is_numeric else (Estimate(), strange)
-    is_constant = feature.count >= MIN_ROWS and _is_constant(feature) and (baseline is None or not _is_constant(baseline))
+    is_constant = (
+        feature.count >= MIN_ROWS and _is_constant(feature) and (baseline is None or not _is_constant(baseline))
+    )
     wrong = {
         "missing": _is_more(missing, expected or 0.0),
         "out_of_range": _is_more(out_of_range, 0.0),

@@ -58,5 +58,3 @@ def _locked(keys: list[WindowKey]) -> Iterable[PerformanceWindow]:
     for served, minutes in sorted(starts.items()):
         rows = PerformanceWindow.objects.filter(served_id=served, start__in=minutes)
         yield from rows.order_by("start").select_for_update()
-
-

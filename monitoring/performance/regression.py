@@ -19,7 +19,9 @@ def measure_regression(counts: Counts) -> RegressionResult | None:
     rows = counts.valued
     if rows <= 0:
         return None
-    absolute, error, square, fourth = (counts.moment(*m).fraction() / rows for m in ((1, 0, 0), (0, 1, 0), (0, 2, 0), (0, 4, 0)))
+    absolute, error, square, fourth = (
+        counts.moment(*m).fraction() / rows for m in ((1, 0, 0), (0, 1, 0), (0, 2, 0), (0, 4, 0))
+    )
     scale = max(1, rows - 1)
     root = math.sqrt(_float(square))
     of_square = _float(fourth - square**2) / scale  # the variance of the mean of squares

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def _segments_of(name: str, profile: FeatureProfile) -> FeatureSegments | None:
         cuts = cuts[:-1]  # nothing lies above
     if not cuts:
         return None
-    inner = [f"{low:.4g} to {high:.4g}" for low, high in zip(cuts, cuts[1:], strict=False)]
+    inner = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(cuts)]
     names = (f"up to {cuts[0]:.4g}", *inner, f"above {cuts[-1]:.4g}", "missing")
     return FeatureSegments(feature=name, names=names, cuts=cuts)
 

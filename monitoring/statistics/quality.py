@@ -47,23 +47,23 @@ def _constant(question: Question) -> Measurement:
     rows = max((quality.rows for _, quality in found), default=0)
     if not rows:
         return question.answer(None, 0)
-    names = {v: [f.feature for f in quality.features if f.is_constant] for v, quality in found}
-    return question.answer(float(max(len(some) for some in names.values())), rows, features=sorted(sum(names.values(), [])))
+    names = [{feature.feature for feature in quality.features if feature.is_constant} for _, quality in found]
+    return question.answer(float(max(map(len, names))), rows, features=sorted(set().union(*names)))
 
 
 QUALITY = catalogue(
     (MetricInfo(name="schema_violation_rate", unit="share", help="Share of requests refused for what they held"),
      _whole(lambda quality: quality.schema_violations)),
-    (MetricInfo(name="duplicate_share", unit="share", help="Share of rows whose features were seen before in the period"),
+    (MetricInfo(name="duplicate_share", unit="share", help="Share of rows seen before in the period"),
      _whole(lambda quality: quality.duplicates)),
     (MetricInfo(name="missing_share", unit="share", needs_feature=True,
                 help="Share of rows without a value; the worst feature's if none is named"),
      _feature(lambda feature: feature.missing)),
     (MetricInfo(name="out_of_range_share", unit="share", needs_feature=True,
-                help="Share of rows outside the baseline's least and greatest value; the worst feature's if none is named"),
+                help="Share of rows out of the baseline's range; the worst feature's if none is named"),
      _feature(lambda feature: feature.out_of_range)),
     (MetricInfo(name="new_category_share", unit="share", needs_feature=True,
-                help="Share of rows with a category that the baseline does not have; the worst feature's if none is named"),
+                help="Share of rows with a category new since training; the worst feature's if none is named"),
      _feature(lambda feature: feature.new_category_share)),
     (MetricInfo(name="constant_features", unit="features", help="Features with one value alone, unlike the baseline's"),
      _constant),

@@ -42,9 +42,7 @@ class Bucket:
         count = self.count + other.count
         distance = self.total / self.count - other.total / other.count
         spread = self.spread + other.spread + distance * distance * self.count * other.count / count
-        return Bucket(
-            count, self.total + other.total, spread, self.raw + other.raw, self.entries + other.entries
-        )
+        return Bucket(count, self.total + other.total, spread, self.raw + other.raw, self.entries + other.entries)
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Adwin:
     @classmethod
     def from_list(cls, state: list[list[float]]) -> Adwin:
         """Rebuild from `to_list`."""
-        return cls(buckets=[Bucket(*numbers, int(entries)) for *numbers, entries in state])
+        return cls(buckets=[Bucket(b[0], b[1], b[2], b[3], int(b[4])) for b in state])
 
     def _compress(self) -> None:
         """Join the two oldest buckets of a size of which there are too many; their size may then have too many."""
@@ -98,11 +96,12 @@ class Adwin:
             end, size = start + 1, size * 2
 
     def _find_cut(self) -> int | None:
-        """Return before which bucket the window is to be cut: where both sides differ by more than chance."""
+        """Return before which bucket the window is to be cut: where both sides differ most, measured by chance."""
         whole = _sum(self.buckets)
         if whole.count < 2 * MIN_SIDE:
             return None
         variance = whole.spread / whole.count
+        best, found = 1.0, None
         log_term = math.log(2 * math.log(whole.count) / self.delta)
         for place, older in self._prefixes():
             newer_count = whole.count - older.count
@@ -110,9 +109,10 @@ class Adwin:
                 continue
             inverse = 1 / older.count + 1 / newer_count
             limit = math.sqrt(2 * inverse * variance * log_term) + 2 / 3 * inverse * log_term
-            if abs(older.total / older.count - (whole.total - older.total) / newer_count) > limit:
-                return place
-        return None
+            difference = abs(older.total / older.count - (whole.total - older.total) / newer_count)
+            if difference > best * limit:
+                best, found = difference / limit, place
+        return found
 
     def _prefixes(self) -> Iterator[tuple[int, Bucket]]:
         older = Bucket()

@@ -21,7 +21,7 @@ CLIP = 6.0  # deviations: one wild window alone alarms nobody
 
 @dataclass
 class PageHinkley:
-    """`delta` is half the change, in deviations, that is to be found soonest; a larger `limit` alarms later and seldomer."""
+    """`delta` is half the change, in deviations, that is to be found soonest; a larger `limit` alarms later."""
 
     delta: float = 0.5
     limit: float = 10.0
@@ -44,6 +44,7 @@ class PageHinkley:
                 change = Change(before=self.mean, after=self.since_sum / self.since)
                 self.__init__(delta=self.delta, limit=self.limit)  # type: ignore[misc]  # all forgotten
                 return change
+            value = self.mean + distance * deviation  # so that a wild window does not spoil the mean
         self.count += 1
         self.weight += weight
         self.mean += (value - self.mean) * weight / self.weight

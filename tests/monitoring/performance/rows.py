@@ -14,7 +14,9 @@ from monitoring.performance.labelled_rows import LabelledRow, count_rows
 Array = np.ndarray[Any, Any]
 
 
-def labelled(truth: Sequence[int], probabilities: Array, *, names: Sequence[str] = (), sign: int = 1) -> list[LabelledRow]:
+def labelled(
+    truth: Sequence[int], probabilities: Array, *, names: Sequence[str] = (), sign: int = 1
+) -> list[LabelledRow]:
     """Return rows as the platform makes them of probabilities, shape (n, classes)."""
     classes = tuple(names) or tuple(str(i) for i in range(probabilities.shape[1]))
     codes = encode_scores(probabilities)

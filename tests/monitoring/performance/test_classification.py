@@ -108,7 +108,9 @@ def test_a_calibrated_model_has_an_error_near_its_noise_floor() -> None:
     assert found.expected_calibration_error.value == pytest.approx(found.noise_floor, rel=0.6)
 
 
-@pytest.mark.parametrize("measure", ["accuracy", "f1.macro", "f1.weighted", "precision.macro", "recall.macro", "roc_auc", "log_loss"])
+@pytest.mark.parametrize(
+    "measure", ["accuracy", "f1.macro", "f1.weighted", "precision.macro", "recall.macro", "roc_auc", "log_loss"]
+)
 def test_nineteen_of_twenty_intervals_hold_the_truth(measure: str) -> None:
     def value(found: ClassificationResult, part: str) -> float:
         for name in measure.split("."):

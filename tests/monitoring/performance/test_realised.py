@@ -84,7 +84,9 @@ def test_a_label_counts_in_the_minute_of_its_prediction() -> None:
 
 
 def test_numbers_are_measured_and_a_changed_truth_replaces_the_old_one() -> None:
-    batch = make_batch(3, ids=["a", "b", "c"], labels=[None] * 3, confidences=[None] * 3, predicted_values=(1.0, 2.0, 4.0))
+    batch = make_batch(
+        3, ids=["a", "b", "c"], labels=[None] * 3, confidences=[None] * 3, predicted_values=(1.0, 2.0, 4.0)
+    )
     record_predictions(batches=[batch], now=NOW)
     record_feedback(items=[FeedbackItem(prediction_id=i, value=v) for i, v in (("a", 1e200), ("b", 3.0), ("c", 4.0))])
     record_feedback(items=[FeedbackItem(prediction_id="a", value=1.5)])
@@ -145,7 +147,11 @@ def test_a_label_that_agrees_by_chance_makes_no_segment_worse(artifact: tuple[st
     for version in range(1, 21):
         ids = [f"v{version}-{i}" for i in range(300)]
         record_predictions(
-            batches=[make_batch(300, ids=ids, numeric={"age": random.uniform(0, 1000, 300)}, uri=uri, digest=digest, version=version)],
+            batches=[
+                make_batch(
+                    300, ids=ids, numeric={"age": random.uniform(0, 1000, 300)}, uri=uri, digest=digest, version=version
+                )
+            ],
             now=NOW,
         )
         labels = np.where(random.random(300) < 0.8, "7", "1")
