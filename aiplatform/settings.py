@@ -358,7 +358,14 @@ NOTIFICATION_ATTEMPTS = env.integer(
 )
 ALERT_RETENTION_DAYS = env.number("ALERT_RETENTION_DAYS", 90.0, "Days that resolved alerts are kept")
 WINDOW_RETENTION_DAYS = env.number(
-    "WINDOW_RETENTION_DAYS", 90.0, "Days that windows of statistics are kept; older predictions are not counted"
+    "WINDOW_RETENTION_DAYS", 90.0, "Days that windows of a day are kept; older predictions are not counted"
+)
+WINDOW_HOUR_RETENTION_DAYS = env.number("WINDOW_HOUR_RETENTION_DAYS", 30.0, "Days that windows of an hour are kept")
+WINDOW_MINUTE_RETENTION_DAYS = env.number(
+    "WINDOW_MINUTE_RETENTION_DAYS", 7.0, "Days that windows of a minute are kept; before, charts have hours or days"
+)
+WINDOW_ROLLUP_DELAY_S = env.number(
+    "WINDOW_ROLLUP_DELAY_S", 300.0, "Seconds after its end that an hour (or day) takes in its minutes (or hours)"
 )
 PREDICTION_RETENTION_DAYS = env.number(
     "PREDICTION_RETENTION_DAYS", 14.0, "Days that single predictions and feedback are kept; a later label finds nothing"
@@ -376,13 +383,27 @@ DRIFT_PERIOD_S = env.number(
     "DRIFT_PERIOD_S", 900.0, "Seconds of traffic compared with the baseline on the home page and in /metrics"
 )
 DRIFT_PSI_THRESHOLD = env.number(
-    "DRIFT_PSI_THRESHOLD", 0.2, "Population stability index from which a feature has drifted"
+    "DRIFT_PSI_THRESHOLD", 0.1, "Population stability index from which a feature has drifted"
 )
 DRIFT_KS_THRESHOLD = env.number(
-    "DRIFT_KS_THRESHOLD", 0.2, "Kolmogorov-Smirnov distance from which a feature has drifted"
+    "DRIFT_KS_THRESHOLD", 0.05, "Kolmogorov-Smirnov distance from which a number has drifted (small baselines)"
+)
+DRIFT_WASSERSTEIN_THRESHOLD = env.number(
+    "DRIFT_WASSERSTEIN_THRESHOLD",
+    0.1,
+    "Wasserstein distance, in the baseline's standard deviations, from which a number has drifted (large baselines)",
+)
+DRIFT_JS_THRESHOLD = env.number(
+    "DRIFT_JS_THRESHOLD", 0.1, "Jensen-Shannon distance from which a category has drifted (large baselines)"
+)
+DRIFT_SMALL_BASELINE = env.integer(
+    "DRIFT_SMALL_BASELINE", 1000, "Rows up to which a baseline is small: judged by KS and chi-square"
 )
 DRIFT_SIGNIFICANCE = env.number(
-    "DRIFT_SIGNIFICANCE", 0.001, "Chance of a false drift verdict in one comparison, over all its features"
+    "DRIFT_SIGNIFICANCE", 0.005, "False-discovery level of one comparison, over all its features (Benjamini-Hochberg)"
+)
+DRIFT_DATASET_SHARE = env.number(
+    "DRIFT_DATASET_SHARE", 0.5, "Share of drifted features from which the data set has drifted"
 )
 DRIFT_MIN_SAMPLES = env.integer("DRIFT_MIN_SAMPLES", 100, "Predictions below which drift is 'not enough data'")
 ACCURACY_MIN_LABELS = env.integer("ACCURACY_MIN_LABELS", 30, "Labels below which accuracy is 'not enough data'")

@@ -25,7 +25,7 @@ from monitoring.feedback import join_pending_feedback
 from monitoring.models import IngestedBatch, ObservedWindow, PredictionBlock, ServedVersion, Window
 from monitoring.performance.expectations import find_expectations
 from monitoring.performance.observed import Observed, merge_observed, pack_observed, unpack_observed
-from monitoring.windows import INGESTED_FIELDS, WindowContent, minute_start
+from monitoring.windows import INGESTED_FIELDS, WindowContent, lock_open_window, minute_start
 
 SEEN_EVERY = timedelta(seconds=30)  # how exact `last_seen_at` is; each call writing it would be a hot row
 log = structlog.get_logger(__name__)
@@ -132,13 +132,8 @@ def _served_version(batch: PredictionBatch, now: datetime) -> int:
 
 
 def _lock_windows(keys: list[tuple[int, int]]) -> dict[tuple[int, int], Window]:
-    wanted = [Window(served_id=served, start=minute_start(minute)) for served, minute in keys]
-    Window.objects.bulk_create(wanted, ignore_conflicts=True)
-    locked = {}
-    for served, minute in keys:  # few: a call rarely holds more than two minutes of one version
-        row = Window.objects.select_for_update().get(served_id=served, start=minute_start(minute))
-        locked[(served, minute)] = row
-    return locked
+    # Few: a call rarely holds more than two minutes of one version.
+    return {(served, minute): lock_open_window(served, minute_start(minute)) for served, minute in keys}
 
 
 def _add_to_window(window: Window, content: WindowContent) -> None:

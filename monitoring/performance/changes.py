@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
 from monitoring.models import DetectedChange, DetectorState, ObservedWindow, ServedVersion, Window
 from monitoring.performance import metrics
@@ -89,9 +89,11 @@ def _watch(served: ServedVersion, now: datetime) -> int:
 
 def _labelled_windows(served: ServedVersion, state: DetectorState | None, until: datetime) -> list[_Fed]:
     first = state.seen_until if state else until - LOOK_BACK
-    windows = Window.objects.filter(served=served, labelled__gt=0, start__gt=first, start__lte=until)
-    rows = windows.order_by("start").values_list("start", "labelled", "correct")[:MAX_WINDOWS]
-    return [_Fed(start, WindowValue(labelled, float(right), float(right))) for start, labelled, right in rows]
+    minutes = Window.objects.filter(served=served, resolution=Window.Resolution.MINUTE)
+    sums = minutes.filter(start__gt=first, start__lte=until).order_by("start").values("start")
+    rows = sums.annotate(rows_known=Sum("labelled"), right=Sum("correct")).values_list("start", "rows_known", "right")
+    known = [(start, labelled, right) for start, labelled, right in rows[:MAX_WINDOWS] if labelled > 0]
+    return [_Fed(start, WindowValue(labelled, float(right), float(right))) for start, labelled, right in known]
 
 
 def _closed_windows(

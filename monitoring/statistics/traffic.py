@@ -35,10 +35,13 @@ def _is_known(question: Question) -> bool:
 
 
 TRAFFIC = catalogue(
-    (MetricInfo(name="error_rate", unit="share", help="Share of requests that ended in a server error (5xx)"), _error_rate),
+    (
+        MetricInfo(name="error_rate", unit="share", help="Share of requests that ended in a server error (5xx)"),
+        _error_rate,
+    ),
     (MetricInfo(name="latency_p50_ms", unit="ms", help="Half of the answered requests were faster"), _latency(0.5)),
     (MetricInfo(name="latency_p95_ms", unit="ms", help="95% of the answered requests were faster"), _latency(0.95)),
     (MetricInfo(name="latency_p99_ms", unit="ms", help="99% of the answered requests were faster"), _latency(0.99)),
     (MetricInfo(name="throughput_per_s", unit="1/s", help="Predicted rows per second", zero_is_data=True), _throughput),
     (MetricInfo(name="prediction_count", unit="rows", help="Predicted rows", zero_is_data=True), _prediction_count),
-)  # fmt: skip
+)

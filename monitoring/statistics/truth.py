@@ -29,4 +29,4 @@ TRUTH = catalogue(
     (MetricInfo(name="accuracy", unit="share", help="Share of labelled predictions that were right"), _accuracy),
     (MetricInfo(name="label_coverage", unit="share", help="Share of predictions whose truth is known"), _coverage),
     (MetricInfo(name="mean_confidence", unit="share", help="Mean confidence of the predicted label"), _confidence),
-)  # fmt: skip
+)
