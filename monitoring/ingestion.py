@@ -147,7 +147,7 @@ def _add_to_window(window: Window, content: WindowContent) -> None:
 
 def _add_observed(key: tuple[int, int], parts: list[Observed]) -> None:
     """Add to the row beside a window; whoever does holds the window's lock."""
-    row, _ = ObservedWindow.objects.get_or_create(served_id=key[0], start=minute_start(key[1]))
+    row, _ = ObservedWindow.objects.get_or_create(served_id=key[0], start=minute_start(key[1]), resolution=60)
     row.content = pack_observed(merge_observed([unpack_observed(row.content), *parts]))
     row.save(update_fields=["content"])
 

@@ -16,13 +16,14 @@ class PerformanceWindow(models.Model):
     """
 
     served = models.ForeignKey(ServedVersion, on_delete=models.CASCADE, related_name="performance_windows")
-    start = models.DateTimeField()  # the minute of the predictions
+    start = models.DateTimeField()  # of the minute of the predictions, or of the hour
+    resolution = models.PositiveIntegerField(default=60)  # seconds
     counts = models.BinaryField(default=bytes)
 
     class Meta:
         ordering: ClassVar[list[str]] = ["start"]
         constraints: ClassVar[list[Any]] = [
-            models.UniqueConstraint(fields=["served", "start"], name="one_performance_window_per_minute")
+            models.UniqueConstraint(fields=["served", "resolution", "start"], name="one_performance_window_per_time")
         ]
         indexes: ClassVar[list[models.Index]] = [models.Index(fields=["start"], name="performance_start")]
 
@@ -35,12 +36,13 @@ class ObservedWindow(models.Model):
 
     served = models.ForeignKey(ServedVersion, on_delete=models.CASCADE, related_name="observed_windows")
     start = models.DateTimeField()
+    resolution = models.PositiveIntegerField(default=60)  # seconds
     content = models.BinaryField(default=bytes)
 
     class Meta:
         ordering: ClassVar[list[str]] = ["start"]
         constraints: ClassVar[list[Any]] = [
-            models.UniqueConstraint(fields=["served", "start"], name="one_observed_window_per_minute")
+            models.UniqueConstraint(fields=["served", "resolution", "start"], name="one_observed_window_per_time")
         ]
         indexes: ClassVar[list[models.Index]] = [models.Index(fields=["start"], name="observed_start")]
 

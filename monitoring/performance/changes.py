@@ -100,7 +100,7 @@ def _closed_windows(
     served: ServedVersion, first: datetime, until: datetime
 ) -> Iterable[tuple[datetime, bytes | memoryview]]:
     """Return the first windows after a time whose minute is over."""
-    closed = ObservedWindow.objects.filter(served=served, start__gt=first, start__lte=minute_of(until))
+    closed = ObservedWindow.objects.filter(served=served, resolution=60, start__gt=first, start__lte=minute_of(until))
     return closed.order_by("start").values_list("start", "content")[:MAX_WINDOWS]
 
 

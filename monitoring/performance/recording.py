@@ -12,6 +12,7 @@ from monitoring.performance.labelled_rows import LabelledRow, count_rows
 from monitoring.predictions import FoundRow
 from monitoring.windows import minute_of
 
+MINUTE = 60
 WindowKey = tuple[int, datetime]  # served version, minute
 
 
@@ -39,16 +40,19 @@ class PerformanceChanges:
 
     def write(self) -> None:
         """Bring the windows up to date. Rows are locked in one order, so that writers wait for each other."""
-        keys = sorted(self._rows)
-        wanted = [PerformanceWindow(served_id=served, start=start) for served, start in keys]
-        PerformanceWindow.objects.bulk_create(wanted, ignore_conflicts=True)
-        changed = []
-        for window in _locked(keys):
-            known = unpack_counts(window.counts)
-            more = count_rows(self._rows[(window.served_id, window.start)], known=known)
-            window.counts = pack_counts(add_up([known, more]))
-            changed.append(window)
-        PerformanceWindow.objects.bulk_update(changed, ["counts"], batch_size=100)
+        left = set(self._rows)
+        while left:  # again for the rows that were rolled up between being made and being locked
+            keys = sorted(left)
+            wanted = [PerformanceWindow(served_id=served, start=start) for served, start in keys]
+            PerformanceWindow.objects.bulk_create(wanted, ignore_conflicts=True)
+            changed = []
+            for window in _locked(keys):
+                known = unpack_counts(window.counts)
+                more = count_rows(self._rows[(window.served_id, window.start)], known=known)
+                window.counts = pack_counts(add_up([known, more]))
+                changed.append(window)
+            PerformanceWindow.objects.bulk_update(changed, ["counts"], batch_size=100)
+            left -= {(window.served_id, window.start) for window in changed}
 
 
 def _locked(keys: list[WindowKey]) -> Iterable[PerformanceWindow]:
@@ -56,5 +60,5 @@ def _locked(keys: list[WindowKey]) -> Iterable[PerformanceWindow]:
     for served, start in keys:
         starts[served].append(start)
     for served, minutes in sorted(starts.items()):
-        rows = PerformanceWindow.objects.filter(served_id=served, start__in=minutes)
+        rows = PerformanceWindow.objects.filter(served_id=served, resolution=MINUTE, start__in=minutes)
         yield from rows.order_by("start").select_for_update()

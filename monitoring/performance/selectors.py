@@ -20,6 +20,7 @@ from monitoring.performance.observed import Observed, merge_observed, unpack_obs
 from monitoring.performance.quality import measure_quality
 from monitoring.performance.regression import measure_regression
 from monitoring.performance.results import Estimate, EstimatedResult, PerformanceResult, QualityResult, SegmentResult
+from monitoring.performance.rollup import in_period
 from monitoring.selectors import (
     Period,
     get_served_version,
@@ -120,7 +121,7 @@ def _segments(served: ServedVersion, counts: Counts) -> tuple[SegmentResult, ...
 
 
 def _between(windows: QuerySet[Row], endpoint: str, version: int | None, period: Period) -> QuerySet[Row]:
-    found = windows.filter(served__endpoint=endpoint, start__gte=period.start, start__lte=period.end)
+    found = windows.filter(in_period(period), served__endpoint=endpoint)
     return found if version is None else found.filter(served__version=version)
 
 

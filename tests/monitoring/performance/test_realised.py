@@ -17,7 +17,8 @@ from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
 from monitoring.models import PerformanceWindow
 from monitoring.performance.counts import unpack_counts
-from monitoring.performance.selectors import get_counts, get_performance
+from monitoring.performance.rollup import roll_up_performance
+from monitoring.performance.selectors import get_counts, get_performance, get_quality
 from monitoring.selectors import Period
 from tests.monitoring.artifacts import write_artifact
 from tests.monitoring.factories import NOW, make_batch
@@ -195,3 +196,32 @@ def test_a_window_stays_small_however_many_labels_it_counts() -> None:
         assert unpack_counts(window.counts).labelled == rows
         sizes.append(len(window.counts))
     assert sizes[1] < 1.6 * sizes[0] < 6000
+
+
+def test_minutes_become_hours_and_late_labels_and_corrections_still_count() -> None:
+    old = NOW - timedelta(hours=30)
+    truth, probabilities = random_probabilities(60, 3, seed=6)
+    for minute in range(3):
+        ids = [f"{minute}-{i}" for i in range(20)]
+        batch = scored_batch(
+            ids, probabilities[minute * 20 :][:20], time=old + timedelta(minutes=minute), numeric={"x": np.arange(20.0)}
+        )
+        record_predictions(batches=[batch], now=NOW)
+    names = [f"{i // 20}-{i % 20}" for i in range(60)]
+    record_feedback(items=[FeedbackItem(prediction_id=n, label="owl") for n in names[:50]])
+    whole = Period.last(48 * 3600, now=NOW)
+    before = get_performance("digits", 1, whole)
+    assert roll_up_performance(now=NOW) == 2
+    assert roll_up_performance(now=NOW) == 0
+    assert [w.resolution for w in PerformanceWindow.objects.all()] == [3600]
+    assert get_performance("digits", 1, whole) == before
+    assert get_quality("digits", 1, whole).duplicates.value == pytest.approx(2 / 3, abs=0.01)
+    right = [CLASSES[t] for t in truth]
+    record_feedback(items=[FeedbackItem(prediction_id=n, label=r) for n, r in zip(names, right, strict=True)])
+    after = get_performance("digits", 1, whole)
+    roll_up_performance(now=NOW)
+    assert PerformanceWindow.objects.count() == 1
+    assert get_performance("digits", 1, whole) == after
+    assert after.classification is not None
+    assert after.classification.accuracy.value == (probabilities.argmax(axis=1) == truth).mean()
+    assert get_counts("digits", 1, Period.last(3600, now=NOW)).labelled == 0
