@@ -91,9 +91,9 @@ def test_windows_with_few_rows_are_put_together() -> None:
     stream = Stream(is_share=True)
     for _ in range(29):
         assert not stream.update(WindowValue(1, 1.0, 1.0))
-    assert stream.level is None
+    assert stream.page_hinkley.count == 0
     stream.update(WindowValue(1, 1.0, 1.0))
-    assert (stream.level, stream.waiting.rows) == (1.0, 0)
+    assert (stream.page_hinkley.count, stream.page_hinkley.mean, stream.waiting.rows) == (1, 1.0, 0)
 
 
 def test_a_constant_feature_that_changes_is_seen() -> None:
