@@ -57,7 +57,7 @@ def judge(folder: Path) -> dict[str, list[bool]]:
 
 if __name__ == "__main__":
     root = Path(sys.argv[1])
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and path.name.startswith(sys.argv[2])):
+    for folder in sorted(path.parent for path in root.glob(f"{sys.argv[2]}*/scenario.json")):
         (folder / "evidently.json").write_text(
             json.dumps({"versions": {"evidently": version("evidently")}, "said": judge(folder)})
         )
