@@ -66,7 +66,7 @@ def _add_to_hour(
     minutes = list(within.filter(resolution=MINUTE).order_by("start").select_for_update())
     if not minutes:
         return
-    model.objects.bulk_create([model(served_id=served, start=hour, resolution=HOUR)], ignore_conflicts=True)
+    model.objects.get_or_create(served_id=served, start=hour, resolution=HOUR)
     row = model.objects.select_for_update().get(served_id=served, start=hour, resolution=HOUR)
     setattr(row, column, merge([bytes(getattr(some, column)) for some in (row, *minutes)]))
     row.save(update_fields=[column])
