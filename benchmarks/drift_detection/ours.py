@@ -9,6 +9,7 @@ import numpy as np
 from aiplatform.profiles import DataProfile
 from aiplatform.scores import encode_scores
 from benchmarks.drift_detection.scenarios import Array, Rows, Scenario
+from monitoring.accuracy import wilson_interval
 from monitoring.drift.results import DriftLimits, Verdict
 from monitoring.drift.table import compare_profiles
 from monitoring.performance.detectors.stream import Stream, WindowValue
@@ -24,7 +25,8 @@ def judge(scenario: Scenario, limits: DriftLimits) -> dict[str, list[bool]]:
 
     data: the features' drift; dataset: half the features drifted; prediction: labels or confidences drifted;
     estimate: the estimated accuracy lies surely more than MAX_DROP below that of the reference;
-    adwin, page_hinkley: on any feature's mean; accuracy_...: on the realised accuracy, all labels known at once.
+    realised: the same of the realised accuracy, all labels known at once;
+    adwin, page_hinkley: on any feature's mean; accuracy_...: on the realised accuracy.
     """
     baseline = _profile(scenario.reference)
     calibration = fit_calibration(scenario.reference.probabilities, scenario.reference.truth)
@@ -40,10 +42,17 @@ def judge(scenario: Scenario, limits: DriftLimits) -> dict[str, list[bool]]:
         }
         estimate = estimate_performance(_sure(window), calibration, expected=calibration.accuracy, min_samples=100)
         said["estimate"] = (estimate.accuracy.high or 1.0) < calibration.accuracy - MAX_DROP
+        said["realised"] = _realised(window) < calibration.accuracy - MAX_DROP
         said |= _changes(streams, window)
         for method, is_alarm in said.items():
             found.setdefault(method, []).append(is_alarm)
     return found
+
+
+def _realised(rows: Rows) -> float:
+    """Return the upper end of the realised accuracy's interval."""
+    right = int((rows.probabilities.argmax(axis=1) == rows.truth).sum())
+    return wilson_interval(right, len(rows.truth))[1]
 
 
 def _profile(rows: Rows) -> DataProfile:
