@@ -459,6 +459,9 @@ ACCURACY_MIN_LABELS = env.integer("ACCURACY_MIN_LABELS", 30, "Labels below which
 ACCURACY_MAX_DROP = env.number(
     "ACCURACY_MAX_DROP", 0.05, "How far accuracy may lie below the artifact's own before a report says so"
 )
+CHANGE_LABEL_DELAY_S = env.number(
+    "CHANGE_LABEL_DELAY_S", 600.0, "How long the detectors of accuracy wait for a minute's labels; later ones they miss"
+)
 REPORT_MAX_ERROR_RATE = env.number("REPORT_MAX_ERROR_RATE", 0.01, "Share of server errors above which a report says so")
 
 # --- Gateway --------------------------------------------------------------------------------------

@@ -1,15 +1,23 @@
-"""Tables of monitoring: `windows` measured, `feedback` the truth, `alerts` told, `store` what is kept whole."""
+"""Tables of monitoring.
+
+`windows` what is measured, `feedback` the truth, `performance` both, `alerts` what is told, `store` what is kept whole.
+"""
 
 from monitoring.models import alerts
 from monitoring.models.feedback import Feedback, Prediction, PredictionBlock
+from monitoring.models.performance import DetectedChange, DetectorState, ObservedWindow, PerformanceWindow
 from monitoring.models.store import DeletedPrediction, PredictionDeletion, PredictionPolicy, StoreLease
 from monitoring.models.windows import Baseline, IngestedBatch, Report, ServedVersion, Window
 
 __all__ = [
     "Baseline",
     "DeletedPrediction",
+    "DetectedChange",
+    "DetectorState",
     "Feedback",
     "IngestedBatch",
+    "ObservedWindow",
+    "PerformanceWindow",
     "Prediction",
     "PredictionBlock",
     "PredictionDeletion",
