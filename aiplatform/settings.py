@@ -416,6 +416,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_ICON": "aiplatform.console.navigation.icon",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "aiplatform.console.navigation.icon"}],
     "STYLES": ["aiplatform.console.navigation.stylesheet"],
+    "SCRIPTS": ["aiplatform.console.navigation.chart_script"],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "aiplatform.console.home.home_context",

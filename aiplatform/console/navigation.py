@@ -49,6 +49,11 @@ def stylesheet(request: HttpRequest) -> str:
     return static("console/console.css")
 
 
+def chart_script(request: HttpRequest) -> str:
+    """Return the address of the script that draws charts."""
+    return static("console/charts.js")
+
+
 def icon(request: HttpRequest) -> str:
     """Return the address of the platform's icon."""
     return static("console/icon.svg")
