@@ -358,7 +358,14 @@ NOTIFICATION_ATTEMPTS = env.integer(
 )
 ALERT_RETENTION_DAYS = env.number("ALERT_RETENTION_DAYS", 90.0, "Days that resolved alerts are kept")
 WINDOW_RETENTION_DAYS = env.number(
-    "WINDOW_RETENTION_DAYS", 90.0, "Days that windows of statistics are kept; older predictions are not counted"
+    "WINDOW_RETENTION_DAYS", 90.0, "Days that windows of a day are kept; older predictions are not counted"
+)
+WINDOW_HOUR_RETENTION_DAYS = env.number("WINDOW_HOUR_RETENTION_DAYS", 30.0, "Days that windows of an hour are kept")
+WINDOW_MINUTE_RETENTION_DAYS = env.number(
+    "WINDOW_MINUTE_RETENTION_DAYS", 7.0, "Days that windows of a minute are kept; before, charts have hours or days"
+)
+WINDOW_ROLLUP_DELAY_S = env.number(
+    "WINDOW_ROLLUP_DELAY_S", 300.0, "Seconds after its end that an hour (or day) takes in its minutes (or hours)"
 )
 PREDICTION_RETENTION_DAYS = env.number(
     "PREDICTION_RETENTION_DAYS", 14.0, "Days that single predictions and feedback are kept; a later label finds nothing"

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from aiplatform.artifacts import PROFILE, decode_manifest, fetch_artifact, read_profile
 from aiplatform.errors import ArtifactError
-from aiplatform.profiles import DataProfile
+from aiplatform.profiles import DataProfile, NumericProfile
 from monitoring.models import Baseline, ServedVersion
 
 RETRY_AFTER = timedelta(seconds=60)
@@ -52,6 +52,19 @@ def load_baseline(served: ServedVersion) -> BaselineProfile:
     return BaselineProfile(profile=_parsed_profile(row.artifact_digest), accuracy=row.accuracy)
 
 
+def known_ranges(digest: str) -> dict[str, tuple[float, float]]:
+    """Return the least and greatest of each number in a baseline that has been read; never reads an artifact."""
+    if not Baseline.objects.filter(pk=digest, state=Baseline.State.READY).exists():
+        return {}
+    return _ranges(digest)
+
+
+@functools.lru_cache(maxsize=64)
+def _ranges(digest: str) -> dict[str, tuple[float, float]]:
+    numbers = {n: p for n, p in _parsed_profile(digest).features.items() if isinstance(p, NumericProfile) and p.count}
+    return {name: (profile.moments.low, profile.moments.high) for name, profile in numbers.items()}
+
+
 def _read_artifact(served: ServedVersion) -> Baseline:
     fields: dict[str, Any] = {
         "state": Baseline.State.READY,
@@ -74,6 +87,7 @@ def _read_artifact(served: ServedVersion) -> Baseline:
         log.warning("baseline_missing", endpoint=served.endpoint, version=served.version, reason=fields["reason"])
     row, _ = Baseline.objects.update_or_create(artifact_digest=served.artifact_digest, defaults=fields)
     _parsed_profile.cache_clear()
+    _ranges.cache_clear()
     return row
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ MAX_CLOCK_AHEAD_S = 60.0
 MAX_ID = 64  # characters of a prediction id
 
 Array = np.ndarray[Any, Any]
+Limits = tuple[float, float]
 
 
 @dataclass(kw_only=True)
@@ -35,12 +36,15 @@ class BatchColumns:
     """A batch's columns as arrays of shape (rows,), checked.
 
     Raises: InvalidInputError unless all columns have the batch's length and the names fit. The first
-    `max_features` features are taken.
+    `max_features` features are taken. `limits` are the least and greatest numbers of the baseline.
     """
 
-    def __init__(self, batch: PredictionBatch, *, max_features: int) -> None:
+    def __init__(
+        self, batch: PredictionBatch, *, max_features: int, limits: Mapping[str, Limits] | None = None
+    ) -> None:
         _check_names(batch)
         self.batch = batch
+        self.limits = limits or {}
         self.size = batch.row_count
         self.rows = batch.rows.unpack(self.size, "rows").astype(np.int64)
         self.times_s = batch.times_s.unpack(self.size, "times_s").astype(np.float64)
@@ -122,7 +126,9 @@ def _profile(columns: BatchColumns, chosen: Array) -> DataProfile:
     rows = int(chosen.sum())
     if not rows:
         return DataProfile()
-    features: dict[str, FeatureProfile] = {n: _profile_numbers(c[chosen]) for n, c in columns.numbers.items()}
+    features: dict[str, FeatureProfile] = {
+        n: _profile_numbers(c[chosen], columns.limits.get(n)) for n, c in columns.numbers.items()
+    }
     features |= {name: _profile_texts(codes[chosen], texts) for name, (codes, texts) in columns.categories.items()}
     outputs: dict[str, FeatureProfile] = {n: _profile_numbers(c[chosen]) for n, c in columns.outputs.items()}
     if columns.labels is not None:
@@ -153,9 +159,9 @@ def _block(columns: BatchColumns, chosen: Array, minute: int, times: Array) -> B
     )
 
 
-def _profile_numbers(values: Array) -> NumericProfile:
-    profile = NumericProfile()
-    profile.update(values)
+def _profile_numbers(values: Array, limits: Limits | None = None) -> NumericProfile:
+    profile = NumericProfile.for_window()
+    profile.update(values, limits=limits)
     return profile
 
 

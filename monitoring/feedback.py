@@ -23,7 +23,9 @@ from monitoring.batches import MAX_TEXT
 from monitoring.blocks import BlockContent
 from monitoring.models import Feedback, PredictionBlock, Window
 from monitoring.predictions import Key, chunks, find_rows
+from monitoring.windows import lock_open_window, minute_of
 
+Minute = tuple[int, datetime]  # served version, start
 MAX_WAITING = 5000  # the latest waiting ids that the clock looks for each time
 
 
@@ -137,14 +139,15 @@ def _new_row(item: FeedbackItem, claim: str, now: datetime) -> Feedback:
 def _join(pending: list[Feedback]) -> int:
     """Join those whose prediction is here; return how many."""
     found = find_rows({row.prediction_key for row in pending})
-    added: dict[int, Contribution] = defaultdict(Contribution)
+    added: dict[Minute, Contribution] = defaultdict(Contribution)
     joined = []
     for row in pending:
         here = found.get((row.prediction_key, row.row))
         if here is not None:
             row.block, row.is_pending = here.block, False
             row.predicted_label, row.predicted_value = here.content.label, here.content.value
-            added[here.block.window_id] = added[here.block.window_id].plus(contribution_of(row))
+            minute = here.block.window.served_id, minute_of(here.block.time)
+            added[minute] = added[minute].plus(contribution_of(row))
             joined.append(row)
     Feedback.objects.bulk_update(joined, ["block", "is_pending", "predicted_label", "predicted_value"])
     _add_to_windows(added)
@@ -153,24 +156,29 @@ def _join(pending: list[Feedback]) -> int:
 
 def _correct(changes: list[tuple[Feedback, FeedbackItem]], now: datetime) -> int:
     """Replace the truth of rows; return how many of them count in a window, the rest still waits."""
-    added: dict[int, Contribution] = defaultdict(Contribution)
+    added: dict[Minute, Contribution] = defaultdict(Contribution)
     blocks = PredictionBlock.objects.filter(pk__in={row.block_id for row, _ in changes if row.block_id})
-    windows = dict(blocks.values_list("pk", "window"))
+    minutes = {pk: (served, minute_of(time)) for pk, served, time in blocks.values_list("pk", "window__served", "time")}
     counted = 0
     for row, item in changes:
         before = contribution_of(row)
         row.label, row.value, row.source, row.received_at = item.label, item.value, item.source[:100], now
-        window = windows.get(row.block_id) if row.block_id else None
-        if window is not None:
-            added[window] = added[window].plus(contribution_of(row).plus(before, sign=-1))
+        minute = minutes.get(row.block_id) if row.block_id else None
+        if minute is not None:
+            added[minute] = added[minute].plus(contribution_of(row).plus(before, sign=-1))
             counted += 1
     Feedback.objects.bulk_update([row for row, _ in changes], ["label", "value", "source", "received_at"])
     _add_to_windows(added)
     return counted
 
 
-def _add_to_windows(added: dict[int, Contribution]) -> None:
-    for window_id in sorted(added):
-        changes = {name: F(name) + amount for name, amount in asdict(added[window_id]).items() if amount}
-        if changes:
-            Window.objects.filter(pk=window_id).update(**changes)
+def _add_to_windows(added: dict[Minute, Contribution]) -> None:
+    """Add to each minute's open window; one that was rolled up gets another, which is rolled up in its turn."""
+    for served, start in sorted(added):
+        changes = {name: F(name) + amount for name, amount in asdict(added[(served, start)]).items() if amount}
+        minute = Window.objects.filter(
+            served=served, start=start, resolution=Window.Resolution.MINUTE, is_rolled_up=False
+        )
+        if changes and not minute.update(**changes):
+            lock_open_window(served, start)
+            minute.update(**changes)

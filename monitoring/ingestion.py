@@ -18,11 +18,12 @@ from django.db import transaction
 
 from aiplatform.contracts.monitoring import IngestReceipt, PredictionBatch
 from monitoring import metrics
+from monitoring.baselines import known_ranges
 from monitoring.batches import BatchColumns, MinuteContent, split_by_minute
 from monitoring.blocks import BlockContent, pack_block
 from monitoring.feedback import join_pending_feedback
 from monitoring.models import IngestedBatch, PredictionBlock, ServedVersion, Window
-from monitoring.windows import INGESTED_FIELDS, WindowContent, minute_start
+from monitoring.windows import INGESTED_FIELDS, WindowContent, lock_open_window, minute_start
 
 SEEN_EVERY = timedelta(seconds=30)  # how exact `last_seen_at` is; each call writing it would be a hot row
 log = structlog.get_logger(__name__)
@@ -56,7 +57,9 @@ class _Read:
 
 
 def _read_batch(batch: PredictionBatch, now: datetime) -> _Read:
-    columns = BatchColumns(batch, max_features=settings.MAX_WATCHED_FEATURES)
+    columns = BatchColumns(
+        batch, max_features=settings.MAX_WATCHED_FEATURES, limits=known_ranges(batch.artifact_digest)
+    )
     oldest = now - timedelta(days=settings.WINDOW_RETENTION_DAYS)
     minutes = list(split_by_minute(columns, oldest_s=oldest.timestamp(), now_s=now.timestamp()))
     return _Read(batch, int((columns.statuses < 400).sum()), minutes)
@@ -120,13 +123,8 @@ def _served_version(batch: PredictionBatch, now: datetime) -> int:
 
 
 def _lock_windows(keys: list[tuple[int, int]]) -> dict[tuple[int, int], Window]:
-    wanted = [Window(served_id=served, start=minute_start(minute)) for served, minute in keys]
-    Window.objects.bulk_create(wanted, ignore_conflicts=True)
-    locked = {}
-    for served, minute in keys:  # few: a call rarely holds more than two minutes of one version
-        row = Window.objects.select_for_update().get(served_id=served, start=minute_start(minute))
-        locked[(served, minute)] = row
-    return locked
+    # Few: a call rarely holds more than two minutes of one version.
+    return {(served, minute): lock_open_window(served, minute_start(minute)) for served, minute in keys}
 
 
 def _add_to_window(window: Window, content: WindowContent) -> None:

@@ -17,7 +17,7 @@ from monitoring.baselines import BaselineProfile, load_baseline
 from monitoring.drift.results import DriftTable
 from monitoring.drift.table import compare_profiles, missing_baseline
 from monitoring.models import ServedVersion, Window
-from monitoring.reports.series import SeriesPoint, build_series
+from monitoring.reports.series import MAX_POINTS, SeriesPoint, build_series
 from monitoring.reports.verdict import Health, HealthVerdict, judge_health
 from monitoring.selectors import (
     Period,
@@ -30,7 +30,7 @@ from monitoring.selectors import (
     list_windows,
     merge_latency,
 )
-from monitoring.windows import merge_profile, read_window_profile
+from monitoring.windows import read_window_profile, union_profiles
 
 DEFAULT_PERIOD_S = 3600
 MAX_CLASSES = 100  # of a model with more, the most frequent are reported
@@ -116,7 +116,12 @@ def build_report(*, endpoint: str, version: int, period_s: float, now: datetime 
         predicted_labels=_label_counts(profile),
         predicted_values=_value_quantiles(profile),
         drift=drift,
-        series=build_series(rows, period, baseline=baseline.profile, min_samples=settings.DRIFT_MIN_SAMPLES),
+        series=build_series(
+            _fine_windows(endpoint, version, period),
+            period,
+            baseline=baseline.profile,
+            min_samples=settings.DRIFT_MIN_SAMPLES,
+        ),
     )
 
 
@@ -205,11 +210,15 @@ def group_confusions(counts: Iterable[tuple[str, str, int]]) -> list[LabelAccura
     return sorted(found, key=lambda item: (item.value, item.label))[:MAX_CLASSES]
 
 
+def _fine_windows(endpoint: str, version: int, period: Period) -> list[Window]:
+    """Return the windows of a chart: no longer than the time between two of its points."""
+    step_s = period.seconds / MAX_POINTS
+    coarsest = max((r for r in Window.Resolution if r <= step_s), default=Window.Resolution.MINUTE)
+    return list(list_windows(endpoint, version, period, coarsest=coarsest))
+
+
 def _merged_profile(windows: list[Window]) -> DataProfile:
-    merged = DataProfile()
-    for window in windows:
-        merge_profile(merged, read_window_profile(window.profile))
-    return merged
+    return union_profiles(read_window_profile(window) for window in windows)
 
 
 def _label_counts(profile: DataProfile) -> dict[str, int]:

@@ -12,7 +12,7 @@ from monitoring.accuracy import realised_accuracy
 from monitoring.drift.psi import bin_profiles, population_stability_index
 from monitoring.models import Window
 from monitoring.selectors import Period, group_by_bucket, latency_quantiles
-from monitoring.windows import MINUTE_S, merge_profile, read_latency, read_window_profile
+from monitoring.windows import MINUTE_S, read_latency, read_window_profile, union_profiles
 
 MAX_POINTS = 120
 DRIFT_REACH = 5  # buckets that a drift value may look back to find enough predictions
@@ -91,9 +91,7 @@ def _latencies(windows: list[Window]) -> list[float | None]:
 
 
 def _worst_psi(windows: list[Window], baseline: DataProfile) -> float | None:
-    merged = DataProfile()
-    for window in windows:
-        merge_profile(merged, read_window_profile(window.profile))
+    merged = union_profiles(read_window_profile(window) for window in windows)
     known = baseline.features
     shared = [(known[n], p) for n, p in merged.features.items() if n in known and type(known[n]) is type(p) and p.count]
     return max((population_stability_index(bin_profiles(base, here)) for base, here in shared), default=None)
