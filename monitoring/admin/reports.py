@@ -16,7 +16,18 @@ from monitoring.models import Feedback, Report
 from monitoring.predictions import find_rows
 from monitoring.reports.overview import list_overview
 from monitoring.reports.page import report_context
+from monitoring.reports.document import PerformanceReport
 from monitoring.reports.report import DEFAULT_PERIOD_S, build_report
+
+
+def show_report(request: HttpRequest, report: PerformanceReport, *, period_s: int) -> HttpResponse:
+    """Return a report's page; `period_s` 0 is a period that is over and does not move."""
+    links = {"alert": reverse("admin:monitoring_alert_changelist"), "run": "/admin/training/run/"}
+    context = page_context(
+        request, title=report.title, period_s=period_s, downloads={}, compare_url="#",
+        **report_context(report, links=links),
+    )  # fmt: skip
+    return TemplateResponse(request, "monitoring/reports/report.html", context)
 
 
 @admin.register(Report)
@@ -50,9 +61,7 @@ class ReportAdmin(ReadOnlyAdmin):
             return TemplateResponse(request, "monitoring/reports/empty.html", context, status=404)
         except (PlatformError, ValueError) as error:
             return failed(request, str(error), to=reverse("admin:monitoring-report", args=[endpoint, version]))
-        title = f"{endpoint} version {version}"
-        context = page_context(request, title=title, period_s=int(period_s), **report_context(report))
-        return TemplateResponse(request, "monitoring/reports/report.html", context)
+        return show_report(request, report, period_s=int(period_s))
 
     def find_page(self, request: HttpRequest) -> HttpResponse:
         """Go to the prediction whose id was typed."""

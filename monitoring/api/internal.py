@@ -15,7 +15,8 @@ from aiplatform.http.views import internal_view, read_message
 from monitoring.api.queries import read_report_query
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
-from monitoring.reports.report import build_report, report_to_dict
+from monitoring.reports.document import report_to_dict
+from monitoring.reports.report import build_report
 
 
 @internal_view

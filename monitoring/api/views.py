@@ -21,7 +21,8 @@ from monitoring.api.queries import read_measure_query, read_report_query
 from monitoring.feedback import record_feedback
 from monitoring.lineage import trace_prediction, trace_to_dict
 from monitoring.models import Feedback, ServedVersion
-from monitoring.reports.report import DEFAULT_PERIOD_S, build_report, report_to_dict
+from monitoring.reports.document import report_to_dict
+from monitoring.reports.report import DEFAULT_PERIOD_S, build_report
 from monitoring.selectors import list_feedback, list_served_versions
 from monitoring.statistics import METRICS, measure
 

@@ -14,7 +14,8 @@ from aiplatform.console.charts import sparkline
 from monitoring.drift.results import ColumnDrift, Verdict
 from monitoring.models import ServedVersion
 from monitoring.reports.page import percent
-from monitoring.reports.report import PerformanceReport, build_report
+from monitoring.reports.document import PerformanceReport
+from monitoring.reports.report import build_report
 from monitoring.selectors import list_active_served
 
 SHOWN_FOR = timedelta(days=1)
@@ -65,7 +66,7 @@ def _line(served: ServedVersion, now: datetime) -> OverviewLine:
         served=served,
         url=report_url(served.endpoint, served.version),
         report=report,
-        throughput_per_s=report.totals.rows / report.period.seconds,
+        throughput_per_s=report.traffic.throughput_per_s,
         accuracy=percent(report.accuracy.value),
         worst=worst_feature(report),
         traffic=sparkline([point.throughput_per_s for point in report.series], label="predictions per second"),
