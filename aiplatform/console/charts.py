@@ -35,6 +35,7 @@ def line_chart(
     thresholds: Mapping[str, float] | None = None,
     bands: Mapping[str, Sequence[Interval]] | None = None,
     marks: Mapping[str, float | datetime] | None = None,
+    x_range: tuple[float | datetime, float | datetime] | None = None,
     width: int = 560,
     height: int = 220,
 ) -> SafeString:
@@ -42,7 +43,8 @@ def line_chart(
 
     With `x_is_time`, x is a datetime or seconds since the epoch, shown in UTC. With `y_is_share`, 0.12
     reads 12%. `thresholds` are dashed horizontal lines by name, `marks` vertical ones; `bands` are
-    intervals around the series of the same name. `width` is the largest width in CSS pixels.
+    intervals around the series of the same name. `x_range` is what the axis shows at least.
+    `width` is the largest width in CSS pixels.
     """
     lines = {name: [(_number(x), y) for x, y in points] for name, points in series.items()}
     if not any(y is not None for points in lines.values() for _, y in points):
@@ -60,6 +62,7 @@ def line_chart(
             if name in lines
         ],
         "thresholds": [{"name": name, "value": value} for name, value in (thresholds or {}).items()],
+        "xRange": [_number(x) for x in x_range] if x_range else None,
         "marks": [{"name": name, "at": _number(at)} for name, at in (marks or {}).items()],
     }
     table = _line_table(lines, x_label or ("time, UTC" if x_is_time else "x"), x_is_time, y_is_share)

@@ -167,7 +167,8 @@ def _praise(evidence: Evidence) -> list[str]:
         parts.append(f"accuracy {accuracy.value:.1%} on the {accuracy.coverage:.1%} that is labelled")
     if not parts:
         return []
-    return [f"{totals.errors or 'no'} server errors in {totals.requests:,} requests", *parts]
+    errors = f"{totals.errors or 'no'} server error{'' if totals.errors == 1 else 's'}"
+    return [f"{errors} in {totals.requests:,} requests", *parts]
 
 
 def judged_columns(columns: Sequence[ColumnDrift]) -> list[ColumnDrift]:

@@ -13,10 +13,10 @@ from django.utils.safestring import SafeString
 from aiplatform.console.charts import sparkline
 from monitoring.drift.results import ColumnDrift, Verdict
 from monitoring.models import ServedVersion
-from monitoring.reports.page import percent
 from monitoring.reports.document import PerformanceReport
+from monitoring.reports.page import percent
 from monitoring.reports.report import build_report
-from monitoring.selectors import list_active_served
+from monitoring.selectors import list_active_served, list_served_versions
 
 SHOWN_FOR = timedelta(days=1)
 MAX_LINES = 20
@@ -41,6 +41,12 @@ def list_overview(*, now: datetime | None = None, limit: int = MAX_LINES) -> lis
     now = now or datetime.now(UTC)
     recent = sorted(list_active_served(now - SHOWN_FOR), key=lambda served: served.last_seen_at, reverse=True)
     return [_line(served, now) for served in recent[:limit]]
+
+
+def list_choices() -> list[tuple[str, str]]:
+    """Return the versions that have predictions as a form's choices: 'endpoint:version' and its name."""
+    found = {(served.endpoint, served.version) for served in list_served_versions()}
+    return [(f"{endpoint}:{version}", f"{endpoint} version {version}") for endpoint, version in sorted(found)]
 
 
 def overview_panel() -> dict[str, Any]:

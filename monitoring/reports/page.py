@@ -72,7 +72,7 @@ class ReportView:
 
 
 def report_view(report: PerformanceReport, *, links: dict[str, str] | None = None) -> ReportView:
-    """Return what the templates show. `links` are the console's addresses of alerts, data and the like, if there is one."""
+    """Return what the templates show. `links` are the console's addresses, if there is one."""
     verdict, tone = report.verdict, TONES[report.verdict.health]
     features = drift_rows(report.drift.features, opened=2)
     return ReportView(

@@ -84,6 +84,7 @@ def over_time(
             for name, (low, high) in (bands or {}).items()
         },
         x_is_time=True, x_label="time, UTC", y_label=y_label, y_is_share=is_share, thresholds=thresholds, marks=marks,
+        x_range=(report.period.start, report.period.end),
     )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ MAX_CLASSES = 100  # of a model with more, the most frequent are reported
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MeasuredWindows:
     """What the windows of a period add up to."""
 
     served: ServedVersion
@@ -70,9 +70,9 @@ def build_report(*, endpoint: str, version: int, period_s: float, now: datetime 
     Raises: NotFoundError if the version has no predictions; InvalidInputError for a period that
     is not between a minute and the retention.
     """
-    check_period(period_s)
     now = now or datetime.now(UTC)
-    return build_period_report(endpoint=endpoint, version=version, period=Period.last(period_s, now=now), now=now)
+    period = choose_period(period_s=period_s, start=None, end=None, now=now)
+    return build_period_report(endpoint=endpoint, version=version, period=period, now=now)
 
 
 def build_period_report(
@@ -82,8 +82,12 @@ def build_period_report(
 
     Raises: NotFoundError if the version has no predictions.
     """
-    found = measure_windows(get_served_version(endpoint, version), period)
-    served, totals = found.served, found.totals
+    return report_on(measure_windows(get_served_version(endpoint, version), period), now=now or datetime.now(UTC))
+
+
+def report_on(found: MeasuredWindows, *, now: datetime) -> PerformanceReport:
+    """Return the report on what a version's windows say."""
+    served, period, totals = found.served, found.period, found.totals
     more, alerts = measure_period(served, period), list_period_alerts(served, period)
     evidence = Evidence(
         totals=totals, accuracy=found.accuracy, expected_accuracy=found.baseline.accuracy, drift=found.drift,
@@ -92,11 +96,11 @@ def build_period_report(
     )  # fmt: skip
     latencies = estimate_quantiles(found.latency)
     return PerformanceReport(
-        endpoint=endpoint,
+        endpoint=served.endpoint,
         model=served.model,
-        version=version,
+        version=served.version,
         artifact_digest=served.artifact_digest,
-        generated_at=now or datetime.now(UTC),
+        generated_at=now,
         period=ReportPeriod(start=period.start, end=period.end, seconds=period.seconds),
         verdict=_verdict(found, evidence),
         traffic=_traffic(totals, period),
@@ -123,12 +127,12 @@ def build_period_report(
     )
 
 
-def measure_windows(served: ServedVersion, period: Period) -> Measured:
+def measure_windows(served: ServedVersion, period: Period) -> MeasuredWindows:
     """Return what a version's windows say of a period."""
     windows = list_windows(served.endpoint, served.version, period)
     totals, baseline = get_totals(windows), load_baseline(served)
     profile = union_profiles(read_window_profile(window) for window in windows.iterator())
-    return Measured(
+    return MeasuredWindows(
         served=served,
         period=period,
         totals=totals,
@@ -140,14 +144,27 @@ def measure_windows(served: ServedVersion, period: Period) -> Measured:
     )
 
 
-def check_period(period_s: float) -> None:
-    """Raise InvalidInputError unless a report can cover so many seconds."""
+def choose_period(*, period_s: float, start: datetime | None, end: datetime | None, now: datetime) -> Period:
+    """Return the period from `start` to `end`; without a start the `period_s` seconds before the end, or before now.
+
+    Raises: InvalidInputError for a period that is not between a minute and the retention.
+    """
     longest_s = settings.WINDOW_RETENTION_DAYS * 86400
-    if not 60 <= period_s <= longest_s:
-        raise InvalidInputError(f"period_s must be from 60 to {longest_s:g} (WINDOW_RETENTION_DAYS), not {period_s:g}")
+    end = min(_in_utc(end) or now, now)
+    seconds = (end - start_utc).total_seconds() if (start_utc := _in_utc(start)) else period_s
+    if not 60 <= seconds <= longest_s:
+        given = f"{start_utc:%Y-%m-%dT%H:%M:%SZ} to {end:%Y-%m-%dT%H:%M:%SZ}" if start_utc else f"{period_s:g}"
+        raise InvalidInputError(f"period_s must be from 60 to {longest_s:g} (WINDOW_RETENTION_DAYS), not {given}")
+    return Period.last(seconds, now=end)
 
 
-def _verdict(found: Measured, evidence: Evidence) -> HealthVerdict:
+def _in_utc(time: datetime | None) -> datetime | None:
+    if time is None:
+        return None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _verdict(found: MeasuredWindows, evidence: Evidence) -> HealthVerdict:
     """Return the verdict on the whole period; or on its end alone, if only that is bad: in the whole it drowns."""
     whole = judge_health(evidence)
     recent = Period.last(settings.DRIFT_PERIOD_S, now=found.period.end)
@@ -173,21 +190,22 @@ def _compare(baseline: BaselineProfile, profile: DataProfile) -> DriftTable:
 
 
 def _traffic(totals: Totals, period: Period) -> Traffic:
-    rate, interval = None, (None, None)
+    rate = Estimate()
     if totals.requests:
-        rate, interval = totals.errors / totals.requests, wilson_interval(totals.errors, totals.requests)
+        low, high = wilson_interval(totals.errors, totals.requests)
+        rate = Estimate(value=totals.errors / totals.requests, low=low, high=high, samples=totals.requests)
     return Traffic(
         predictions=totals.rows,
         requests=totals.requests,
         errors=totals.errors,
         rejected=totals.rejected,
-        error_rate=rate,
-        error_rate_estimate=Estimate(value=rate, low=interval[0], high=interval[1], samples=totals.requests),
+        error_rate=rate.value,
+        error_rate_estimate=rate,
         throughput_per_s=totals.rows / period.seconds,
     )
 
 
-def _accuracy(found: Measured) -> AccuracySection:
+def _accuracy(found: MeasuredWindows) -> AccuracySection:
     period, served = found.period, found.served
     confusions = count_confusions(served.endpoint, served.version, period) if found.accuracy.labelled else []
     return AccuracySection(
@@ -209,7 +227,7 @@ def _numbers(totals: Totals) -> Numbers:
     )
 
 
-def _predictions(found: Measured) -> Predictions:
+def _predictions(found: MeasuredWindows) -> Predictions:
     totals = found.totals
     return Predictions(
         mean_confidence=totals.confidence_sum / totals.confidence_count if totals.confidence_count else None,

@@ -51,11 +51,14 @@ def list_period_rollouts(served: ServedVersion, period: Period) -> tuple[Rollout
 
 def find_lineage(served: ServedVersion) -> LineageSection:
     """Return where a version comes from; training being away costs only the run's part."""
-    places = {"artifact_uri": served.artifact_uri, "artifact_digest": served.artifact_digest}
+    lineage, error = None, ""
     try:
-        return LineageSection(lineage=training_client().get_lineage(served.model, served.version), **places)
+        lineage = training_client().get_lineage(served.model, served.version)
     except PlatformError as problem:
-        return LineageSection(error=problem.message, **places)
+        error = problem.message
+    return LineageSection(
+        artifact_uri=served.artifact_uri, artifact_digest=served.artifact_digest, lineage=lineage, error=error
+    )
 
 
 def _alert_line(alert: Alert) -> AlertLine:

@@ -92,7 +92,11 @@ def give_verdict(
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         text = f"{opening}: {'; '.join(finding.text for finding in problems)}."
         return HealthVerdict(
-            health=health, headline=f"{opening}: {problems[0].text}{more}", text=text, problems=problems, gaps=tuple(gaps)
+            health=health,
+            headline=f"{opening}: {problems[0].text}{more}",
+            text=text,
+            problems=problems,
+            gaps=tuple(gaps),
         )
     if not praise:
         text = "Not enough data to judge: " + "; ".join(gap.text for gap in gaps) + "."

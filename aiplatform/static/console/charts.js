@@ -126,7 +126,7 @@
   }
 
   function lineOption(spec) {
-    const xs = spec.series.flatMap((s) => s.points.map(([x]) => x));
+    const xs = spec.series.flatMap((s) => s.points.map(([x]) => x)).concat(spec.xRange ?? []);
     const isTime = spec.xKind === "time";
     const pad = Math.min(...xs) === Math.max(...xs) ? (isTime ? 60 : 1) : 0;
     const low = Math.min(...xs) - pad, high = Math.max(...xs) + pad;
