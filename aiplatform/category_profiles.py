@@ -71,8 +71,8 @@ class CategoryProfile:
 
     @property
     def distinct(self) -> int:
-        """Return how many different values went in, estimated."""
-        return round(float(self.distinct_sketch.get_estimate()))
+        """Return how many different values went in, estimated where their names are not all known."""
+        return len(self.counts()) if self.is_exact else round(float(self.distinct_sketch.get_estimate()))
 
     @property
     def is_exact(self) -> bool:

@@ -21,6 +21,7 @@ from aiplatform.quantile_bytes import WINDOW_K, KllSketch, kept_values, round_nu
 KLL_K = 200
 UNION_K = 400  # of many windows' sketches merged to be read once
 _Z_99 = 2.5758293035489004  # a two-sided 99% bound is so many standard deviations
+_TAME = 1e145  # numbers beyond count as this in mean and deviation, so that squares stay finite
 Array = np.ndarray[Any, Any]
 
 
@@ -44,8 +45,9 @@ class Moments:
         """Return the moments of finite numbers, shape (n,)."""
         if not values.size:
             return cls()
-        mean = float(np.average(values, weights=weights))
-        squares = float(np.sum((values - mean) ** 2 * (1.0 if weights is None else weights)))
+        tame = np.clip(values, -_TAME, _TAME)
+        mean = float(np.average(tame, weights=weights))
+        squares = float(np.sum((tame - mean) ** 2 * (1.0 if weights is None else weights)))
         count = int(values.size if weights is None else weights.sum())
         return cls(count=count, mean=mean, squares=squares, low=float(values.min()), high=float(values.max()))
 
@@ -141,12 +143,10 @@ class NumericProfile:
         self.moments.merge(other.moments)
         self.ranges.merge(other.ranges)
         self.spread += (other.rank_deviation * other.count) ** 2
-        self.sketch.merge(other.sketch if type(self.sketch) is type(other.sketch) else self._alike(other.sketch))
-
-    def _alike(self, sketch: KllSketch) -> KllSketch:
-        if isinstance(self.sketch, datasketches.kll_doubles_sketch):
-            self.sketch = to_window_sketch(self.sketch)
-        return to_window_sketch(sketch) if isinstance(sketch, datasketches.kll_doubles_sketch) else sketch
+        theirs = other.sketch
+        if type(self.sketch) is not type(theirs):  # a window once written with doubles
+            self.sketch, theirs = _as_floats(self.sketch), _as_floats(theirs)
+        self.sketch.merge(theirs)
 
     def quantiles(self, ranks: Iterable[float]) -> list[float]:
         """Return the values at the given ranks (0 to 1); empty if nothing went in."""
@@ -178,3 +178,7 @@ class NumericProfile:
         else:
             moments = Moments.of(*kept_values(sketch))
         return cls(missing=int(data["missing"]), sketch=sketch, moments=moments)
+
+
+def _as_floats(sketch: KllSketch) -> KllSketch:
+    return to_window_sketch(sketch) if isinstance(sketch, datasketches.kll_doubles_sketch) else sketch

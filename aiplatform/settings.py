@@ -383,18 +383,35 @@ DRIFT_PERIOD_S = env.number(
     "DRIFT_PERIOD_S", 900.0, "Seconds of traffic compared with the baseline on the home page and in /metrics"
 )
 DRIFT_PSI_THRESHOLD = env.number(
-    "DRIFT_PSI_THRESHOLD", 0.2, "Population stability index from which a feature has drifted"
+    "DRIFT_PSI_THRESHOLD", 0.1, "Population stability index from which a feature has drifted"
 )
 DRIFT_KS_THRESHOLD = env.number(
-    "DRIFT_KS_THRESHOLD", 0.2, "Kolmogorov-Smirnov distance from which a feature has drifted"
+    "DRIFT_KS_THRESHOLD", 0.05, "Kolmogorov-Smirnov distance from which a number has drifted (small baselines)"
+)
+DRIFT_WASSERSTEIN_THRESHOLD = env.number(
+    "DRIFT_WASSERSTEIN_THRESHOLD",
+    0.1,
+    "Wasserstein distance, in the baseline's standard deviations, from which a number has drifted (large baselines)",
+)
+DRIFT_JS_THRESHOLD = env.number(
+    "DRIFT_JS_THRESHOLD", 0.1, "Jensen-Shannon distance from which a category has drifted (large baselines)"
+)
+DRIFT_SMALL_BASELINE = env.integer(
+    "DRIFT_SMALL_BASELINE", 1000, "Rows up to which a baseline is small: judged by KS and chi-square"
 )
 DRIFT_SIGNIFICANCE = env.number(
-    "DRIFT_SIGNIFICANCE", 0.001, "Chance of a false drift verdict in one comparison, over all its features"
+    "DRIFT_SIGNIFICANCE", 0.005, "False-discovery level of one comparison, over all its features (Benjamini-Hochberg)"
+)
+DRIFT_DATASET_SHARE = env.number(
+    "DRIFT_DATASET_SHARE", 0.5, "Share of drifted features from which the data set has drifted"
 )
 DRIFT_MIN_SAMPLES = env.integer("DRIFT_MIN_SAMPLES", 100, "Predictions below which drift is 'not enough data'")
 ACCURACY_MIN_LABELS = env.integer("ACCURACY_MIN_LABELS", 30, "Labels below which accuracy is 'not enough data'")
 ACCURACY_MAX_DROP = env.number(
     "ACCURACY_MAX_DROP", 0.05, "How far accuracy may lie below the artifact's own before a report says so"
+)
+CHANGE_LABEL_DELAY_S = env.number(
+    "CHANGE_LABEL_DELAY_S", 600.0, "How long the detectors of accuracy wait for a minute's labels; later ones they miss"
 )
 REPORT_MAX_ERROR_RATE = env.number("REPORT_MAX_ERROR_RATE", 0.01, "Share of server errors above which a report says so")
 

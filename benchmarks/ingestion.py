@@ -189,14 +189,17 @@ def print_windows() -> None:
     from django.db.models import Sum
 
     from monitoring.models import PredictionBlock, Window
+    from monitoring.packing import pack_feature
+    from monitoring.windows import read_window_profile
 
     window = Window.objects.order_by("-rows")[0]
+    profile = read_window_profile(window)
     print(f"\na window of {window.rows} predictions, bytes:")
-    for group in ("features", "outputs"):
-        for name, column in window.profile[group].items():
-            kept = len(column["sketch"])
-            print(f"  {group + ' ' + name:30s} {kept * 3 // 4:6d} as a sketch, {kept:6d} in base64")
-    print(f"  {'latency':30s} {len(window.latency):6d} as a sketch")
+    for group, columns in (("features", profile.features), ("outputs", profile.outputs)):
+        for name, column in columns.items():
+            print(f"  {group + ' ' + name:30s} {len(pack_feature(column)):6d}")
+    print(f"  {'all features and outputs':30s} {len(window.sketches):6d}")
+    print(f"  {'latency':30s} {len(window.latency):6d}")
     rows = PredictionBlock.objects.aggregate(rows=Sum("rows"))["rows"]
     size = sum(len(content) for content in PredictionBlock.objects.values_list("content", flat=True))
     print(f"index of single predictions: {size / rows:.1f} bytes each")

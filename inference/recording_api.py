@@ -33,6 +33,7 @@ class PredictionEvent:
     inputs: Arrays | None = None
     outputs: Arrays | None = None
     labels: tuple[str, ...] = ()
+    error_code: str = ""  # of a request that failed
 
 
 class Recorder(Protocol):

@@ -95,10 +95,10 @@ class PredictService:
                 outputs = await queue.run(arrays, deadline=deadline, priority=priority)
             return attempt.succeed(arrays, outputs)
         except (asyncio.CancelledError, ClientDisconnectedError):
-            attempt.fail(CLIENT_GONE)
+            attempt.fail(CLIENT_GONE, "client_gone")
             raise
         except Exception as error:
-            attempt.fail(getattr(error, "http_status", 500))
+            attempt.fail(getattr(error, "http_status", 500), getattr(error, "code", "internal"))
             raise
         finally:
             attempt.loaded.release()
@@ -120,7 +120,7 @@ class PredictService:
             outputs = attempt.loaded.queue.run_blocking(arrays, deadline=self._deadline(attempt, deadline_s))
             return attempt.succeed(arrays, outputs)
         except Exception as error:
-            attempt.fail(getattr(error, "http_status", 500))
+            attempt.fail(getattr(error, "http_status", 500), getattr(error, "code", "internal"))
             raise
         finally:
             attempt.loaded.release()
@@ -176,10 +176,10 @@ class _Attempt:
         loaded = self.loaded
         return Answer(prediction_id=prediction_id, version=loaded.version, manifest=loaded.manifest, outputs=outputs)
 
-    def fail(self, http_status: int) -> None:
-        self._record(http_status, None, None)
+    def fail(self, http_status: int, code: str) -> None:
+        self._record(http_status, None, None, code)
 
-    def _record(self, http_status: int, inputs: Arrays | None, outputs: Arrays | None) -> str:
+    def _record(self, http_status: int, inputs: Arrays | None, outputs: Arrays | None, code: str = "") -> str:
         latency_s = time.monotonic() - self.started
         loaded, info = self.loaded, self.loaded.info
         prediction_id = new_prediction_id(self._time_s)
@@ -197,6 +197,7 @@ class _Attempt:
                 time_s=self._time_s,
                 latency_ms=latency_s * 1000,
                 http_status=http_status,
+                error_code=code,
                 inputs=inputs,
                 outputs=outputs,
                 labels=loaded.manifest.labels,

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import structlog
 from django.conf import settings
 
-from aiplatform.artifacts import PROFILE, decode_manifest, fetch_artifact, read_profile
+from aiplatform.artifacts import PROFILE, decode_manifest, fetch_artifact, read_calibration, read_profile
+from aiplatform.calibration import Calibration
 from aiplatform.errors import ArtifactError
-from aiplatform.profiles import DataProfile, NumericProfile
+from aiplatform.profiles import DataProfile
 from monitoring.models import Baseline, ServedVersion
 
 RETRY_AFTER = timedelta(seconds=60)
@@ -34,6 +36,7 @@ class BaselineProfile:
     profile: DataProfile | None
     reason: str = ""
     accuracy: float | None = None
+    calibration: Calibration | None = None
 
 
 def load_baseline(served: ServedVersion) -> BaselineProfile:
@@ -49,20 +52,9 @@ def load_baseline(served: ServedVersion) -> BaselineProfile:
         row = _read_artifact(served)
     if row.state != Baseline.State.READY:
         return BaselineProfile(profile=None, reason=row.reason, accuracy=row.accuracy)
-    return BaselineProfile(profile=_parsed_profile(row.artifact_digest), accuracy=row.accuracy)
-
-
-def known_ranges(digest: str) -> dict[str, tuple[float, float]]:
-    """Return the least and greatest of each number in a baseline that has been read; never reads an artifact."""
-    if not Baseline.objects.filter(pk=digest, state=Baseline.State.READY).exists():
-        return {}
-    return _ranges(digest)
-
-
-@functools.lru_cache(maxsize=64)
-def _ranges(digest: str) -> dict[str, tuple[float, float]]:
-    numbers = {n: p for n, p in _parsed_profile(digest).features.items() if isinstance(p, NumericProfile) and p.count}
-    return {name: (profile.moments.low, profile.moments.high) for name, profile in numbers.items()}
+    calibration = msgspec.convert(row.calibration, Calibration) if row.calibration else None
+    profile = _parsed_profile(row.artifact_digest)
+    return BaselineProfile(profile=profile, accuracy=row.accuracy, calibration=calibration)
 
 
 def _read_artifact(served: ServedVersion) -> Baseline:
@@ -70,6 +62,7 @@ def _read_artifact(served: ServedVersion) -> Baseline:
         "state": Baseline.State.READY,
         "reason": "",
         "profile": {},
+        "calibration": {},
         "accuracy": None,
         "checked_at": datetime.now(UTC),
     }
@@ -81,13 +74,13 @@ def _read_artifact(served: ServedVersion) -> Baseline:
             raise ArtifactError(NO_PROFILE)
         profile = read_profile(folder)
         DataProfile.from_dict(profile)  # a profile that cannot be used is none
-        fields.update(profile=profile)
+        calibration = read_calibration(folder)
+        fields.update(profile=profile, calibration=msgspec.to_builtins(calibration) if calibration else {})
     except Exception as error:  # noqa: BLE001  (whatever a store or a file does, it is a reason and no failure)
         fields.update(state=Baseline.State.MISSING, reason=f"{type(error).__name__}: {error}"[:1000])
         log.warning("baseline_missing", endpoint=served.endpoint, version=served.version, reason=fields["reason"])
     row, _ = Baseline.objects.update_or_create(artifact_digest=served.artifact_digest, defaults=fields)
     _parsed_profile.cache_clear()
-    _ranges.cache_clear()
     return row
 
 

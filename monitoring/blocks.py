@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from aiplatform.contracts.columns import ID_BYTES, Numbers, PredictionIds, Texts
+from aiplatform.scores import CODE
 
 KEY_TYPE = np.dtype(f"S{ID_BYTES}")  # compares as bytes do
 SPAN_MS = 61_000  # of the times in a block's ids: a minute, and a little for rounding
@@ -48,6 +49,9 @@ class BlockRow:
     label: str | None
     confidence: float | None
     value: float | None
+    score_codes: tuple[int, ...] = ()  # codes of `aiplatform.scores`, of `classes`
+    classes: Sequence[str] = ()
+    segments: bytes = b""  # monitoring.performance.segments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,9 @@ class BlockContent:
     labels: Sequence[str] = ()
     confidences: Array | None = None
     values: Array | None = None
+    scores: Array | None = None  # (rows, columns), uint16
+    classes: Sequence[str] = ()
+    segments: Array | None = None  # (rows, features), uint8
 
     @property
     def first_id(self) -> str:
@@ -107,6 +114,9 @@ class BlockContent:
             label=None if code < 0 else self.labels[code],
             confidence=_number(self.confidences, place),
             value=_number(self.values, place),
+            score_codes=() if self.scores is None else tuple(self.scores[place].tolist()),
+            classes=self.classes,
+            segments=b"" if self.segments is None else self.segments[place].tobytes(),
         )
 
     def newest_first(self, label: str = "") -> Array:
@@ -136,6 +146,9 @@ class _Packed:
     labels: Texts | None
     confidences: Numbers | None
     values: Numbers | None
+    scores: bytes = b""  # columns of all rows, one after the other
+    classes: tuple[str, ...] = ()
+    segments: bytes = b""
 
 
 def sort_rows(ids: PredictionIds, places: Array) -> tuple[Array, Array]:
@@ -160,6 +173,9 @@ def pack_block(block: BlockContent) -> bytes:
             labels=None if codes is None else Texts.pack_codes(codes, block.labels),
             confidences=_least_floats(block.confidences),
             values=_least_floats(block.values),
+            scores=b"" if block.scores is None else block.scores.tobytes(),
+            classes=tuple(block.classes),
+            segments=b"" if block.segments is None else block.segments.tobytes(),
         )
     )
 
@@ -178,7 +194,14 @@ def unpack_block(raw: bytes | memoryview) -> BlockContent:
         labels=packed.labels.texts if packed.labels else (),
         confidences=packed.confidences.unpack(size, "confidences") if packed.confidences else None,
         values=packed.values.unpack(size, "values") if packed.values else None,
+        scores=_table(packed.scores, CODE, size),
+        classes=packed.classes,
+        segments=_table(packed.segments, np.dtype(np.uint8), size),
     )
+
+
+def _table(raw: bytes, dtype: np.dtype[Any], rows: int) -> Array | None:
+    return np.frombuffer(raw, dtype=dtype).reshape(rows, -1) if raw else None
 
 
 def _least_integers(values: Array) -> Numbers:

@@ -8,6 +8,7 @@ rows are locked in one order, so that writers of the same minutes wait for each 
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,11 +19,12 @@ from django.db import transaction
 
 from aiplatform.contracts.monitoring import IngestReceipt, PredictionBatch
 from monitoring import metrics
-from monitoring.baselines import known_ranges
 from monitoring.batches import BatchColumns, MinuteContent, split_by_minute
 from monitoring.blocks import BlockContent, pack_block
 from monitoring.feedback import join_pending_feedback
-from monitoring.models import IngestedBatch, PredictionBlock, ServedVersion, Window
+from monitoring.models import IngestedBatch, ObservedWindow, PredictionBlock, ServedVersion, Window
+from monitoring.performance.expectations import find_expectations
+from monitoring.performance.observed import Observed, merge_observed, pack_observed, unpack_observed
 from monitoring.windows import INGESTED_FIELDS, WindowContent, lock_open_window, minute_start
 
 SEEN_EVERY = timedelta(seconds=30)  # how exact `last_seen_at` is; each call writing it would be a hot row
@@ -57,9 +59,12 @@ class _Read:
 
 
 def _read_batch(batch: PredictionBatch, now: datetime) -> _Read:
-    columns = BatchColumns(
-        batch, max_features=settings.MAX_WATCHED_FEATURES, limits=known_ranges(batch.artifact_digest)
-    )
+    served = ServedVersion(
+        endpoint=batch.endpoint, version=batch.version, artifact_uri=batch.artifact_uri,
+        artifact_digest=batch.artifact_digest,
+    )  # fmt: skip
+    expectations = find_expectations(served) if batch.numeric_features or batch.category_features else None
+    columns = BatchColumns(batch, max_features=settings.MAX_WATCHED_FEATURES, expectations=expectations)
     oldest = now - timedelta(days=settings.WINDOW_RETENTION_DAYS)
     minutes = list(split_by_minute(columns, oldest_s=oldest.timestamp(), now_s=now.timestamp()))
     return _Read(batch, int((columns.statuses < 400).sum()), minutes)
@@ -74,6 +79,7 @@ def _claim_batches(batch_ids: list[str], now: datetime) -> set[str]:
 
 def _merge_batches(batches: list[_Read], now: datetime) -> None:
     contents: dict[tuple[int, int], WindowContent] = {}
+    observed: dict[tuple[int, int], list[Observed]] = defaultdict(list)
     blocks: list[tuple[tuple[int, int], BlockContent]] = []
     served = _served_versions([read.batch for read in batches], now)
     for read in batches:
@@ -82,11 +88,14 @@ def _merge_batches(batches: list[_Read], now: datetime) -> None:
             known = contents.setdefault(key, part.content)
             if known is not part.content:
                 known.merge(part.content)
+            observed[key].append(part.observed)
             if part.block is not None:
                 blocks.append((key, part.block))
     windows = _lock_windows(sorted(contents))
     for key, window in windows.items():
         _add_to_window(window, contents[key])
+    for key in sorted(observed):
+        _add_observed(key, observed[key])
     PredictionBlock.objects.bulk_create([_new_block(windows[key].pk, block) for key, block in blocks])
 
 
@@ -134,6 +143,13 @@ def _add_to_window(window: Window, content: WindowContent) -> None:
         content = known
     content.write_to(window)
     window.save(update_fields=INGESTED_FIELDS)
+
+
+def _add_observed(key: tuple[int, int], parts: list[Observed]) -> None:
+    """Add to the row beside a window; whoever does holds the window's lock."""
+    row, _ = ObservedWindow.objects.get_or_create(served_id=key[0], start=minute_start(key[1]))
+    row.content = pack_observed(merge_observed([unpack_observed(row.content), *parts]))
+    row.save(update_fields=["content"])
 
 
 def _count(batches: list[_Read], *, duplicates: int) -> None:

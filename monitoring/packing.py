@@ -70,7 +70,7 @@ def _read_numbers(missing: int, count: int, moments: list[float], ranges: list[i
 
 
 def _categories(profile: CategoryProfile) -> list[Any]:
-    names = list(profile.counts().items())
+    names = sorted(profile.counts().items(), key=lambda named: (-named[1], named[0]))
     if profile.is_exact:
         packed = _pack_names(names)
         if len(packed) <= MAX_NAMES_BYTES:

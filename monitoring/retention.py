@@ -12,7 +12,17 @@ from django.db import transaction
 from django.db.models import QuerySet, Sum
 
 from monitoring.cover import Horizons, floor_time
-from monitoring.models import Baseline, Feedback, IngestedBatch, PredictionBlock, ServedVersion, Window
+from monitoring.models import (
+    Baseline,
+    DetectedChange,
+    Feedback,
+    IngestedBatch,
+    ObservedWindow,
+    PerformanceWindow,
+    PredictionBlock,
+    ServedVersion,
+    Window,
+)
 from monitoring.rollup import NEXT
 
 CHUNK = 500
@@ -36,6 +46,9 @@ def clean_up(*, now: datetime | None = None) -> dict[str, int]:
         "feedback": _remove(Feedback.objects.filter(block=None, is_pending=False)),
         "pending_feedback": _remove(Feedback.objects.filter(is_pending=True, received_at__lt=oldest_pending)),
         "windows": _remove(Window.objects.filter(start__lt=oldest_window)),
+        "performance_windows": _remove(PerformanceWindow.objects.filter(start__lt=oldest_window)),
+        "observed_windows": _remove(ObservedWindow.objects.filter(start__lt=oldest_window)),
+        "changes": _remove(DetectedChange.objects.filter(detected_at__lt=oldest_window)),
         "minutes": _remove_rolled_up(Window.Resolution.MINUTE, Horizons.at(now).minutes - HORIZON_MARGIN),
         "hours": _remove_rolled_up(Window.Resolution.HOUR, Horizons.at(now).hours - HORIZON_MARGIN),
         "batches": _remove(IngestedBatch.objects.filter(received_at__lt=oldest_window)),

@@ -128,6 +128,10 @@ def drift_limits() -> DriftLimits:
     return DriftLimits(
         psi_threshold=settings.DRIFT_PSI_THRESHOLD,
         ks_threshold=settings.DRIFT_KS_THRESHOLD,
+        wasserstein_threshold=settings.DRIFT_WASSERSTEIN_THRESHOLD,
+        js_threshold=settings.DRIFT_JS_THRESHOLD,
+        small_baseline=settings.DRIFT_SMALL_BASELINE,
+        dataset_share=settings.DRIFT_DATASET_SHARE,
         significance=settings.DRIFT_SIGNIFICANCE,
         min_samples=settings.DRIFT_MIN_SAMPLES,
     )

@@ -14,6 +14,7 @@ def wire_statistics() -> None:
     """Announce the statistics to the kernel; called once, when the app is ready."""
     from monitoring.feedback import join_pending_feedback
     from monitoring.gauges import update_gauges
+    from monitoring.performance.changes import detect_changes
     from monitoring.reports.overview import overview_panel
     from monitoring.retention import clean_up
     from monitoring.rollup import roll_up_windows
@@ -25,5 +26,6 @@ def wire_statistics() -> None:
     if MONITORING in settings.ROLES:
         wiring.add_job(Job(name="statistics-gauges", interval_s=15.0, run=update_gauges))
         wiring.add_job(Job(name="feedback-join", interval_s=15.0, run=join_pending_feedback))
+        wiring.add_job(Job(name="change-detectors", interval_s=15.0, run=detect_changes))
         wiring.add_job(Job(name="statistics-rollup", interval_s=60.0, run=roll_up_windows))
         wiring.add_job(Job(name="statistics-tidy", interval_s=300.0, run=clean_up))

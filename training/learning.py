@@ -13,6 +13,7 @@ from aiplatform.errors import InvalidConfigurationError
 from aiplatform.features import extract_features, summarise_predictions
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import DType, Signature, TensorSpec
+from training.calibrating import fit_calibration
 from training.data.dataset import Array, DataKind, Dataset
 from training.data.sources import load_dataset
 from training.recipes.api import Reporter, TrainedModel, TrainingOrder
@@ -72,6 +73,7 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
             "labels": list(data.labels),
             "confusion_matrix": confusion_matrix(probabilities, data.test.labels).tolist(),
         },
+        calibration=fit_calibration(predict_part(learner, data.validation), data.validation.labels),
     )
 
 

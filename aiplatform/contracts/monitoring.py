@@ -13,6 +13,14 @@ PREFIX = "/internal/monitoring"
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassScores:
+    """The scores of every class, row by row: codes of `aiplatform.scores`, one column for two classes."""
+
+    classes: tuple[str, ...]
+    codes: bytes  # uint16, little-endian, shape (rows, columns)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictionBatch:
     """Predictions of one endpoint version by one replica, in columns of `row_count` rows.
 
@@ -39,6 +47,8 @@ class PredictionBatch:
     predicted_labels: Texts | None = None
     confidences: Numbers | None = None
     predicted_values: Numbers | None = None
+    scores: ClassScores | None = None
+    error_codes: Texts | None = None  # of the requests that failed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,6 @@ class DriftLimits:
     ks_threshold: float = 0.05
     wasserstein_threshold: float = 0.1
     js_threshold: float = 0.1
-    chi2_threshold: float = 0.05
     significance: float = 0.005
     dataset_share: float = 0.5
     small_baseline: int = 1000

@@ -1,13 +1,18 @@
-"""Tables of monitoring: `windows` what is measured, `feedback` the truth, `alerts` what is told."""
+"""Tables of monitoring: `windows` what is measured, `feedback` the truth, `performance` both, `alerts` what is told."""
 
 from monitoring.models import alerts
 from monitoring.models.feedback import Feedback, Prediction, PredictionBlock
+from monitoring.models.performance import DetectedChange, DetectorState, ObservedWindow, PerformanceWindow
 from monitoring.models.windows import Baseline, IngestedBatch, Report, ServedVersion, Window
 
 __all__ = [
     "Baseline",
+    "DetectedChange",
+    "DetectorState",
     "Feedback",
     "IngestedBatch",
+    "ObservedWindow",
+    "PerformanceWindow",
     "Prediction",
     "PredictionBlock",
     "Report",

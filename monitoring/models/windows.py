@@ -112,6 +112,7 @@ class Baseline(models.Model):
     state = models.CharField(max_length=10, choices=State.choices)
     reason = models.TextField(default="", blank=True)
     profile = models.JSONField(default=dict)
+    calibration = models.JSONField(default=dict)  # aiplatform.calibration; empty if the artifact has none
     accuracy = models.FloatField(null=True)  # on the trainer's held-out data, from the manifest
     checked_at = models.DateTimeField()
 

@@ -181,6 +181,7 @@ class ChangeEvent:
     stream: str  # 'accuracy', or 'feature:NAME'
     detector: str  # 'adwin' or 'page_hinkley'
     at: datetime  # start of the window in which it was seen
+    detected_at: datetime
     before: float  # mean before the change
     after: float
 

@@ -48,7 +48,8 @@ def _worst(
     value, version, column, result = max(results, key=lambda found: found[0])
     return question.answer(
         value, result.window_samples, feature=column.column, version=version, p_value=result.p_value,
-        verdict=column.verdict.value, baseline_samples=result.baseline_samples,
+        verdict=column.verdict.value, baseline_samples=result.baseline_samples, threshold=result.threshold,
+        adjusted_p_value=column.adjusted_p_value, direction=column.direction.value,
     )  # fmt: skip  # fmt: skip
 
 
@@ -69,30 +70,40 @@ def _why_no_drift(tables: list[tuple[int, DriftTable]]) -> str:
     return next((f"no baseline: {table.reason}" for _, table in tables if not table.has_baseline), "not enough data")
 
 
+def _dataset_drift(question: Question) -> Measurement:
+    tables = [(v, t) for v, t in _drift_tables(question) if t.has_baseline and t.drifted_share is not None]
+    if not tables:
+        return question.answer(None, 0, reason=_why_no_drift(_drift_tables(question)))
+    version, table = max(tables, key=lambda found: found[1].drifted_share or 0.0)
+    samples = max((r.window_samples for column in table.features for r in column.tests), default=0)
+    return question.answer(
+        float(table.dataset_verdict is Verdict.DRIFTED), samples, version=version, share=table.drifted_share,
+        threshold=table.dataset_share, drifted=table.drifted_count, judged=table.judged_count,
+    )  # fmt: skip
+
+
+def _of_a_test(name: str, test: str, unit: str, what: str) -> tuple[MetricInfo, Answer]:
+    text = f"{what}; the worst feature's if none is named"
+    return MetricInfo(name=name, unit=unit, needs_feature=True, help=text), _feature_drift(test)
+
+
 DRIFT = catalogue(
-    (
-        MetricInfo(
-            name="drift_psi",
-            unit="PSI",
-            needs_feature=True,
-            help="Population stability index; the worst feature's if none is named",
-        ),
-        _feature_drift("psi"),
-    ),
-    (
-        MetricInfo(
-            name="drift_ks",
-            unit="KS",
-            needs_feature=True,
-            help="Kolmogorov-Smirnov distance; the worst feature's if none is named",
-        ),
-        _feature_drift("ks"),
-    ),
+    _of_a_test("drift_psi", "psi", "PSI", "Population stability index"),
+    _of_a_test("drift_ks", "ks", "KS", "Kolmogorov-Smirnov distance"),
+    _of_a_test("drift_wasserstein", "wasserstein", "deviations", "Wasserstein distance in the baseline's deviations"),
+    _of_a_test("drift_js", "js", "JS", "Jensen-Shannon distance of a category"),
+    _of_a_test("drift_chi2", "chi2", "chi-square", "Chi-square statistic of a category"),
     (
         MetricInfo(
             name="drifted_feature_share", unit="share", help="Share of judged features whose verdict is 'drifted'"
         ),
         _drifted_share,
+    ),
+    (
+        MetricInfo(
+            name="dataset_drift", unit="0 or 1", help="1 if as many features drifted as DRIFT_DATASET_SHARE says"
+        ),
+        _dataset_drift,
     ),
     (
         MetricInfo(

@@ -19,11 +19,6 @@ def _coverage(question: Question) -> Measurement:
     return question.answer(min(1.0, labelled / totals.rows) if totals.rows else None, totals.rows, labelled=labelled)
 
 
-def _absolute_error(question: Question) -> Measurement:
-    totals = get_totals(question.windows)
-    return question.answer(totals.absolute_error_sum / totals.valued if totals.valued else None, totals.valued)
-
-
 def _confidence(question: Question) -> Measurement:
     totals = get_totals(question.windows)
     mean = totals.confidence_sum / totals.confidence_count if totals.confidence_count else None
@@ -33,9 +28,5 @@ def _confidence(question: Question) -> Measurement:
 TRUTH = catalogue(
     (MetricInfo(name="accuracy", unit="share", help="Share of labelled predictions that were right"), _accuracy),
     (MetricInfo(name="label_coverage", unit="share", help="Share of predictions whose truth is known"), _coverage),
-    (
-        MetricInfo(name="mean_absolute_error", unit="", help="Mean distance of predicted numbers from the truth"),
-        _absolute_error,
-    ),
     (MetricInfo(name="mean_confidence", unit="share", help="Mean confidence of the predicted label"), _confidence),
 )
