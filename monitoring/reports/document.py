@@ -46,19 +46,6 @@ class Traffic:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelAccuracy:
-    """How often a true label was recognised, with the 95% interval, and what it was taken for."""
-
-    label: str
-    labelled: int
-    correct: int
-    value: float
-    low: float
-    high: float
-    mistaken_for: str | None  # the most frequent wrong prediction
-
-
-@dataclass(frozen=True, kw_only=True)
 class AccuracySection:
     """Realised accuracy; `coverage` is the share of predictions with a label, `expected` the accuracy in training."""
 
@@ -71,7 +58,6 @@ class AccuracySection:
     coverage: float | None
     expected: float | None
     needed: int  # labels from which accuracy is judged
-    by_label: tuple[LabelAccuracy, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
 
@@ -11,6 +11,7 @@ from aiplatform.console.charts import bar_chart, line_chart
 from monitoring.performance.results import (
     CalibrationResult,
     ClassificationResult,
+    ClassResult,
     ConfusionMatrix,
     Estimate,
     RegressionResult,
@@ -77,7 +78,7 @@ class PerformanceView:
     segments: Sequence[SegmentResult] = ()
     segment_chart: SafeString | str = ""
     segment_kind: str = "share"
-    classes: Sequence[object] = field(default=())
+    classes: Sequence[ClassResult] = ()
 
 
 def performance_view(report: PerformanceReport) -> PerformanceView:
@@ -102,7 +103,7 @@ def performance_view(report: PerformanceReport) -> PerformanceView:
         segments=segments,
         segment_chart=_segment_chart(segments, kind),
         segment_kind=kind,
-        classes=classification.classes if classification else report.accuracy.by_label,
+        classes=classification.classes if classification else (),
     )
 
 

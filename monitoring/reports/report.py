@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +20,6 @@ from monitoring.models import ServedVersion, Window
 from monitoring.performance.results import Estimate
 from monitoring.reports.document import (
     AccuracySection,
-    LabelAccuracy,
     Numbers,
     PerformanceReport,
     Predictions,
@@ -37,7 +35,6 @@ from monitoring.reports.verdict import Health, HealthVerdict
 from monitoring.selectors import (
     Period,
     Totals,
-    count_confusions,
     drift_limits,
     get_served_version,
     get_totals,
@@ -91,7 +88,7 @@ def report_on(found: MeasuredWindows, *, now: datetime) -> PerformanceReport:
     more, alerts = measure_period(served, period), list_period_alerts(served, period)
     evidence = Evidence(
         totals=totals, accuracy=found.accuracy, expected_accuracy=found.baseline.accuracy, drift=found.drift,
-        estimated=more.performance.estimated if more.performance else None, quality=more.quality, changes=more.changes,
+        estimated=more.performance.estimated, quality=more.quality, changes=more.changes,
         alerts=firing_at_end(alerts, period),
     )  # fmt: skip
     latencies = estimate_quantiles(found.latency)
@@ -206,13 +203,10 @@ def _traffic(totals: Totals, period: Period) -> Traffic:
 
 
 def _accuracy(found: MeasuredWindows) -> AccuracySection:
-    period, served = found.period, found.served
-    confusions = count_confusions(served.endpoint, served.version, period) if found.accuracy.labelled else []
     return AccuracySection(
         **asdict(found.accuracy),
         expected=found.baseline.accuracy,
         needed=settings.ACCURACY_MIN_LABELS,
-        by_label=tuple(group_confusions(confusions)),
     )
 
 
@@ -234,25 +228,6 @@ def _predictions(found: MeasuredWindows) -> Predictions:
         labels=_label_counts(found.profile.outputs),
         value_quantiles=_value_quantiles(found.profile.outputs),
     )
-
-
-def group_confusions(counts: Iterable[tuple[str, str, int]]) -> list[LabelAccuracy]:
-    """Return accuracy by true label from (true, predicted, count), worst first."""
-    by_label: dict[str, dict[str, int]] = defaultdict(dict)
-    for true, predicted, count in counts:
-        by_label[true][predicted] = count
-    found = []
-    for label, predicted_as in by_label.items():
-        labelled, correct = sum(predicted_as.values()), predicted_as.get(label, 0)
-        wrong = {name: count for name, count in predicted_as.items() if name != label}
-        low, high = wilson_interval(correct, labelled)
-        found.append(
-            LabelAccuracy(
-                label=label, labelled=labelled, correct=correct, value=correct / labelled, low=low, high=high,
-                mistaken_for=max(wrong, key=lambda name: wrong[name]) if wrong else None,
-            )
-        )  # fmt: skip
-    return sorted(found, key=lambda item: (item.value, item.label))[:MAX_CLASSES]
 
 
 def _fine_windows(served: ServedVersion, period: Period) -> list[Window]:
