@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import datasketches
 from django.conf import settings
-from django.db.models import QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from aiplatform.errors import NotFoundError
@@ -143,6 +143,20 @@ def get_drift(served: ServedVersion, profile: DataProfile) -> DriftTable:
     if baseline.profile is None:
         return missing_baseline(baseline.reason)
     return compare_profiles(baseline.profile, profile, drift_limits())
+
+
+def count_confusions(endpoint: str, version: int, period: Period) -> list[tuple[str, str, int]]:
+    """Return (true label, predicted label, count) of a period's labelled predictions."""
+    found = Feedback.objects.filter(
+        block__window__served__endpoint=endpoint,
+        block__window__served__version=version,
+        block__time__gte=period.start,
+        block__time__lt=minute_of(period.end) + timedelta(minutes=1),
+        label__isnull=False,
+        predicted_label__isnull=False,
+    )
+    rows = found.order_by().values_list("label", "predicted_label").annotate(count=Count("pk"))
+    return sorted((true, predicted, count) for true, predicted, count in rows)
 
 
 def list_feedback() -> QuerySet[Feedback]:

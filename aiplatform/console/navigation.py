@@ -24,6 +24,8 @@ _SYMBOLS = {
     "modelversion": "layers",
     "endpoint": "hub",
     "report": "lab_profile",
+    "storedreport": "inventory_2",
+    "reportschedule": "event_repeat",
     "alert": "notifications_active",
     "alertrule": "rule",
     "channel": "campaign",

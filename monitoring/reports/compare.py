@@ -35,6 +35,11 @@ class Difference(StrEnum):
     SAME = "no_difference_to_tell"
     NOT_ENOUGH_DATA = "not_enough_data"
 
+    @property
+    def words(self) -> str:
+        """Return it as people read it."""
+        return self.value.replace("_", " ")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
