@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from monitoring.models.alerts import Channel
 from monitoring.reports.html import report_html
 from monitoring.reports.report import build_report
+from tests.monitoring.alerts.test_notifications import Webhook
 from tests.monitoring.reports.scenes import Scene
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
@@ -57,6 +59,7 @@ def page(chromium: Any, live_server: Any) -> Iterator[Any]:
 def keep(page: Any, name: str) -> None:
     """Keep screenshots: light and dark, wide and narrow."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")  # draws the charts that are out of view
     for size, viewport in SIZES.items():
         page.set_viewport_size(viewport)
         page.wait_for_timeout(150)  # until the charts have taken their new width
@@ -96,6 +99,55 @@ def test_a_version_without_data_says_what_is_missing(page: Any, tmp_path: Path) 
     page.goto("/admin/monitoring/report/digits/1/")
     assert "Not enough data to judge" in page.locator("#report-verdict").inner_text()
     keep(page, "no-data")
+
+
+def test_two_versions_are_compared_by_a_form_and_kept_as_a_file(page: Any, tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.record(now=datetime.now(UTC), version=1, minutes=20)
+    scene.record(now=datetime.now(UTC), version=2, minutes=20, right=0.6, latency_ms=9)
+    page.goto("/admin/monitoring/report/digits/2/")
+    page.get_by_role("link", name="Compare").click()
+    page.get_by_label("First").select_option("digits:1")
+    page.get_by_label("Second").select_option("digits:2")
+    page.get_by_role("button", name="Compare").click()
+    assert "Version 2 is worse than version 1" in page.locator("#compare-verdict").inner_text()
+    keep(page, "compare")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="HTML file").click()
+    assert download.value.suggested_filename == "compare-digits-v1-v2.html"
+    assert "Version 2 is worse" in Path(download.value.path()).read_text(encoding="utf-8")
+
+
+def test_a_report_is_downloaded_as_html_and_json(page: Any, tmp_path: Path) -> None:
+    Scene(tmp_path).record(now=datetime.now(UTC), minutes=5)
+    page.goto("/admin/monitoring/report/digits/1/?period_s=900")
+    for name, start in (("HTML file", "<!doctype html>"), ("JSON", '{"schema_version":2')):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=name, exact=True).click()
+        assert Path(download.value.path()).read_text(encoding="utf-8").startswith(start)
+
+
+def test_a_schedule_is_made_sent_and_its_report_opened(page: Any, tmp_path: Path, settings: Any) -> None:
+    settings.REPORT_STORE = str(tmp_path / "reports")
+    with Webhook() as webhook:
+        Channel.objects.create(name="ops", url=webhook.url)
+        Scene(tmp_path).record(now=datetime.now(UTC) - timedelta(days=1), minutes=5)
+        page.goto("/admin/monitoring/reportschedule/add/")
+        page.locator("[name=name]").fill("every day")
+        page.locator("[name=endpoint]").fill("digits")
+        page.locator("[name=channels]").first.select_option(label="ops")
+        keep(page, "schedule")
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_role("link", name="every day").first.click()
+        page.get_by_role("link", name="Send now").or_(page.get_by_role("button", name="Send now")).first.click()
+        page.locator("form[method=post] button[type=submit].console-button").click()
+        page.get_by_text("1 report made and sent.").wait_for()
+        assert len(webhook.received) == 1
+    page.goto("/admin/monitoring/storedreport/")
+    keep(page, "stored")
+    page.get_by_role("link", name="digits version 1").click()
+    page.locator("#report-verdict").wait_for()
+    assert "period_s" not in page.url
 
 
 def test_the_file_works_alone_and_prints(chromium: Any, tmp_path: Path) -> None:
