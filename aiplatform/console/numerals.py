@@ -19,7 +19,7 @@ def number_text(value: float) -> str:
 
 def share_text(value: float) -> str:
     """Return a share as a percentage: 0.0123 is 1.23%."""
-    return f"{value * 100:.3g}%"
+    return f"{0 if abs(value) < 1e-9 else value * 100:.3g}%"
 
 
 def time_text(moment_s: float, span_s: float) -> str:

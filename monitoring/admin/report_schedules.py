@@ -38,7 +38,6 @@ class ReportScheduleAdmin(ModelAdmin):  # type: ignore[misc]
     list_filter = ("is_enabled", "period", "endpoint")
     search_fields = ("name", "endpoint")
     actions_detail = ("send_now",)
-    filter_horizontal = ("channels",)
     fields = ("name", "is_enabled", "endpoint", ("version_scope", "version"), ("period", "time_zone"), "channels")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReportSchedule]:

@@ -24,6 +24,7 @@ from monitoring.reports.report import measure_windows, report_on
 from monitoring.selectors import Period, drift_limits, get_served_version
 
 SCHEMA_VERSION = 1
+NAMED = 3  # measures that a headline names
 CONFIDENCE = 0.95  # of all differences of a comparison together
 
 
@@ -190,13 +191,17 @@ def _summary(
     is_apart = second.endpoint != first.endpoint
     name, other = (r.title if is_apart else f"version {r.version}" for r in (second, first))
     if worse:
-        mixed = f", better in {', '.join(better)}" if better else ""
-        return Difference.WORSE, f"{_upper(name)} is worse than {other} in {', '.join(worse)}{mixed}", text
+        mixed = f", better in {_few(better)}" if better else ""
+        return Difference.WORSE, f"{_upper(name)} is worse than {other} in {_few(worse)}{mixed}", text
     if better:
-        return Difference.BETTER, f"{_upper(name)} is better than {other} in {', '.join(better)}", text
+        return Difference.BETTER, f"{_upper(name)} is better than {other} in {_few(better)}", text
     if same:
         return Difference.SAME, f"No difference to tell between {other} and {name}", text
     return Difference.NOT_ENOUGH_DATA, f"Not enough data to compare {other} with {name}", text
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _upper(name: str) -> str:

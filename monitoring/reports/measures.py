@@ -35,12 +35,17 @@ def list_measures(report: PerformanceReport) -> list[Measured]:
 def _realised(report: PerformanceReport) -> list[Measured]:
     found = report.performance
     if found is not None and found.classification is not None:
-        return _classification(found.classification)
+        return _measurable(_classification(found.classification))
     if found is not None and found.regression is not None:
-        return _regression(found.regression)
+        return _measurable(_regression(found.regression))
     accuracy = report.accuracy
     estimate = Estimate(value=accuracy.value, low=accuracy.low, high=accuracy.high, samples=accuracy.labelled)
     return [] if report.numbers.labelled else [_score("accuracy", estimate, kind="share")]
+
+
+def _measurable(measures: list[Measured]) -> list[Measured]:
+    """Return those that have a value: what a model does not give (scores, say) more labels will not bring."""
+    return [measure for measure in measures if measure.estimate.value is not None]
 
 
 def _classification(found: ClassificationResult) -> list[Measured]:

@@ -49,6 +49,8 @@ def build_series(
     step = timedelta(minutes=minutes)
     while start <= period.end:
         length_s = min(minutes * MINUTE_S, max(1.0, (period.end - start).total_seconds()))
+        if start not in grouped and points and start + step > period.end:
+            break  # a bucket that has just begun and holds nothing yet is no silence
         reach = _latest([grouped.get(start - step * back, []) for back in range(DRIFT_REACH)], min_samples)
         psi = _worst_psi(reach, baseline) if baseline and reach else None
         points.append(_point(start, grouped.get(start, []), length_s, psi))

@@ -1,6 +1,6 @@
 // <console-chart spec="JSON" library="URL">: a chart of aiplatform/console/charts.py, drawn by Apache ECharts as SVG.
 //
-// The library is fetched when the first chart comes into view; a page that has it already (a report in one file)
+// The library is fetched with the first chart, each chart drawn when it comes into view; a page that has it already (a report in one file)
 // fetches nothing. Colours are CSS variables, so light, dark and paper need no drawing again. Texts are set as
 // text, never as HTML: no name can break out.
 "use strict";
@@ -28,7 +28,7 @@
 
   function numberText(value, isShare) {
     if (value === null || value === undefined) return "-";
-    if (isShare) return `${Number((value * 100).toPrecision(3))}%`;
+    if (isShare) return `${Number((Math.abs(value) < 1e-9 ? 0 : value * 100).toPrecision(3))}%`;
     const size = Math.abs(value);
     for (const [limit, suffix] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
       if (size >= limit) return `${Number((value / limit).toPrecision(3))}${suffix}`;
@@ -44,7 +44,7 @@
   }
 
   function timeTicks(low, high) {
-    const steps = [1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10800, 21600, 43200, 86400, 172800, 604800];
+    const steps = [1, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
     const step = steps.find((s) => s >= (high - low) / 6) ?? 604800 * Math.ceil((high - low) / 6 / 604800);
     const ticks = [];
     for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) ticks.push(tick);
@@ -231,6 +231,7 @@
   class ConsoleChart extends HTMLElement {
     connectedCallback() {
       seen.observe(this);
+      fetchLibrary(this.getAttribute("library")).catch(() => undefined); // it will be there when paper is wanted, too
       const details = this.parentElement?.querySelector("details.chart-numbers");
       if (details && !details.dataset.known) {
         const label = details.querySelector("summary").getAttribute("aria-label");

@@ -64,7 +64,7 @@ def test_a_worse_version_is_worse_where_it_is_worse(tmp_path: Path) -> None:
     scene.record(now=NOW, version=2, right=0.7, latency_ms=9.0)
     found = compare()
     assert found.verdict is Difference.WORSE
-    assert found.headline.startswith("Version 2 is worse than version 1 in p50 latency")
+    assert found.headline.startswith("Version 2 is worse than version 1 in p50 latency, p95 latency, p99 latency and ")
     by_name = verdicts(found)
     assert by_name["accuracy"] is Difference.WORSE
     assert by_name["p95 latency"] is Difference.WORSE

@@ -59,6 +59,8 @@ def page(chromium: Any, live_server: Any) -> Iterator[Any]:
 def keep(page: Any, name: str) -> None:
     """Keep screenshots: light and dark, wide and narrow."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    if page.locator("console-chart").count():
+        page.wait_for_function("window.echarts")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")  # draws the charts that are out of view
     for size, viewport in SIZES.items():
         page.set_viewport_size(viewport)
