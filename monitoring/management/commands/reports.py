@@ -25,7 +25,7 @@ from monitoring.reports.schedules import read_stored
 from monitoring.reports.selectors import get_schedule, get_stored, list_schedules
 from monitoring.reports.sending import send_report, send_schedule
 from monitoring.selectors import Period
-from monitoring.templatetags.report_numbers import estimate
+from monitoring.templatetags.report_numbers import estimate, p_value
 
 PIPED_WIDTH = 160  # wide enough that a line stays a line
 
@@ -186,10 +186,9 @@ def _drift_table(report: PerformanceReport) -> Table:
     for column in report.drift.features:
         for test in column.tests:
             statistic = "-" if test.statistic is None else f"{test.statistic:.3f}"
-            p_value = "-" if test.p_value is None else f"{test.p_value:.4f}"
             table.add_row(
-                column.column, column.verdict, test.direction, test.test, statistic, f"{test.threshold:g}", p_value,
-                f"{test.window_samples:,}",
+                column.column, column.verdict, test.direction, test.test, statistic, f"{test.threshold:g}",
+                p_value(test.p_value), f"{test.window_samples:,}",
             )  # fmt: skip
     return table
 
