@@ -463,6 +463,16 @@ CHANGE_LABEL_DELAY_S = env.number(
     "CHANGE_LABEL_DELAY_S", 600.0, "How long the detectors of accuracy wait for a minute's labels; later ones they miss"
 )
 REPORT_MAX_ERROR_RATE = env.number("REPORT_MAX_ERROR_RATE", 0.01, "Share of server errors above which a report says so")
+REPORT_STORE = env.text(
+    "REPORT_STORE",
+    f"{ARTIFACT_STORE.rstrip('/')}/reports",
+    "Where scheduled reports are kept: a folder, s3:// or gs://",
+    shown="ARTIFACT_STORE/reports",
+)
+REPORT_RETENTION_DAYS = env.number("REPORT_RETENTION_DAYS", 400.0, "Days that stored reports are kept")
+REPORT_DELAY_S = env.number(
+    "REPORT_DELAY_S", 300.0, "How long after a period's end its scheduled report is made: predictions arrive late"
+)
 
 # --- Gateway --------------------------------------------------------------------------------------
 env.section("Gateway")
@@ -489,6 +499,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_ICON": "aiplatform.console.navigation.icon",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "aiplatform.console.navigation.icon"}],
     "STYLES": ["aiplatform.console.navigation.stylesheet"],
+    "SCRIPTS": ["aiplatform.console.navigation.chart_script"],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "aiplatform.console.home.home_context",

@@ -12,7 +12,9 @@ class MonitoringConfig(AppConfig):
     def ready(self) -> None:
         """Register checks and wiring."""
         from monitoring.alerts.wire import wire_alerts
+        from monitoring.reports.wire import wire_reports
         from monitoring.wire import wire_statistics
 
         wire_statistics()
+        wire_reports()
         wire_alerts()

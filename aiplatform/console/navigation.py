@@ -24,6 +24,8 @@ _SYMBOLS = {
     "modelversion": "layers",
     "endpoint": "hub",
     "report": "lab_profile",
+    "storedreport": "inventory_2",
+    "reportschedule": "event_repeat",
     "alert": "notifications_active",
     "alertrule": "rule",
     "alertgroup": "stacks",
@@ -53,6 +55,11 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 def stylesheet(request: HttpRequest) -> str:
     """Return the address of the console's own style sheet."""
     return static("console/console.css")
+
+
+def chart_script(request: HttpRequest) -> str:
+    """Return the address of the script that draws charts."""
+    return static("console/charts.js")
 
 
 def icon(request: HttpRequest) -> str:

@@ -30,7 +30,10 @@ def deliver(delivery: Delivery) -> None:
     sender = apprise.Apprise(asset=_asset())
     sender.add(service)
     with apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s") as captured:
-        is_sent = bool(sender.notify(title=delivery.title, body=delivery.body, notify_type=delivery.tone))
+        attached = delivery.attachment if service.attachment_support else ""
+        is_sent = bool(
+            sender.notify(title=delivery.title, body=delivery.body, notify_type=delivery.tone, attach=attached or None)
+        )
         reason = " ".join(captured.getvalue().split())
     if not is_sent:
         raise UnavailableError(_without_secrets(reason, service) or "the channel took no message and gave no reason")

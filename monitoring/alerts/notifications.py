@@ -32,12 +32,16 @@ _UNFINISHED = (NotificationState.PENDING, NotificationState.SENDING)
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One message on its way. `tone` is info, warning, failure or success, as Apprise has it."""
+    """One message on its way. `tone` is info, warning, failure or success, as Apprise has it.
+
+    `attachment` is the path of a file, for channels that can carry one.
+    """
 
     url: str
     title: str
     body: str
     tone: str
+    attachment: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

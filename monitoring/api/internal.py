@@ -16,7 +16,8 @@ from aiplatform.http.views import internal_view, read_message
 from monitoring.api.queries import read_report_query
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
-from monitoring.reports.report import build_report, report_to_dict
+from monitoring.reports.document import report_to_dict
+from monitoring.reports.report import build_period_report
 from monitoring.store.policies import get_policies
 
 
@@ -36,7 +37,7 @@ def feedback(request: HttpRequest) -> FeedbackReceipt:
 def report(request: HttpRequest) -> VersionReport:
     """Answer a performance report."""
     query = read_report_query(request.GET)
-    found = build_report(endpoint=query.endpoint, version=query.version, period_s=query.period_s)
+    found = build_period_report(endpoint=query.endpoint, version=query.version, period=query.period())
     return VersionReport(
         endpoint=query.endpoint, version=query.version, period_s=query.period_s, report=report_to_dict(found)
     )

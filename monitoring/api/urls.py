@@ -10,11 +10,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("internal/monitoring/report", internal.report),
     path("internal/monitoring/store-policies", internal.store_policies),
     path("api/monitoring/versions/", views.ServedVersionList.as_view(), name="served-version-list"),
-    path("api/monitoring/reports/", views.ReportView.as_view(), name="report"),
     path("api/monitoring/metrics/", views.MetricList.as_view(), name="metric-list"),
     path("api/monitoring/measurements/", views.MeasurementView.as_view(), name="measurement"),
     path("api/monitoring/feedback/", views.FeedbackView.as_view(), name="feedback"),
     path("api/monitoring/predictions/<str:prediction_id>/", views.PredictionView.as_view(), name="prediction"),
+    path("", include("monitoring.api.report_urls")),
     path("", include("monitoring.api.alert_urls")),
     path("", include("monitoring.api.store_urls")),
 ]

@@ -50,7 +50,7 @@ def test_the_list_shows_what_was_measured(console: Client) -> None:
 def test_an_alert_tells_its_story_with_a_chart(console: Client) -> None:
     page = text_of(console, page_of("alert_change", only_alert().pk))
     buttons = ("Acknowledge", "Silence", "Resolve")
-    for part in ("Timeline", "error_rate is 0.2, above 0.05", "<svg", "Who was told", *buttons):
+    for part in ("Timeline", "error_rate is 0.2, above 0.05", "<console-chart", "Who was told", *buttons):
         assert part in page
 
 
