@@ -319,6 +319,23 @@ MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 16_000_000, "Largest uploaded
 RECONCILE_INTERVAL_S = env.number(
     "RECONCILE_INTERVAL_S", 1.0, "How often a serving process compares what it serves with what is wanted"
 )
+ROUTING_KEY_HEADER = env.text(
+    "ROUTING_KEY_HEADER",
+    "X-Routing-Key",
+    "Requests with the same value here get the same version of a split endpoint; without: by user. Empty: by user only",
+)
+SHADOW_SHARE = env.number(
+    "SHADOW_SHARE", 0.1, "Greatest share of one core's time that shadow copies and replays take in a serving process"
+)
+SHADOW_QUEUE_REQUESTS = env.integer(
+    "SHADOW_QUEUE_REQUESTS", 64, "Copies of live requests that wait for a shadow; beyond: dropped and counted"
+)
+SHADOW_QUEUE_BYTES = env.integer(
+    "SHADOW_QUEUE_BYTES", 32 * 1024 * 1024, "Most memory for copies that wait for a shadow; beyond: dropped and counted"
+)
+REPLAY_MAX_BYTES = env.integer(
+    "REPLAY_MAX_BYTES", 8 * 1024 * 1024, "Most bytes of recorded requests in one replay, packed"
+)
 RECORD_PREDICTIONS = env.flag(
     "RECORD_PREDICTIONS", True, "Record predictions for monitoring; without: no drift, no accuracy, no windows"
 )

@@ -46,6 +46,7 @@ from inference.serving import Answer, ServingRuntime, runtime
 
 WATCH_AFTER_S = 0.1  # a client that waits longer than this is watched, in case it goes away
 RETRY_AFTER_S = 1
+CALLERS_PRIORITIES = {p.name.lower(): p for p in (Priority.HIGH, Priority.NORMAL, Priority.LOW)}
 LARGE_BODY_BYTES = 256 * 1024  # takes some milliseconds to read
 
 log = structlog.get_logger(__name__)
@@ -88,7 +89,7 @@ class PredictApplication:
             return answer_question(target, self._serving)
         if target.operation is Operation.V2_INDEX:
             return 200, answer_index(await self._read_body(scope, receive), self._serving.table)
-        self._serving.table.route(target.model)  # an unknown model is refused before its body is read
+        route = self._serving.table.route(target.model)  # an unknown model is refused before its body is read
         deadline_s = self._deadline_s(header(scope, DEADLINE_HEADER))
         content_type = header(scope, "content-type")
         body = await self._read_body(scope, receive)
@@ -102,6 +103,7 @@ class PredictApplication:
             inputs=decoding,
             version=target.version,
             label=target.label,
+            key=self._routing_key(scope) if route.is_split else None,
             deadline_s=deadline_s,
             priority=_priority(header(scope, PRIORITY_HEADER)),
             reads_slowly=is_upload or (len(body) > LARGE_BODY_BYTES and self._is_slow(target, head_size)),
@@ -130,6 +132,12 @@ class PredictApplication:
     def _upload_decoding(self, body: bytes, content_type: str) -> _UploadDecoding:
         return _UploadDecoding(body, content_type, self._serving.options.max_image_pixels)
 
+    def _routing_key(self, scope: Scope) -> str | None:
+        """Return what keeps a caller with one version: its header, else its user, else nothing."""
+        name = self._serving.options.routing_key_header
+        identity = scope.get("state", {}).get(IDENTITY_STATE)
+        return (name and header(scope, name)) or getattr(identity, "username", "") or None
+
     def _deadline_s(self, text: str) -> float | None:
         if not text:
             return None
@@ -142,9 +150,9 @@ def _priority(text: str) -> Priority:
     if not text:
         return Priority.NORMAL
     try:
-        return Priority[text.upper()]
+        return CALLERS_PRIORITIES[text.lower()]
     except KeyError:
-        names = ", ".join(priority.name.lower() for priority in Priority)
+        names = ", ".join(CALLERS_PRIORITIES)
         raise InvalidInputError(f"{PRIORITY_HEADER} is one of {names}, not '{text:.40}'") from None
 
 

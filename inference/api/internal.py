@@ -10,12 +10,20 @@ from aiplatform.contracts.inference import (
     EndpointInfo,
     EndpointList,
     EngineReports,
+    FreezeEndpoint,
+    OrderReceipt,
+    OrderReplay,
     Predictions,
     PredictRows,
+    ReplayReport,
     RollBackEndpoint,
+    SetShadow,
+    SetTraffic,
+    SwitchEndpoint,
 )
 from aiplatform.http.views import internal_view, read_message
-from inference import engine_reports, selectors, services
+from inference import controls, engine_reports, selectors, services
+from inference.replay import orders as replays
 
 
 @internal_view
@@ -44,6 +52,42 @@ def rollback(request: HttpRequest) -> EndpointInfo:
         idempotency_key=order.idempotency_key,
         from_version=order.from_version,
     )
+
+
+@internal_view
+def traffic(request: HttpRequest) -> OrderReceipt:
+    """Change the split."""
+    return services.order_traffic(read_message(request, SetTraffic))
+
+
+@internal_view
+def shadow(request: HttpRequest) -> OrderReceipt:
+    """Begin or end the shadow."""
+    return controls.set_shadow(read_message(request, SetShadow))
+
+
+@internal_view
+def switch(request: HttpRequest) -> OrderReceipt:
+    """Switch an endpoint off or on."""
+    return controls.switch_endpoint(read_message(request, SwitchEndpoint))
+
+
+@internal_view
+def freeze(request: HttpRequest) -> OrderReceipt:
+    """Freeze an endpoint's traffic, or lift that."""
+    return controls.freeze_endpoint(read_message(request, FreezeEndpoint))
+
+
+@internal_view
+def order_replay(request: HttpRequest) -> ReplayReport:
+    """Queue a replay."""
+    return replays.order_replay(read_message(request, OrderReplay))
+
+
+@internal_view
+def replay(request: HttpRequest, key: str) -> ReplayReport:
+    """Return how far a replay is."""
+    return replays.get_replay(key)
 
 
 @internal_view

@@ -37,6 +37,7 @@ class Predictions:
             message.model_name,
             inputs=read,
             version=parse_version(message.model_version),
+            key=self._routing_key(call, message.model_name),
             deadline_s=self._deadline_s(call),
             reads_slowly=len(call.body) > LARGE_BODY_BYTES,
         )
@@ -60,11 +61,20 @@ class Predictions:
             inputs=read,
             version=version,
             label=label,
+            key=self._routing_key(call, message.model_spec.name),
             deadline_s=self._deadline_s(call),
             reads_slowly=len(call.body) > LARGE_BODY_BYTES,
         )
         response = _response(call, message.model_spec.name, answer)
         return grpc_tf_serving.encode_predict(request, response, answer.manifest.signature.name)
+
+    def _routing_key(self, call: Call, model: str) -> str | None:
+        """Return what keeps a caller with one version, as for HTTP; None if one version answers all."""
+        route = self._serving.table.routes.get(model)
+        if route is None or not route.is_split:
+            return None
+        name = self._serving.options.routing_key_header.lower()
+        return (name and call.text(name)) or getattr(call.identity, "username", "") or None
 
     def _deadline_s(self, call: Call) -> float | None:
         return None if call.deadline_s is None else min(call.deadline_s, self._serving.options.max_deadline_s)
