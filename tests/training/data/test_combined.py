@@ -30,14 +30,17 @@ def test_rows_of_all_sources_are_there_and_labels_are_joined_by_name(tmp_path: P
 
 def test_no_sources_test_rows_are_learnt_from(tmp_path: Path) -> None:
     uri = write(tmp_path / "a.npz", ["cat", "dog"] * 20)
-    other = write(tmp_path / "b.npz", ["cat", "dog"] * 5)
+    other = write(tmp_path / "b.npz", ["cat", "dog"] * 10)
     alone = load_dataset(uri, target=None, seed=0, scratch=tmp_path)
     both = load_dataset(combine_uris([uri, other]), target=None, seed=0, scratch=tmp_path)
     assert np.array_equal(both.test.labels[: len(alone.test)], alone.test.labels)
 
 
 def test_sources_of_other_shapes_or_none_are_refused(tmp_path: Path) -> None:
-    small, large = write(tmp_path / "a.npz", ["cat", "dog"] * 5), write(tmp_path / "b.npz", ["cat", "dog"] * 5, size=9)
+    small, large = (
+        write(tmp_path / "a.npz", ["cat", "dog"] * 10),
+        write(tmp_path / "b.npz", ["cat", "dog"] * 10, size=9),
+    )
     with pytest.raises(InvalidInputError, match="inputs differ in image"):
         load_dataset(f"all:{small}|{large}", target=None, seed=0, scratch=tmp_path)
     with pytest.raises(InvalidInputError, match="at least two"):
