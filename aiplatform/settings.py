@@ -374,6 +374,55 @@ NOTIFICATION_ATTEMPTS = env.integer(
     "NOTIFICATION_ATTEMPTS", 12, "Times that a message is tried, over about 50 minutes, before it is given up"
 )
 ALERT_RETENTION_DAYS = env.number("ALERT_RETENTION_DAYS", 90.0, "Days that resolved alerts are kept")
+ROLLOUT_INTERVAL_S = env.number(
+    "ROLLOUT_INTERVAL_S", 2.0, "Seconds between two looks at the rollouts; a bad challenger goes back this fast"
+)
+ROLLOUT_VALIDATION_MARGIN = env.number(
+    "ROLLOUT_VALIDATION_MARGIN", 0.02, "A challenger's validation metric may be worse than the champion's by this much"
+)
+ROLLOUT_REPLAY_REQUESTS = env.integer(
+    "ROLLOUT_REPLAY_REQUESTS", 200, "Recorded requests that run through champion and challenger; 0: no replay"
+)
+ROLLOUT_SHADOW_S = env.number(
+    "ROLLOUT_SHADOW_S", 600.0, "Seconds for which a challenger gets copies of live requests; 0: no shadow"
+)
+ROLLOUT_SHADOW_REQUESTS = env.integer(
+    "ROLLOUT_SHADOW_REQUESTS", 100, "Least copies that a challenger must have answered in its shadow"
+)
+ROLLOUT_MIN_AGREEMENT = env.number(
+    "ROLLOUT_MIN_AGREEMENT", 0.8, "Least share of equal answers in replay and shadow where no labels say who is right"
+)
+ROLLOUT_MAX_LATENCY_RATIO = env.number(
+    "ROLLOUT_MAX_LATENCY_RATIO", 2.0, "Greatest p95 latency of a challenger in the replay, in times the champion's"
+)
+ROLLOUT_STEPS = env.items(
+    "ROLLOUT_STEPS", ["1", "5", "25", "50", "100"], "Percents of the requests that a canary gets, one after the other"
+)
+ROLLOUT_STEP_S = env.number("ROLLOUT_STEP_S", 300.0, "Least seconds of each canary step")
+ROLLOUT_MIN_SAMPLES = env.integer(
+    "ROLLOUT_MIN_SAMPLES", 100, "Least requests that a challenger must have got in a canary step"
+)
+ROLLOUT_MIN_LABELS = env.integer(
+    "ROLLOUT_MIN_LABELS", 30, "Least labelled answers of each version before a gate speaks of accuracy"
+)
+ROLLOUT_ERROR_MARGIN = env.number(
+    "ROLLOUT_ERROR_MARGIN", 0.01, "A challenger's share of errors may be greater than the champion's by this much"
+)
+ROLLOUT_LATENCY_MARGIN = env.number(
+    "ROLLOUT_LATENCY_MARGIN", 0.1, "Its share of answers slower than the champion's p95 may be greater by this much"
+)
+ROLLOUT_ACCURACY_MARGIN = env.number(
+    "ROLLOUT_ACCURACY_MARGIN", 0.02, "Its share of wrong answers may be greater than the champion's by this much"
+)
+ROLLOUT_ALPHA = env.number(
+    "ROLLOUT_ALPHA", 0.05, "Probability that a canary, looked at all the time, turns an equal challenger away"
+)
+ROLLOUT_LOADING_TIMEOUT_S = env.number(
+    "ROLLOUT_LOADING_TIMEOUT_S", 600.0, "A challenger that no serving process has loaded by then has failed"
+)
+ROLLOUT_RETENTION_DAYS = env.number(
+    "ROLLOUT_RETENTION_DAYS", 365.0, "Days that rollouts that are over, and lifted holds, are kept"
+)
 WINDOW_RETENTION_DAYS = env.number(
     "WINDOW_RETENTION_DAYS", 90.0, "Days that windows of statistics are kept; older predictions are not counted"
 )

@@ -28,6 +28,7 @@ class Endpoint(models.Model):
     traffic = models.JSONField(default=list)
     engine = models.CharField(max_length=32, blank=True)
     traffic_generation = models.PositiveIntegerField(default=0, help_text="Of the last order that concerned traffic")
+    traffic_key = models.CharField(max_length=200, blank=True, help_text="The idempotency key of that order")
     shadow = models.PositiveIntegerField(null=True, blank=True, help_text="The version that gets copies of requests")
     is_off = models.BooleanField(default=False)
     off_reason = models.TextField(blank=True)

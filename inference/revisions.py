@@ -45,7 +45,7 @@ def write_revision(
     """Save the row as its next generation, with who and why; inside the transaction of `lock_endpoint`."""
     row.generation = _last_generation(row.name) + 1
     if kind in TRAFFIC_KINDS:
-        row.traffic_generation = row.generation
+        row.traffic_generation, row.traffic_key = row.generation, idempotency_key
     row.model = model
     row.traffic = splits.to_plain(wanted)
     row.save()

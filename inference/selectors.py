@@ -169,6 +169,7 @@ def _describe(row: Endpoint, statuses: list[ReplicaStatus], facts: Facts) -> End
         image=known.image if known else None,
         engine=row.engine,
         traffic_generation=row.traffic_generation,
+        traffic_key=row.traffic_key,
         shadow=row.shadow,
         is_off=row.is_off,
         off_reason=row.off_reason,

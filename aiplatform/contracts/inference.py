@@ -62,6 +62,7 @@ class EndpointInfo:
     image: ImageInput | None = None
     engine: str = ""
     traffic_generation: int = 0
+    traffic_key: str = ""  # the idempotency key of that order, so that its giver knows it again
     shadow: int | None = None
     is_off: bool = False
     off_reason: str = ""

@@ -41,6 +41,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='endpoint',
+            name='traffic_key',
+            field=models.CharField(blank=True, help_text='The idempotency key of that order', max_length=200),
+        ),
+        migrations.AddField(
+            model_name='endpoint',
             name='traffic_generation',
             field=models.PositiveIntegerField(default=0, help_text='Of the last order that concerned traffic'),
         ),

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from aiplatform.contracts.monitoring import (
     FeedbackReceipt,
     IngestReceipt,
+    RecordComparisons,
     RecordFeedback,
     RecordPredictions,
     VersionReport,
@@ -16,6 +17,7 @@ from monitoring.api.queries import read_report_query
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
 from monitoring.reports.report import build_report, report_to_dict
+from monitoring.rollouts.comparisons import record_comparisons
 
 
 @internal_view
@@ -28,6 +30,12 @@ def predictions(request: HttpRequest) -> IngestReceipt:
 def feedback(request: HttpRequest) -> FeedbackReceipt:
     """Keep true labels."""
     return record_feedback(items=read_message(request, RecordFeedback).items)
+
+
+@internal_view
+def comparisons(request: HttpRequest) -> IngestReceipt:
+    """Count what shadows were found to answer."""
+    return record_comparisons(read_message(request, RecordComparisons))
 
 
 @internal_view

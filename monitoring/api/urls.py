@@ -8,6 +8,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("internal/monitoring/predictions", internal.predictions),
     path("internal/monitoring/feedback", internal.feedback),
     path("internal/monitoring/report", internal.report),
+    path("internal/monitoring/comparisons", internal.comparisons),
     path("api/monitoring/versions/", views.ServedVersionList.as_view(), name="served-version-list"),
     path("api/monitoring/reports/", views.ReportView.as_view(), name="report"),
     path("api/monitoring/metrics/", views.MetricList.as_view(), name="metric-list"),
