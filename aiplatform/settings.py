@@ -166,6 +166,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "aiplatform.console.banners.banners",
             ]
         },
     }
@@ -419,6 +420,14 @@ ROLLOUT_ALPHA = env.number(
 )
 ROLLOUT_LOADING_TIMEOUT_S = env.number(
     "ROLLOUT_LOADING_TIMEOUT_S", 600.0, "A challenger that no serving process has loaded by then has failed"
+)
+RETRAIN_WINDOW_DAYS = env.number(
+    "RETRAIN_WINDOW_DAYS",
+    30.0,
+    "A retraining that an alert orders learns from the labelled predictions of so many days",
+)
+RETRAIN_MIN_LABELS = env.integer(
+    "RETRAIN_MIN_LABELS", 50, "With fewer labelled predictions than these there is no retraining"
 )
 ROLLOUT_RETENTION_DAYS = env.number(
     "ROLLOUT_RETENTION_DAYS", 365.0, "Days that rollouts that are over, and lifted holds, are kept"

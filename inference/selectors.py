@@ -9,7 +9,14 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from aiplatform.contracts.inference import EndpointInfo, ReplicaInfo, ReplicaState, TrafficShare
+from aiplatform.contracts.inference import (
+    EndpointChange,
+    EndpointHistory,
+    EndpointInfo,
+    ReplicaInfo,
+    ReplicaState,
+    TrafficShare,
+)
 from aiplatform.errors import NotFoundError
 from inference.desired import DesiredEndpoint
 from inference.models import Endpoint, EndpointRevision, ReplicaStatus, VersionFacts
@@ -65,6 +72,19 @@ def list_revisions(endpoint: str) -> QuerySet[EndpointRevision]:
     if not revisions.exists():
         raise NotFoundError(f"there is no endpoint '{endpoint}'")
     return revisions
+
+
+def get_history(endpoint: str, *, limit: int = 200) -> EndpointHistory:
+    """Return an endpoint's latest changes as the contract tells them; raises as `list_revisions`."""
+    return EndpointHistory(
+        changes=tuple(
+            EndpointChange(
+                generation=row.generation, kind=row.kind, traffic=from_plain(row.traffic), actor=row.actor,
+                reason=row.reason, at=row.created_at.isoformat(),
+            )
+            for row in list_revisions(endpoint)[:limit]
+        )
+    )  # fmt: skip
 
 
 def find_rollback_target(row: Endpoint) -> EndpointRevision | None:

@@ -110,6 +110,25 @@ class RollBackEndpoint:
     from_version: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class EndpointChange:
+    """One order in an endpoint's history. `at` is ISO 8601, UTC."""
+
+    generation: int
+    kind: str
+    traffic: tuple[TrafficShare, ...]
+    actor: str
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointHistory:
+    """The latest changes of an endpoint, newest first; also of a deleted one."""
+
+    changes: tuple[EndpointChange, ...]
+
+
 class TrafficPurpose(StrEnum):
     """What a split is for: a person's, a step of a rollout, its end, or the way back."""
 
@@ -362,6 +381,10 @@ class InferenceClient:
     def get_endpoint(self, name: str) -> EndpointInfo:
         """Return one endpoint; NotFoundError if there is none of that name."""
         return self._service.get(f"{PREFIX}/endpoints/{path_segment(name)}", EndpointInfo)
+
+    def get_history(self, name: str) -> EndpointHistory:
+        """Return the latest changes; NotFoundError if there never was such an endpoint."""
+        return self._service.get(f"{PREFIX}/endpoints/{path_segment(name)}/history", EndpointHistory)
 
     def list_endpoints(self) -> EndpointList:
         """Return all endpoints."""

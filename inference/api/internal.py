@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from aiplatform.contracts.inference import (
     CompileVersion,
     DeployVersion,
+    EndpointHistory,
     EndpointInfo,
     EndpointList,
     EngineReports,
@@ -94,6 +95,12 @@ def replay(request: HttpRequest, key: str) -> ReplayReport:
 def endpoint(request: HttpRequest, name: str) -> EndpointInfo:
     """Return one endpoint."""
     return selectors.get_endpoint(name)
+
+
+@internal_view
+def history(request: HttpRequest, name: str) -> EndpointHistory:
+    """Return an endpoint's latest changes."""
+    return selectors.get_history(name)
 
 
 @internal_view

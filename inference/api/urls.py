@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("internal/inference/rollback", internal.rollback),
     path("internal/inference/endpoints", internal.endpoints),
     path("internal/inference/endpoints/<str:name>", internal.endpoint),
+    path("internal/inference/endpoints/<str:name>/history", internal.history),
     path("internal/inference/traffic", internal.traffic),
     path("internal/inference/shadow", internal.shadow),
     path("internal/inference/switch", internal.switch),

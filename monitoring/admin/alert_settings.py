@@ -44,7 +44,17 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
         ("When it is wrong", {"fields": (
             ("comparison", "threshold"), ("window_s", "minimum_samples"), ("for_s", "keep_firing_for_s"), "no_data",
         )}),
-        ("What follows", {"fields": ("channels", "repeat_s", ("action", "action_cooldown_s"))}),
+        ("What follows", {"fields": ("channels", "repeat_s")}),
+        (
+            "What it does by itself",
+            {
+                "fields": (
+                    ("action", "action_is_dry_run"),
+                    ("action_cooldown_s", "action_limit_per_day"),
+                    "action_source",
+                )
+            },
+        ),
         ("Labels", {"fields": ("labels", "annotations"), "classes": ("collapse",)}),
     )  # fmt: skip
 

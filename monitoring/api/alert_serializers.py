@@ -107,7 +107,8 @@ class RuleSerializer(serializers.ModelSerializer[AlertRule]):
         fields = (
             "id", "name", "endpoint", "version_scope", "version", "metric", "feature", "comparison", "threshold",
             "window_s", "for_s", "keep_firing_for_s", "severity", "minimum_samples", "no_data", "labels",
-            "annotations", "summary", "channels", "repeat_s", "action", "action_cooldown_s", "is_enabled",
+            "annotations", "summary", "channels", "repeat_s", "action", "action_cooldown_s",
+            "action_limit_per_day", "action_is_dry_run", "action_source", "is_enabled",
             "condition", "firing_count", "created_at", "updated_at",
         )  # fmt: skip
 

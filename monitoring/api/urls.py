@@ -16,4 +16,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/monitoring/feedback/", views.FeedbackView.as_view(), name="feedback"),
     path("api/monitoring/predictions/<str:prediction_id>/", views.PredictionView.as_view(), name="prediction"),
     path("", include("monitoring.api.alert_urls")),
+    path("", include("monitoring.api.rollout_urls")),
 ]

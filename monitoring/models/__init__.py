@@ -1,6 +1,6 @@
 """Tables of monitoring: `windows` what is measured, `feedback` the truth, `alerts` what is told."""
 
-from monitoring.models import alerts, rollouts
+from monitoring.models import alerts, retrainings, rollouts
 from monitoring.models.feedback import Feedback, Prediction, PredictionBlock
 from monitoring.models.windows import Baseline, IngestedBatch, Report, ServedVersion, Window
 
@@ -14,5 +14,6 @@ __all__ = [
     "ServedVersion",
     "Window",
     "alerts",
+    "retrainings",
     "rollouts",
 ]

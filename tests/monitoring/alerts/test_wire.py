@@ -47,7 +47,8 @@ def test_an_inference_service_that_is_away_is_unknown_not_empty(settings: Any) -
     settings.SERVICE_URLS = {**settings.SERVICE_URLS, "inference": "http://127.0.0.1:9"}
     assert wire.serving_versions("mnist") is None
     with pytest.raises(UnavailableError):
-        wire._roll_back(RollBackEndpoint(endpoint="mnist", actor="a", reason="r", idempotency_key="k"))
+        order = RollBackEndpoint(endpoint="mnist", actor="a", reason="r", idempotency_key="k")
+        wire.inference_client().roll_back_endpoint(order)
 
 
 def test_the_metric_counts_what_fires(world: World) -> None:
