@@ -49,7 +49,7 @@ class RolloutDetailSerializer(RolloutSerializer):
 
     class Meta(RolloutSerializer.Meta):
         fields = (*RolloutSerializer.Meta.fields, "events")  # type: ignore[assignment]
-        read_only_fields = fields
+        read_only_fields = fields  # type: ignore[assignment]
 
 
 class StartRolloutSerializer(serializers.Serializer[Any]):
@@ -92,12 +92,19 @@ class PolicySerializer(serializers.ModelSerializer[PromotionPolicy]):
         return plain_policy(read_policy(policy.values))
 
 
+class SetPolicySerializer(serializers.Serializer[Any]):
+    """What shall be special for an endpoint; what is not named is as the settings say."""
+
+    endpoint = serializers.RegexField("^[a-z0-9][a-z0-9._-]{0,62}$")
+    values = serializers.DictField()
+
+
 class OrderRetrainingSerializer(serializers.Serializer[Any]):
     """Retrain an endpoint's model as a version was trained; the result becomes challenger."""
 
     endpoint = serializers.CharField(max_length=63)
     version = serializers.IntegerField(min_value=1)
-    source = serializers.CharField(
+    source = serializers.CharField(  # type: ignore[assignment]
         required=False, allow_blank=True, default="", max_length=1000,
         help_text="A data URI; empty: what the version learnt from, and the labelled predictions",
     )  # fmt: skip

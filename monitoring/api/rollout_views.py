@@ -130,11 +130,11 @@ class PolicyViewSet(
     lookup_field = "endpoint"
     lookup_value_regex = "[a-z0-9][a-z0-9._-]{0,62}"
 
-    @extend_schema(summary="Set a promotion policy", responses=shapes.PolicySerializer)
+    @extend_schema(summary="Set a promotion policy", request=shapes.SetPolicySerializer, responses=shapes.PolicySerializer)
     def create(self, request: Request) -> Response:
         """Set what is special for an endpoint, instead of what was."""
-        endpoint, values = str(request.data.get("endpoint", "")), request.data.get("values", {})
-        policy = services.set_policy(endpoint=endpoint, values=values, actor=_actor(request))
+        order = _validated(shapes.SetPolicySerializer, request)
+        policy = services.set_policy(**order, actor=_actor(request))
         return Response(shapes.PolicySerializer(policy).data)
 
 
