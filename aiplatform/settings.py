@@ -51,6 +51,13 @@ INTERNAL_SECRETS = env.items(
     "Secrets for requests between apps: the first signs, all verify",
     shown="none",
 )
+PREDICTION_HASH_SECRETS = env.items(
+    "PREDICTION_HASH_SECRETS",
+    ["development-only-hash-secret"] if DEBUG else [],
+    "Secrets behind the pseudonyms in the prediction store: the first makes them, all find them; none: no subjects, "
+    "no hashed features",
+    shown="none",
+)
 
 # --- The other services ---------------------------------------------------------------------------
 env.section("Services")
@@ -225,6 +232,7 @@ SPECTACULAR_SETTINGS = {
         "VerdictEnum": "monitoring.alerts.vocabulary.Verdict",
         "AlertActionEnum": "monitoring.alerts.vocabulary.ActionKind",
         "AlertEventKindEnum": "monitoring.alerts.vocabulary.EventKind",
+        "DeletionStateEnum": "monitoring.models.PredictionDeletion.State",
         "NotificationKindEnum": "monitoring.alerts.vocabulary.NotificationKind",
     },
     # Where the API is, if not where its documentation is.
@@ -364,6 +372,20 @@ SHIPPING_NICE = env.integer(
     19,
     "Nice value (0 to 19) of the clock's thread that ships recorded predictions; 0: as urgent as serving",
 )
+STORE_SPOOL_MAX_BYTES = env.integer(
+    "STORE_SPOOL_MAX_BYTES",
+    1024 * 1024 * 1024,
+    "Most disk for whole predictions while the prediction store is away, per process; beyond: the oldest go",
+)
+STORE_BATCH_BYTES = env.integer(
+    "STORE_BATCH_BYTES", 32 * 1024 * 1024, "So many bytes of whole predictions go to the prediction store at once"
+)
+STORE_INTERVAL_S = env.number(
+    "STORE_INTERVAL_S", 60.0, "Whole predictions reach the prediction store at least so often, if it is there"
+)
+STORE_POLICY_REFRESH_S = env.number(
+    "STORE_POLICY_REFRESH_S", 5.0, "How often a serving process asks what it may keep of predictions"
+)
 
 # --- Monitoring -----------------------------------------------------------------------------------
 env.section("Monitoring")
@@ -440,6 +462,17 @@ PREDICTION_RETENTION_DAYS = env.number(
 )
 PREDICTION_RETENTION_ROWS = env.integer(
     "PREDICTION_RETENTION_ROWS", 5_000_000, "Single predictions kept at most; the oldest go first"
+)
+STORE_SAMPLE_SHARE = env.number(
+    "STORE_SAMPLE_SHARE", 0.01, "Share (0 to 1) of predictions kept whole, for endpoints without a policy of their own"
+)
+STORE_RETENTION_DAYS = env.number("STORE_RETENTION_DAYS", 30.0, "Days that these are kept in the prediction store")
+STORE_INPUTS = env.text("STORE_INPUTS", "full", "What these keep of inputs: full, hash (a pseudonym) or none")
+STORE_MAX_ROW_BYTES = env.integer(
+    "STORE_MAX_ROW_BYTES", 1024 * 1024, "Inputs of a row that are larger are kept as a pseudonym only"
+)
+STORE_COMPACT_AFTER_S = env.number(
+    "STORE_COMPACT_AFTER_S", 3600.0, "Seconds after the end of a day at which its files are joined into larger ones"
 )
 PENDING_FEEDBACK_HOURS = env.number(
     "PENDING_FEEDBACK_HOURS", 24.0, "Hours that feedback waits for a prediction that has not arrived"

@@ -29,9 +29,10 @@ class InferenceConfig(AppConfig):
 def _announce_serving() -> None:
     wiring.predict_application = _predict_application
     wiring.call_application = _call_application
-    from inference.recording.job import shipping_job
+    from inference.recording.job import shipping_job, storing_job
 
     wiring.add_job(shipping_job())
+    wiring.add_job(storing_job())
     wiring.add_lifespan(Lifespan(name="inference", start=_start, stop=_stop))
     wiring.add_readiness("inference", _readiness)
     if settings.ENGINE_HOST:

@@ -19,6 +19,8 @@ from aiplatform.contracts.predict import (
     PREDICTION_ID_HEADER,
     PRIORITY_HEADER,
     REQUEST_ID_STATE,
+    SUBJECT_HEADER,
+    TRACE_HEADER,
 )
 from aiplatform.errors import InvalidInputError, PlatformError
 from aiplatform.http.asgi_body import (
@@ -41,6 +43,7 @@ from inference.protocols.content_encoding import MIN_PACKED_BYTES, choose_encodi
 from inference.protocols.image_upload import MULTIPART, decode_upload
 from inference.protocols.messages import Encoded, InferRequest, InferResponse
 from inference.protocols.paths import EXAMPLE_OPERATIONS, Operation, Target, parse_target
+from inference.recording_api import Origin
 from inference.scheduler import Priority
 from inference.serving import Answer, ServingRuntime, runtime
 
@@ -107,6 +110,7 @@ class PredictApplication:
             deadline_s=deadline_s,
             priority=_priority(header(scope, PRIORITY_HEADER)),
             reads_slowly=is_upload or (len(body) > LARGE_BODY_BYTES and self._is_slow(target, head_size)),
+            origin=lambda: _origin(scope, decoding),
             watch=lambda: _Watch(receive),
         )
         return 200, _encode(target, decoding.request, answer)
@@ -156,10 +160,16 @@ def _priority(text: str) -> Priority:
         raise InvalidInputError(f"{PRIORITY_HEADER} is one of {names}, not '{text:.40}'") from None
 
 
+def _origin(scope: Scope, decoding: _Decoding | _UploadDecoding) -> Origin:
+    request = decoding.request  # None if it was refused before
+    subject = header(scope, SUBJECT_HEADER) or (request.subject if request is not None else "")
+    return Origin(header(scope, TRACE_HEADER), subject)
+
+
 class _Decoding:
     """Reads the inputs once the version, and so the signature, is known; keeps the request for the answer."""
 
-    request: InferRequest
+    request: InferRequest | None = None
 
     def __init__(self, operation: Operation, body: bytes, head_size: int | None) -> None:
         self._operation = operation
@@ -179,7 +189,7 @@ class _Decoding:
 class _UploadDecoding:
     """The same for an uploaded picture."""
 
-    request: InferRequest
+    request: InferRequest | None = None
 
     def __init__(self, body: bytes, content_type: str, max_pixels: int) -> None:
         self._body = body
@@ -232,7 +242,8 @@ def build_application() -> PredictApplication:
     return PredictApplication(runtime())
 
 
-def _encode(target: Target, request: InferRequest, answer: Answer) -> Encoded:
+def _encode(target: Target, request: InferRequest | None, answer: Answer) -> Encoded:
+    assert request is not None  # noqa: S101 - its inputs have been read, or there would be no answer
     response = InferResponse(
         model=target.model,
         version=answer.version,

@@ -35,7 +35,8 @@ from inference.reconcile.loop import ReconcileLoop
 from inference.reconcile.reconciler import Reconciler
 from inference.reconcile.shelf import Improvement
 from inference.reconcile.store import DatabaseStore
-from inference.recording.job import open_spool, ship
+from inference.recording.job import make_keeper, make_policy_book, open_spool, ship
+from inference.recording.policies import PolicyBook
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
 from inference.recording_api import Metrics, NoMetrics, NoRecorder, Recorder
 from inference.replay.worker import ReplayWorker
@@ -61,7 +62,9 @@ class Replica:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self._serving = serving
         self._loop = ReconcileLoop(interval_s=settings.RECONCILE_INTERVAL_S)
-        self._recorder = _make_recorder(self.name)
+        self._policies = make_policy_book()
+        self._policy_loop = ReconcileLoop(interval_s=settings.STORE_POLICY_REFRESH_S, name="store-policies")
+        self._recorder = _make_recorder(self.name, self._policies)
         counting: Metrics = metrics.PrometheusMetrics() if settings.COUNT_REQUESTS else NoMetrics()
         recorder: Recorder = self._recorder if settings.RECORD_PREDICTIONS else NoRecorder()
         serving.connect(recorder=recorder, metrics=counting)
@@ -93,6 +96,8 @@ class Replica:
         """
         await self._serving.start()
         self._recorder.start()
+        if settings.RECORD_PREDICTIONS:
+            self._policy_loop.start(self._policies)
         self._loop.start(self.reconciler)
         self._comparisons.start()
         self._replays.start()
@@ -115,6 +120,7 @@ class Replica:
         self._shadows.stop(drain_s / 8)
         self._replays.stop(drain_s / 8)
         self._comparisons.stop(drain_s / 4)
+        self._policy_loop.stop(0.0)  # it may wait for monitoring, and holds nothing
         compiler_queue().stop()
         compiler_queue.cache_clear()
         self.reconciler.stop(drain_s)
@@ -212,7 +218,7 @@ def _ship_comparisons(order: RecordComparisons) -> IngestReceipt:
     return monitoring_client().record_comparisons(order)
 
 
-def _make_recorder(replica: str) -> PredictionRecorder:
+def _make_recorder(replica: str, policies: PolicyBook) -> PredictionRecorder:
     limits = RecorderLimits(
         queue_bytes=settings.RECORDER_QUEUE_BYTES,
         flush_interval_s=settings.RECORDER_FLUSH_INTERVAL_S,
@@ -224,4 +230,5 @@ def _make_recorder(replica: str) -> PredictionRecorder:
         ship=tidy_connections()(ship),
         on_drop=metrics.count_dropped,
         limits=limits,
+        keeper=make_keeper(replica, policies),
     )

@@ -26,12 +26,14 @@ from inference.loaded import LoadedVersion
 from inference.protocols.json_arrays import rows_from_arrays
 from inference.protocols.tensor_rules import check_inputs
 from inference.protocols.tf_rows import arrays_from_instances
-from inference.recording_api import Metrics, NoMetrics, NoRecorder, PredictionEvent, Recorder
+from inference.recording_api import Metrics, NoMetrics, NoRecorder, Origin, PredictionEvent, Recorder
 from inference.routing_table import RoutingTable
 from inference.scheduler import BatchLimits, DeviceSlots, Priority
 from inference.statistics import CountedMetrics, ServingStatistics
 
 ReadInputs = Callable[[Manifest], Arrays]
+ReadOrigin = Callable[[], Origin]
+NOWHERE = Origin()
 CLIENT_GONE = 499  # the customary status for a request whose client left before the answer
 
 
@@ -78,16 +80,19 @@ class PredictService:
         deadline_s: float | None = None,
         priority: Priority = Priority.NORMAL,
         reads_slowly: bool = False,
+        origin: ReadOrigin | None = None,
         watch: Callable[[], AbstractContextManager[object]] | None = None,
     ) -> Answer:
         """Predict. `inputs` may be a function, called once the version is known.
 
         `watch` makes what stands guard while rows wait for threads; those that run on the event loop do not wait.
-        `reads_slowly` has it called in a thread, so that other requests need not wait.
+        `reads_slowly` has it called in a thread, so that other requests need not wait. `origin` is asked
+        when the request is recorded.
         Raises: NotFoundError, InvalidInputError, QueueFullError, DeadlineExceededError,
         UnavailableError; PlatformError if the engine fails.
         """
         attempt = self._begin(endpoint, version=version, label=label, key=key)
+        attempt.origin = origin
         try:
             attempt.loaded.queue.refuse_if_full()
             arrays = await asyncio.to_thread(attempt.read, inputs) if reads_slowly else attempt.read(inputs)
@@ -159,13 +164,14 @@ class PredictService:
 class _Attempt:
     """One request to one held version, until it is recorded."""
 
-    __slots__ = ("_service", "_time_s", "loaded", "started")
+    __slots__ = ("_service", "_time_s", "loaded", "origin", "started")
 
     def __init__(self, service: PredictService, loaded: LoadedVersion, time_s: float, started: float) -> None:
         self._service = service
         self.loaded = loaded
         self._time_s = time_s
         self.started = started
+        self.origin: ReadOrigin | None = None
 
     def read(self, inputs: Arrays | ReadInputs) -> Arrays:
         arrays = inputs(self.loaded.manifest) if callable(inputs) else inputs
@@ -186,6 +192,7 @@ class _Attempt:
         latency_s = time.monotonic() - self.started
         loaded, info = self.loaded, self.loaded.info
         prediction_id = new_prediction_id(self._time_s)
+        traceparent, subject = NOWHERE if self.origin is None else self.origin()
         self._service.metrics.count_prediction(
             endpoint=loaded.endpoint, version=info.version, http_status=http_status, latency_s=latency_s
         )
@@ -203,6 +210,8 @@ class _Attempt:
                 inputs=inputs,
                 outputs=outputs,
                 labels=loaded.manifest.labels,
+                traceparent=traceparent,
+                subject=subject,
             )
         )
         return prediction_id

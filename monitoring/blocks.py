@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -97,6 +97,32 @@ class BlockContent:
         first = int(np.searchsorted(self.keys, wanted, side="left")[0])
         return range(first, int(np.searchsorted(self.keys, wanted, side="right")[0]))
 
+    def prediction_ids(self) -> list[str]:
+        """Return the id of each row."""
+        if self.names:
+            return list(self.names)
+        digits = self._hex_of_all()
+        return [digits[i : i + 2 * ID_BYTES] for i in range(0, len(digits), 2 * ID_BYTES)]
+
+    def without(self, gone: Container[str]) -> BlockContent | None:
+        """Return the block without some predictions; None if nothing is left."""
+        names = self.prediction_ids()
+        kept = np.array([name not in gone for name in names], dtype=bool)
+        if kept.all():
+            return self
+        if not kept.any():
+            return None
+        return replace(
+            self,
+            keys=self.keys[kept],
+            rows=self.rows[kept],
+            times_us=self.times_us[kept],
+            names=tuple(name for name, is_kept in zip(names, kept, strict=True) if is_kept) if self.names else (),
+            label_codes=None if self.label_codes is None else self.label_codes[kept],
+            confidences=None if self.confidences is None else self.confidences[kept],
+            values=None if self.values is None else self.values[kept],
+        )
+
     def row_at(self, place: int) -> BlockRow:
         """Return one row."""
         code = -1 if self.label_codes is None else int(self.label_codes[place])
@@ -117,6 +143,9 @@ class BlockContent:
         code = self.labels.index(label) if label in self.labels else -2
         found: Array = order[self.label_codes[order] == code]
         return found
+
+    def _hex_of_all(self) -> str:
+        return self.keys.tobytes().hex()
 
     def _hex(self, place: int) -> str:
         return self.keys[place : place + 1 or None].tobytes().hex()

@@ -22,6 +22,7 @@ from monitoring.batches import BatchColumns, MinuteContent, split_by_minute
 from monitoring.blocks import BlockContent, pack_block
 from monitoring.feedback import join_pending_feedback
 from monitoring.models import IngestedBatch, PredictionBlock, ServedVersion, Window
+from monitoring.store.tombstones import deleted_among
 from monitoring.windows import INGESTED_FIELDS, WindowContent, minute_start
 
 SEEN_EVERY = timedelta(seconds=30)  # how exact `last_seen_at` is; each call writing it would be a hot row
@@ -81,10 +82,22 @@ def _merge_batches(batches: list[_Read], now: datetime) -> None:
                 known.merge(part.content)
             if part.block is not None:
                 blocks.append((key, part.block))
+    blocks = _without_deleted(blocks)
     windows = _lock_windows(sorted(contents))
     for key, window in windows.items():
         _add_to_window(window, contents[key])
     PredictionBlock.objects.bulk_create([_new_block(windows[key].pk, block) for key, block in blocks])
+
+
+def _without_deleted(
+    blocks: list[tuple[tuple[int, int], BlockContent]],
+) -> list[tuple[tuple[int, int], BlockContent]]:
+    """Return the blocks without predictions that were deleted before they arrived."""
+    gone = deleted_among(name for _, block in blocks for name in block.prediction_ids())
+    if not gone:
+        return blocks
+    left = [(key, block.without(gone)) for key, block in blocks]
+    return [(key, block) for key, block in left if block is not None]
 
 
 def _new_block(window: int, block: BlockContent) -> PredictionBlock:

@@ -8,6 +8,7 @@ from django.core.checks import register
 from aiplatform.roles import MONITORING
 from aiplatform.wiring import Job, Panel, wiring
 from monitoring.checks import check_monitoring_settings
+from monitoring.store.checks import check_store_settings
 
 
 def wire_statistics() -> None:
@@ -16,8 +17,10 @@ def wire_statistics() -> None:
     from monitoring.gauges import update_gauges
     from monitoring.reports.overview import overview_panel
     from monitoring.retention import clean_up
+    from monitoring.store.maintenance import tidy_store
 
     register(check_monitoring_settings)
+    register(check_store_settings)
     wiring.add_panel(
         Panel(name="performance", order=25, template="monitoring/reports/panel.html", context=overview_panel)
     )
@@ -25,3 +28,4 @@ def wire_statistics() -> None:
         wiring.add_job(Job(name="statistics-gauges", interval_s=15.0, run=update_gauges))
         wiring.add_job(Job(name="feedback-join", interval_s=15.0, run=join_pending_feedback))
         wiring.add_job(Job(name="statistics-tidy", interval_s=300.0, run=clean_up))
+        wiring.add_job(Job(name="prediction-store-tidy", interval_s=60.0, run=tidy_store))

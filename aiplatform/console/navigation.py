@@ -35,6 +35,8 @@ _SYMBOLS = {
     "notification": "outgoing_mail",
     "prediction": "query_stats",
     "feedback": "thumbs_up_down",
+    "predictionpolicy": "policy",
+    "predictiondeletion": "delete_sweep",
     "token": "key",
     "auditrecord": "receipt_long",
     "user": "person",

@@ -133,6 +133,36 @@ class VersionReport:
     report: Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class StorePolicy:
+    """What the prediction store keeps of an endpoint's predictions.
+
+    `inputs`: 'full', 'hash' (a pseudonym of all of them) or 'none'. Of the features (input tensors) those in
+    `kept_features` are kept (empty: all), less the redacted ones, and hashed ones as pseudonyms. Inputs
+    of a row that is larger than `max_row_bytes` are kept as with 'hash'.
+    """
+
+    sample_share: float
+    retention_days: float
+    inputs: str = "full"
+    kept_features: tuple[str, ...] = ()
+    redacted_features: tuple[str, ...] = ()
+    hashed_features: tuple[str, ...] = ()
+    max_row_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorePolicies:
+    """The policies of endpoints that have one, and that of all others."""
+
+    default: StorePolicy
+    endpoints: Mapping[str, StorePolicy] = field(default_factory=dict)
+
+    def of(self, endpoint: str) -> StorePolicy:
+        """Return an endpoint's policy."""
+        return self.endpoints.get(endpoint, self.default)
+
+
 class MonitoringClient:
     """Tell and ask monitoring. Every method raises a PlatformError."""
 
@@ -155,3 +185,7 @@ class MonitoringClient:
         """Return latency, throughput, errors, drift, accuracy and coverage over a period."""
         query = {"endpoint": endpoint, "version": str(version), "period_s": str(period_s)}
         return self._service.get(f"{PREFIX}/report", VersionReport, query=query)
+
+    def get_store_policies(self) -> StorePolicies:
+        """Return what to keep in the prediction store."""
+        return self._service.get(f"{PREFIX}/store-policies", StorePolicies)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from aiplatform.contracts.predict import SUBJECT_HEADER, TRACE_HEADER
 from aiplatform.identity import Identity
 
 V2_SERVICE = "/inference.GRPCInferenceService/"
@@ -31,6 +32,8 @@ IDENTITY_KEY = "x-platform-identity-bin"  # a user's name need not be ASCII
 ERROR_CODE_KEY = "x-error-code"  # of errors.py; tells an answer of ours from a failure of the transport
 RETRY_AFTER_KEY = "retry-after"
 
+PASSED_ON = (TRACE_HEADER, SUBJECT_HEADER.lower())  # of a caller's metadata, by the gateway
+
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -50,6 +53,10 @@ class Call:
         """Return a metadata value, or '' if it is not there."""
         value = self.metadata.get(key, "")
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+    def passed_on(self) -> Pairs:
+        """Return what the gateway forwards as the caller sent it."""
+        return tuple((key, self.text(key)) for key in PASSED_ON if self.metadata.get(key))
 
 
 CallApplication = Callable[[Call], Awaitable[bytes]]

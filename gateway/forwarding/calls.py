@@ -37,7 +37,7 @@ class CallForwarder:
     async def __call__(self, call: Call) -> bytes:
         wait_s = self._longest_s if call.deadline_s is None else min(call.deadline_s, self._longest_s)
         ends_at_s = time.monotonic() + wait_s
-        metadata = ((REQUEST_ID_KEY, call.request_id), *sign_call(self._secret, call))
+        metadata = ((REQUEST_ID_KEY, call.request_id), *sign_call(self._secret, call), *call.passed_on())
         tried: list[Backend] = []
         while True:
             left_s = ends_at_s - time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aiplatform.contracts.predict import SUBJECT_PARAMETER
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, Signature, TensorSpec
 from inference.protocols.binary_tensors import bytes_from_array
@@ -71,6 +72,7 @@ def decode_infer(message: ModelInferRequest, signature: Signature) -> InferReque
         outputs=wanted,
         id=message.id,
         layout=OutputLayout(classes=_classes(message)),
+        subject=message.parameters[SUBJECT_PARAMETER].string_param if SUBJECT_PARAMETER in message.parameters else "",
     )
 
 

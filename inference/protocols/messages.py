@@ -37,13 +37,17 @@ AS_JSON = OutputLayout()
 
 @dataclass(slots=True, kw_only=True)  # made on each request: freezing would cost more than all the rest
 class InferRequest:
-    """Named arrays as the signature wants them. `outputs` empty asks for all; `id` is echoed."""
+    """Named arrays as the signature wants them. `outputs` empty asks for all; `id` is echoed.
+
+    `subject` is whom it is about, if the request says so itself.
+    """
 
     inputs: Arrays
     form: Form
     outputs: tuple[str, ...] = ()
     id: str = ""
     layout: OutputLayout = AS_JSON
+    subject: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

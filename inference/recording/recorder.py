@@ -17,6 +17,7 @@ import structlog
 
 from aiplatform.contracts.monitoring import IngestReceipt, PredictionBatch, RecordPredictions
 from inference.recording.columns import CHUNK_ROWS, Part, assemble_batches, digest_events, event_bytes, event_rows
+from inference.recording.keeping import RowKeeper
 from inference.recording.spool import Spool
 from inference.recording_api import PredictionEvent
 
@@ -41,7 +42,8 @@ class RecorderLimits:
 class PredictionRecorder:
     """Keeps every prediction that fits its limits until the spool has it.
 
-    `on_drop` is told rows and reason of what is lost. `ship` takes what the disk refuses.
+    `on_drop` is told rows and reason of what is lost. `ship` takes what the disk refuses. `keeper` keeps
+    some whole, for the prediction store.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class PredictionRecorder:
         ship: Ship,
         on_drop: Callable[[int, str], None],
         limits: RecorderLimits | None = None,
+        keeper: RowKeeper | None = None,
     ) -> None:
         self._replica = replica
         self._spool = spool
         self._ship = ship
         self._on_drop = on_drop
         self._limits = limits or RecorderLimits()
+        self._keeper = keeper
         self._events: deque[PredictionEvent] = deque()
         self._max_events = self._limits.queue_events
         self._max_bytes = self._limits.queue_bytes
@@ -81,6 +85,8 @@ class PredictionRecorder:
             self._has_spool = True
         except OSError as error:
             log.error("spool_unusable", error=str(error), consequence="predictions are shipped from memory only")
+        if self._keeper is not None:
+            self._keeper.start()
         self._flusher.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -91,6 +97,8 @@ class PredictionRecorder:
             self._flusher.join(timeout_s)
         if self._has_spool:
             self._spool.close()
+        if self._keeper is not None:
+            self._keeper.stop()
 
     def record(self, event: PredictionEvent) -> None:
         """Keep an event for the next flush, or count it as dropped; never blocks, never raises."""
@@ -109,6 +117,8 @@ class PredictionRecorder:
         with self._flushing:
             self._digest(len(self._events))
             self._write()
+            if self._keeper is not None:
+                self._keeper.write()
 
     def _run(self) -> None:
         due = time.monotonic() + self._limits.flush_interval_s
@@ -139,6 +149,8 @@ class PredictionRecorder:
             some = [self._events.popleft() for _ in range(min(CHUNK_ROWS, count - start))]
             for part in digest_events(some, max_rows=min(CHUNK_ROWS, self._limits.batch_rows)):
                 self._add(part)
+            if self._keeper is not None:
+                self._keeper.keep(some)
             self._bytes_out += sum([event_bytes(event) for event in some])
         if not self._events:
             self._bytes_out = self._bytes_in

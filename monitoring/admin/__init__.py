@@ -1,5 +1,5 @@
 """Pages of monitoring in the console."""
 
-from monitoring.admin import alerts, predictions, reports, rollouts
+from monitoring.admin import alerts, predictions, reports, rollouts, store
 
-__all__ = ["alerts", "predictions", "reports", "rollouts"]
+__all__ = ["alerts", "predictions", "reports", "rollouts", "store"]

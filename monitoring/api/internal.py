@@ -10,6 +10,7 @@ from aiplatform.contracts.monitoring import (
     RecordComparisons,
     RecordFeedback,
     RecordPredictions,
+    StorePolicies,
     VersionReport,
 )
 from aiplatform.http.views import internal_view, read_message
@@ -18,6 +19,7 @@ from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
 from monitoring.reports.report import build_report, report_to_dict
 from monitoring.rollouts.comparisons import record_comparisons
+from monitoring.store.policies import get_policies
 
 
 @internal_view
@@ -46,3 +48,9 @@ def report(request: HttpRequest) -> VersionReport:
     return VersionReport(
         endpoint=query.endpoint, version=query.version, period_s=query.period_s, report=report_to_dict(found)
     )
+
+
+@internal_view
+def store_policies(request: HttpRequest) -> StorePolicies:
+    """Answer what to keep in the prediction store."""
+    return get_policies()

@@ -17,6 +17,7 @@ from aiplatform.contracts.monitoring import (
 )
 from aiplatform.contracts.training import TrainingClient
 from aiplatform.errors import NotFoundError, PlatformError
+from monitoring.models import PredictionPolicy
 from tests.contracts.conftest import NewClient
 
 NOW_S = time.time()
@@ -80,3 +81,12 @@ def test_monitoring_reports_on_a_version(new_client: NewClient) -> None:
     monitoring.record_predictions(RecordPredictions(batches=(BATCH,)))
     report = monitoring.get_report("digits", 1, 3600)
     assert (report.endpoint, report.version, report.period_s) == ("digits", 1, 3600)
+
+
+def test_monitoring_tells_what_the_prediction_store_keeps(new_client: NewClient) -> None:
+    PredictionPolicy.objects.create(
+        endpoint="faces", sample_share=0.5, retention_days=7, inputs="none", hashed_features=["name"]
+    )
+    policies = MonitoringClient(new_client(service="monitoring")).get_store_policies()
+    assert policies.of("faces").inputs == "none" and policies.of("faces").hashed_features == ("name",)
+    assert policies.of("digits") == policies.default
