@@ -443,6 +443,9 @@ ROLLOUT_ALPHA = env.number(
 ROLLOUT_LOADING_TIMEOUT_S = env.number(
     "ROLLOUT_LOADING_TIMEOUT_S", 600.0, "A challenger that no serving process has loaded by then has failed"
 )
+ROLLOUT_ENGINE_PATIENCE_S = env.number(
+    "ROLLOUT_ENGINE_PATIENCE_S", 120.0, "Longest wait until a challenger runs on the champion's engine, before it is timed"
+)
 RETRAIN_WINDOW_DAYS = env.number(
     "RETRAIN_WINDOW_DAYS",
     30.0,

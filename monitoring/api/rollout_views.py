@@ -130,7 +130,9 @@ class PolicyViewSet(
     lookup_field = "endpoint"
     lookup_value_regex = "[a-z0-9][a-z0-9._-]{0,62}"
 
-    @extend_schema(summary="Set a promotion policy", request=shapes.SetPolicySerializer, responses=shapes.PolicySerializer)
+    @extend_schema(
+        summary="Set a promotion policy", request=shapes.SetPolicySerializer, responses=shapes.PolicySerializer
+    )
     def create(self, request: Request) -> Response:
         """Set what is special for an endpoint, instead of what was."""
         order = _validated(shapes.SetPolicySerializer, request)

@@ -27,6 +27,7 @@ class Policy:
     answers slower than the champion's p95, and of wrong answers may be.
     alpha: the probability that all canary steps together turn an equal challenger away.
     loading_timeout_s: a challenger that is not loaded by then has failed.
+    engine_patience_s: so long it may take until it runs on the champion's engine, which is compiled meanwhile.
     """
 
     validation_metric: str = ""
@@ -45,6 +46,7 @@ class Policy:
     accuracy_margin: float = 0.02
     alpha: float = 0.05
     loading_timeout_s: float = 600.0
+    engine_patience_s: float = 120.0
 
 
 def read_policy(values: Mapping[str, Any]) -> Policy:
@@ -98,6 +100,7 @@ def default_values() -> dict[str, Any]:
         "accuracy_margin": settings.ROLLOUT_ACCURACY_MARGIN,
         "alpha": settings.ROLLOUT_ALPHA,
         "loading_timeout_s": settings.ROLLOUT_LOADING_TIMEOUT_S,
+        "engine_patience_s": settings.ROLLOUT_ENGINE_PATIENCE_S,
     }
 
 

@@ -81,9 +81,13 @@ class LoadingGate(_Gate):
         ready = {replica.replica for replica in mine if replica.state is ReplicaState.READY}
         failed = [replica for replica in mine if replica.state is ReplicaState.FAILED]
         evidence = {"processes": len(live), "ready": len(ready), "failed": len(failed)}
-        if live and ready == live:
-            return Finding(verdict=Verdict.PASS, text=f"loaded by {len(ready)} serving processes", evidence=evidence)
         elapsed_s = elapsed(desk, step)
+        if live and ready == live:
+            slower = _slower_engine(desk, info)
+            if slower and elapsed_s < desk.policy.engine_patience_s:
+                return Finding(verdict=Verdict.GO_ON, text=slower, evidence=evidence)
+            text = f"loaded by {len(ready)} serving process{'es' if len(ready) > 1 else ''}"
+            return Finding(verdict=Verdict.PASS, text=f"{text}; {slower}" if slower else text, evidence=evidence)
         is_refused = bool(live) and len(failed) == len(live) and elapsed_s >= REFUSED_AFTER_S
         if is_refused or elapsed_s >= desk.policy.loading_timeout_s:
             why = failed[0].message if failed else f"only {len(ready)} of {len(live)} processes have loaded it"
@@ -244,6 +248,16 @@ def elapsed(desk: Desk, step: RolloutStep) -> float:
     """Return seconds since a step began; none if the clock was put back."""
     began = step.started_at or desk.now
     return max(timedelta(0), desk.now - began).total_seconds()
+
+
+def _slower_engine(desk: Desk, info: EndpointInfo) -> str:
+    """Return why the two versions cannot be timed fairly yet; empty if they run on the same engines."""
+    engines = {
+        version: {replica.engine.partition(",")[0] for replica in info.replicas if replica.version == version}
+        for version in desk.shares
+    }
+    mine, theirs = (", ".join(sorted(engines[version])) for version in desk.shares)
+    return "" if mine == theirs else f"it runs on {theirs or 'no engine'}, the champion on {mine or 'no engine'}"
 
 
 def _count(desk: Desk, world: World, version: int, since: Any, slow_ms: float | None) -> VersionCounts:

@@ -18,6 +18,7 @@ from monitoring.rollouts.sequential import Arm, log_evidence_of_harm
 from monitoring.rollouts.vocabulary import Verdict
 
 LEAST_SLOWER_MS = 2.0  # a smaller difference of p95 is the machine's noise
+COLD_CALLS = 5  # not timed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,7 @@ def _is_answered(answer: ReplayAnswer) -> bool:
 
 
 def _p95(answers: Sequence[ReplayAnswer]) -> float | None:
-    latencies = sorted(answer.latency_ms for answer in answers)
+    latencies = sorted(answer.latency_ms for answer in answers[COLD_CALLS:])
     return latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))] if latencies else None
 
 
