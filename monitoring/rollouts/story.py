@@ -33,13 +33,22 @@ def rollout_story(rollout: Rollout) -> dict[str, Any]:
 
 
 def _step(step: RolloutStep) -> dict[str, Any]:
-    numbers = {name: value for name, value in step.evidence.items() if not isinstance(value, dict | list)}
     return {
         "step": step,
         "tone": _TONES.get(StepState(step.state), ""),
         "is_now": step.state in ENTERED,
         "tests": step.evidence.get("tests", []),
         "limit": step.evidence.get("limit"),
-        "numbers": [(name.replace("_", " "), value) for name, value in numbers.items() if name != "limit"],
+        "numbers": _numbers(step.evidence),
         "duration_s": (step.ended_at - step.started_at).total_seconds() if step.ended_at and step.started_at else None,
     }
+
+
+def _numbers(evidence: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what can be said in a word each, with four digits."""
+    plain = {n: v for n, v in evidence.items() if v not in (None, "") and not isinstance(v, dict | list)}
+    return [
+        (name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value).lower())
+        for name, value in plain.items()
+        if name != "limit"
+    ]
