@@ -234,6 +234,11 @@ SPECTACULAR_SETTINGS = {
         "AlertEventKindEnum": "monitoring.alerts.vocabulary.EventKind",
         "DeletionStateEnum": "monitoring.models.PredictionDeletion.State",
         "NotificationKindEnum": "monitoring.alerts.vocabulary.NotificationKind",
+        "RolloutStateEnum": "monitoring.rollouts.vocabulary.RolloutState",
+        "RolloutStepStateEnum": "monitoring.rollouts.vocabulary.StepState",
+        "RolloutStepKindEnum": "monitoring.rollouts.vocabulary.StepKind",
+        "RolloutVerdictEnum": "monitoring.rollouts.vocabulary.Verdict",
+        "RetrainingStateEnum": "monitoring.actions.vocabulary.RetrainingState",
     },
     # Where the API is, if not where its documentation is.
     "SERVERS": [{"url": PUBLIC_URL}] if PUBLIC_URL != CONSOLE_URL else [],
@@ -444,7 +449,9 @@ ROLLOUT_LOADING_TIMEOUT_S = env.number(
     "ROLLOUT_LOADING_TIMEOUT_S", 600.0, "A challenger that no serving process has loaded by then has failed"
 )
 ROLLOUT_ENGINE_PATIENCE_S = env.number(
-    "ROLLOUT_ENGINE_PATIENCE_S", 120.0, "Longest wait until a challenger runs on the champion's engine, before it is timed"
+    "ROLLOUT_ENGINE_PATIENCE_S",
+    120.0,
+    "Longest wait until a challenger runs on the champion's engine, before it is timed",
 )
 RETRAIN_WINDOW_DAYS = env.number(
     "RETRAIN_WINDOW_DAYS",

@@ -85,7 +85,9 @@ def measure_shadow(camera: Camera, version: int, rounds: int) -> None:
     camera.order(path, {"version": None, "reason": "measurement"})
     rate = {key: statistics.median(len(some) / ROUND_S for some in rows) for key, rows in found.items()}
     p50 = {key: statistics.median(statistics.median(some) for some in rows) for key, rows in found.items()}
-    p99 = {key: statistics.median(statistics.quantiles(some, n=100)[98] for some in rows) for key, rows in found.items()}
+    p99 = {
+        key: statistics.median(statistics.quantiles(some, n=100)[98] for some in rows) for key, rows in found.items()
+    }
     for name, values in (("requests/s", rate), ("p50 ms", p50), ("p99 ms", p99)):
         ratio = values[True] / values[False]
         print(f"{name:<12} alone {values[False]:8.2f}   with a shadow {values[True]:8.2f}   ratio {ratio:.3f}")

@@ -75,7 +75,7 @@ class HoldSerializer(serializers.ModelSerializer[AutomationHold]):
         read_only_fields = ("id", "placed_by", "placed_at", "lifted_by", "lifted_at")
 
 
-class PolicySerializer(serializers.ModelSerializer[PromotionPolicy]):
+class PromotionPolicySerializer(serializers.ModelSerializer[PromotionPolicy]):
     """What is special for an endpoint, and the whole policy that follows from it."""
 
     effective = serializers.SerializerMethodField(help_text="With the defaults of the settings")
@@ -92,7 +92,7 @@ class PolicySerializer(serializers.ModelSerializer[PromotionPolicy]):
         return plain_policy(read_policy(policy.values))
 
 
-class SetPolicySerializer(serializers.Serializer[Any]):
+class SetPromotionPolicySerializer(serializers.Serializer[Any]):
     """What shall be special for an endpoint; what is not named is as the settings say."""
 
     endpoint = serializers.RegexField("^[a-z0-9][a-z0-9._-]{0,62}$")

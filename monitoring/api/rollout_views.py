@@ -126,18 +126,20 @@ class PolicyViewSet(
 
     queryset = PromotionPolicy.objects.order_by("endpoint")
     required_scope = Scope.ADMIN
-    serializer_class = shapes.PolicySerializer
+    serializer_class = shapes.PromotionPolicySerializer
     lookup_field = "endpoint"
     lookup_value_regex = "[a-z0-9][a-z0-9._-]{0,62}"
 
     @extend_schema(
-        summary="Set a promotion policy", request=shapes.SetPolicySerializer, responses=shapes.PolicySerializer
+        summary="Set a promotion policy",
+        request=shapes.SetPromotionPolicySerializer,
+        responses=shapes.PromotionPolicySerializer,
     )
     def create(self, request: Request) -> Response:
         """Set what is special for an endpoint, instead of what was."""
-        order = _validated(shapes.SetPolicySerializer, request)
+        order = _validated(shapes.SetPromotionPolicySerializer, request)
         policy = services.set_policy(**order, actor=_actor(request))
-        return Response(shapes.PolicySerializer(policy).data)
+        return Response(shapes.PromotionPolicySerializer(policy).data)
 
 
 @extend_schema_view(list=extend_schema(summary="List retrainings"), retrieve=extend_schema(summary="Show a retraining"))

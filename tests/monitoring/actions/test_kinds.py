@@ -90,6 +90,7 @@ def test_an_action_leaves_an_audit_record_with_the_evidence(world: World) -> Non
     Inference().act(world)
     record = AuditRecord.objects.get(action="action.freeze.succeeded")
     assert record.object == "endpoint:mnist"
+    assert record.after is not None
     assert (record.after["value"], record.after["result"]) == (0.2, {"generation": 4})
 
 

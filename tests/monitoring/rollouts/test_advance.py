@@ -194,7 +194,8 @@ def test_a_newer_order_during_the_shadow_ends_the_shadow() -> None:
     look(scene)
     assert scene.inference.info.shadow == 2
     scene.inference.take_traffic(TrafficShare(version=9, weight=100))
-    assert (look(scene).state, scene.inference.info.shadow) == ("superseded", None)
+    rollout = look(scene)
+    assert (rollout.state, scene.inference.shadows[-1]) == ("superseded", None)
 
 
 def test_a_paused_rollout_begins_no_step_and_still_goes_back_on_a_bad_verdict() -> None:

@@ -14,7 +14,7 @@ LIMIT = math.log(1 / ALPHA)
 RUNS = 400
 
 
-def first_alarm(champion: np.ndarray, challenger: np.ndarray, *, every: int = 5, margin: float = 0.0) -> int | None:  # type: ignore[type-arg]
+def first_alarm(champion: np.ndarray, challenger: np.ndarray, *, every: int = 5, margin: float = 0.0) -> int | None:
     """Return after how many of the challenger's events an alarm comes, looking every few; None: never."""
     a, b = np.cumsum(champion), np.cumsum(challenger)
     for n in range(every, len(b) + 1, every):
