@@ -8,6 +8,7 @@ import pytest
 
 from aiplatform.contracts.inference import RollBackEndpoint
 from aiplatform.errors import UnavailableError
+from aiplatform.services import inference_client
 from aiplatform.wiring import wiring
 from monitoring.alerts import wire
 from monitoring.alerts.metrics import FIRING
@@ -48,7 +49,7 @@ def test_an_inference_service_that_is_away_is_unknown_not_empty(settings: Any) -
     assert wire.serving_versions("mnist") is None
     with pytest.raises(UnavailableError):
         order = RollBackEndpoint(endpoint="mnist", actor="a", reason="r", idempotency_key="k")
-        wire.inference_client().roll_back_endpoint(order)
+        inference_client().roll_back_endpoint(order)
 
 
 def test_the_metric_counts_what_fires(world: World) -> None:
