@@ -177,6 +177,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "aiplatform.console.banners.banners",
             ]
         },
     }
@@ -240,6 +241,11 @@ SPECTACULAR_SETTINGS = {
         "AlertRuleKindEnum": "monitoring.alerts.vocabulary.RuleKind",
         "AlertChannelKindEnum": "monitoring.alerts.vocabulary.ChannelKind",
         "AlertPolicyEnum": "monitoring.alerts.vocabulary.NoDataPolicy",
+        "RolloutStateEnum": "monitoring.rollouts.vocabulary.RolloutState",
+        "RolloutStepStateEnum": "monitoring.rollouts.vocabulary.StepState",
+        "RolloutStepKindEnum": "monitoring.rollouts.vocabulary.StepKind",
+        "RolloutVerdictEnum": "monitoring.rollouts.vocabulary.Verdict",
+        "RetrainingStateEnum": "monitoring.actions.vocabulary.RetrainingState",
     },
     # Where the API is, if not where its documentation is.
     "SERVERS": [{"url": PUBLIC_URL}] if PUBLIC_URL != CONSOLE_URL else [],
@@ -338,6 +344,23 @@ MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 16_000_000, "Largest uploaded
 RECONCILE_INTERVAL_S = env.number(
     "RECONCILE_INTERVAL_S", 1.0, "How often a serving process compares what it serves with what is wanted"
 )
+ROUTING_KEY_HEADER = env.text(
+    "ROUTING_KEY_HEADER",
+    "X-Routing-Key",
+    "Requests with the same value here get the same version of a split endpoint; without: by user. Empty: by user only",
+)
+SHADOW_SHARE = env.number(
+    "SHADOW_SHARE", 0.1, "Greatest share of one core's time that shadow copies and replays take in a serving process"
+)
+SHADOW_QUEUE_REQUESTS = env.integer(
+    "SHADOW_QUEUE_REQUESTS", 64, "Copies of live requests that wait for a shadow; beyond: dropped and counted"
+)
+SHADOW_QUEUE_BYTES = env.integer(
+    "SHADOW_QUEUE_BYTES", 32 * 1024 * 1024, "Most memory for copies that wait for a shadow; beyond: dropped and counted"
+)
+REPLAY_MAX_BYTES = env.integer(
+    "REPLAY_MAX_BYTES", 8 * 1024 * 1024, "Most bytes of recorded requests in one replay, packed"
+)
 RECORD_PREDICTIONS = env.flag(
     "RECORD_PREDICTIONS", True, "Record predictions for monitoring; without: no drift, no accuracy, no windows"
 )
@@ -395,6 +418,68 @@ NOTIFICATION_ATTEMPTS = env.integer(
     "NOTIFICATION_ATTEMPTS", 12, "Times that a message is tried, over about 50 minutes, before it is given up"
 )
 ALERT_RETENTION_DAYS = env.number("ALERT_RETENTION_DAYS", 90.0, "Days that resolved alerts are kept")
+ROLLOUT_INTERVAL_S = env.number(
+    "ROLLOUT_INTERVAL_S", 2.0, "Seconds between two looks at the rollouts; a bad challenger goes back this fast"
+)
+ROLLOUT_VALIDATION_MARGIN = env.number(
+    "ROLLOUT_VALIDATION_MARGIN", 0.02, "A challenger's validation metric may be worse than the champion's by this much"
+)
+ROLLOUT_REPLAY_REQUESTS = env.integer(
+    "ROLLOUT_REPLAY_REQUESTS", 200, "Recorded requests that run through champion and challenger; 0: no replay"
+)
+ROLLOUT_SHADOW_S = env.number(
+    "ROLLOUT_SHADOW_S", 600.0, "Seconds for which a challenger gets copies of live requests; 0: no shadow"
+)
+ROLLOUT_SHADOW_REQUESTS = env.integer(
+    "ROLLOUT_SHADOW_REQUESTS", 100, "Least copies that a challenger must have answered in its shadow"
+)
+ROLLOUT_MIN_AGREEMENT = env.number(
+    "ROLLOUT_MIN_AGREEMENT", 0.8, "Least share of equal answers in replay and shadow where no labels say who is right"
+)
+ROLLOUT_MAX_LATENCY_RATIO = env.number(
+    "ROLLOUT_MAX_LATENCY_RATIO", 2.0, "Greatest p95 latency of a challenger in the replay, in times the champion's"
+)
+ROLLOUT_STEPS = env.items(
+    "ROLLOUT_STEPS", ["1", "5", "25", "50", "100"], "Percents of the requests that a canary gets, one after the other"
+)
+ROLLOUT_STEP_S = env.number("ROLLOUT_STEP_S", 300.0, "Least seconds of each canary step")
+ROLLOUT_MIN_SAMPLES = env.integer(
+    "ROLLOUT_MIN_SAMPLES", 100, "Least requests that a challenger must have got in a canary step"
+)
+ROLLOUT_MIN_LABELS = env.integer(
+    "ROLLOUT_MIN_LABELS", 30, "Least labelled answers of each version before a gate speaks of accuracy"
+)
+ROLLOUT_ERROR_MARGIN = env.number(
+    "ROLLOUT_ERROR_MARGIN", 0.01, "A challenger's share of errors may be greater than the champion's by this much"
+)
+ROLLOUT_LATENCY_MARGIN = env.number(
+    "ROLLOUT_LATENCY_MARGIN", 0.1, "Its share of answers slower than the champion's p95 may be greater by this much"
+)
+ROLLOUT_ACCURACY_MARGIN = env.number(
+    "ROLLOUT_ACCURACY_MARGIN", 0.02, "Its share of wrong answers may be greater than the champion's by this much"
+)
+ROLLOUT_ALPHA = env.number(
+    "ROLLOUT_ALPHA", 0.05, "Probability that a canary, looked at all the time, turns an equal challenger away"
+)
+ROLLOUT_LOADING_TIMEOUT_S = env.number(
+    "ROLLOUT_LOADING_TIMEOUT_S", 600.0, "A challenger that no serving process has loaded by then has failed"
+)
+ROLLOUT_ENGINE_PATIENCE_S = env.number(
+    "ROLLOUT_ENGINE_PATIENCE_S",
+    120.0,
+    "Longest wait until a challenger runs on the champion's engine, before it is timed",
+)
+RETRAIN_WINDOW_DAYS = env.number(
+    "RETRAIN_WINDOW_DAYS",
+    30.0,
+    "A retraining that an alert orders learns from the labelled predictions of so many days",
+)
+RETRAIN_MIN_LABELS = env.integer(
+    "RETRAIN_MIN_LABELS", 50, "With fewer labelled predictions than these there is no retraining"
+)
+ROLLOUT_RETENTION_DAYS = env.number(
+    "ROLLOUT_RETENTION_DAYS", 365.0, "Days that rollouts that are over, and lifted holds, are kept"
+)
 WINDOW_RETENTION_DAYS = env.number(
     "WINDOW_RETENTION_DAYS", 90.0, "Days that windows of a day are kept; older predictions are not counted"
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,15 @@ class Panel:
     context: Callable[[], dict[str, Any]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Banner:
+    """A line on top of every page of the console; `tone` is info, warn or bad."""
+
+    text: str
+    url: str = ""
+    tone: str = "warn"
+
+
 @dataclass
 class Wiring:
     """All that was announced in this process.
@@ -74,6 +83,8 @@ class Wiring:
     predict_lane: Callable[[], LaneHandler] | None = None
     lane_door: Callable[[LaneHandler | None], LaneHandler] | None = None
     call_application: Callable[[], CallApplication] | None = None
+    record_audit: Callable[..., object] | None = None  # actor, action, object, after
+    banners: list[Callable[[], Sequence[Banner]]] = field(default_factory=list)
     call_door: Callable[[CallApplication | None], CallApplication] | None = None
     readiness: dict[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)
 
@@ -92,6 +103,10 @@ class Wiring:
     def add_panel(self, panel: Panel) -> None:
         """Show a panel on the console's home page."""
         self.panels.append(panel)
+
+    def add_banner(self, banner: Callable[[], Sequence[Banner]]) -> None:
+        """Show lines on top of every page of the console."""
+        self.banners.append(banner)
 
     def add_readiness(self, name: str, report: Callable[[], dict[str, Any]]) -> None:
         """Add to /health/ready: a dict with `is_ready` (bool) and any detail."""

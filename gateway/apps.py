@@ -18,8 +18,9 @@ class GatewayConfig(AppConfig):
         from aiplatform.roles import GATEWAY
         from aiplatform.wiring import Job, wiring
         from gateway import checks  # noqa: F401  (registers itself)
-        from gateway.services import delete_old_audit_records
+        from gateway.services import delete_old_audit_records, record_audit
 
+        wiring.record_audit = record_audit
         wiring.add_job(Job(name="gateway.delete_old_audit_records", interval_s=3600, run=delete_old_audit_records))
         if GATEWAY not in settings.ROLES:
             return

@@ -42,6 +42,7 @@ from inference.predict_request import (
     read_deadline_s,
     read_origin,
     read_priority,
+    routing_key,
 )
 from inference.protocols.binary_tensors import HEAD_SIZE_HEADER, read_head_size
 from inference.protocols.content_encoding import MIN_PACKED_BYTES, choose_encoding, pack_answer, unpack_body
@@ -91,7 +92,7 @@ class PredictApplication:
             return answer_question(target, self._serving)
         if target.operation is Operation.V2_INDEX:
             return 200, answer_index(await self._read_body(scope, receive), self._serving.table)
-        self._serving.table.route(target.model)  # an unknown model is refused before its body is read
+        route = self._serving.table.route(target.model)  # an unknown model is refused before its body is read
         deadline_s = read_deadline_s(header(scope, DEADLINE_HEADER), self._serving.options.max_deadline_s)
         content_type = header(scope, "content-type")
         body = await self._read_body(scope, receive)
@@ -105,6 +106,7 @@ class PredictApplication:
             inputs=decoding,
             version=target.version,
             label=target.label,
+            key=self._routing_key(scope) if route.is_split else None,
             deadline_s=deadline_s,
             priority=read_priority(header(scope, PRIORITY_HEADER)),
             reads_slowly=is_upload or (len(body) > LARGE_BODY_BYTES and self._is_slow(target, head_size)),
@@ -133,6 +135,11 @@ class PredictApplication:
 
     def _upload_decoding(self, body: bytes, content_type: str) -> _UploadDecoding:
         return _UploadDecoding(body, content_type, self._serving.options.max_image_pixels)
+
+    def _routing_key(self, scope: Scope) -> str | None:
+        name = self._serving.options.routing_key_header
+        identity = scope.get("state", {}).get(IDENTITY_STATE)
+        return routing_key(header(scope, name) if name else "", identity)
 
 
 class _UploadDecoding:

@@ -23,6 +23,7 @@ from inference.predict_request import (
     read_deadline_s,
     read_origin,
     read_priority,
+    routing_key,
 )
 from inference.protocols.binary_tensors import HEAD_SIZE_HEADER, read_head_size
 from inference.protocols.content_encoding import MIN_PACKED_BYTES, choose_encoding, pack_answer
@@ -54,6 +55,7 @@ class _PredictPlan:
     priority: Priority
     accepted: str
     origin: Origin | None
+    routing_key: str  # as its header says
 
 
 class PredictLane:
@@ -61,6 +63,7 @@ class PredictLane:
 
     def __init__(self, serving: ServingRuntime) -> None:
         self._serving = serving
+        self._routing_header = serving.options.routing_key_header.lower().encode()
 
     def plan(self, head: Head) -> Plan | None:
         """Return what a head asks, if it asks for a prediction in a usual way."""
@@ -80,6 +83,7 @@ class PredictLane:
                 read_priority(head.text(_PRIORITY)),
                 head.text(b"accept-encoding"),
                 read_origin(head.text(_TRACE), head.text(_SUBJECT)),
+                head.text(self._routing_header) if self._routing_header else "",
             )
         except PlatformError:
             return None  # the ordinary way says what is wrong with it
@@ -94,6 +98,7 @@ class PredictLane:
                 take=functools.partial(_answer, plan, decoding, exchange),
                 version=plan.target.version,
                 label=plan.target.label,
+                key=self._key(plan, exchange),
                 deadline_s=plan.deadline_s,
                 priority=plan.priority,
                 origin=plan.origin,
@@ -103,6 +108,11 @@ class PredictLane:
             return True
         exchange.on_gone = started.cancel
         return True
+
+    def _key(self, plan: _PredictPlan, exchange: Exchange) -> str | None:
+        """Return what keeps a caller with one version; None if one version answers all."""
+        route = self._serving.table.routes.get(plan.target.model)
+        return routing_key(plan.routing_key, exchange.identity) if route is not None and route.is_split else None
 
 
 def build_lane() -> PredictLane:

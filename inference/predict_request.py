@@ -8,6 +8,7 @@ from __future__ import annotations
 from aiplatform.artifacts import Manifest
 from aiplatform.contracts.predict import DEADLINE_HEADER, MODEL_VERSION_HEADER, PREDICTION_ID_HEADER, PRIORITY_HEADER
 from aiplatform.errors import InvalidInputError
+from aiplatform.identity import Identity
 from inference.protocols import open_inference, tf_examples, tf_serving
 from inference.protocols.messages import Encoded, InferRequest, InferResponse
 from inference.protocols.paths import EXAMPLE_OPERATIONS, Operation, Target
@@ -16,6 +17,7 @@ from inference.scheduler import Priority
 from inference.serving import Answer
 
 RETRY_AFTER_S = 1
+CALLERS_PRIORITIES = {p.name.lower(): p for p in (Priority.HIGH, Priority.NORMAL, Priority.LOW)}
 
 _PREDICTION_ID = PREDICTION_ID_HEADER.lower().encode()
 _MODEL_VERSION = MODEL_VERSION_HEADER.lower().encode()
@@ -63,15 +65,20 @@ def read_priority(text: str) -> Priority:
     if not text:
         return Priority.NORMAL
     try:
-        return Priority[text.upper()]
+        return CALLERS_PRIORITIES[text.lower()]
     except KeyError:
-        names = ", ".join(priority.name.lower() for priority in Priority)
+        names = ", ".join(CALLERS_PRIORITIES)
         raise InvalidInputError(f"{PRIORITY_HEADER} is one of {names}, not '{text:.40}'") from None
 
 
 def read_origin(traceparent: str, subject: str) -> Origin | None:
     """Return where a request comes from by its headers; None if it does not say."""
     return Origin(traceparent, subject) if traceparent or subject else None
+
+
+def routing_key(given: str, identity: Identity | None) -> str | None:
+    """Return what keeps a caller with one version: what its header says, else its user, else nothing."""
+    return given or (identity.username if identity is not None else "") or None
 
 
 def encode_answer(target: Target, request: InferRequest, answer: Answer) -> Encoded:

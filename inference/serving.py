@@ -49,6 +49,7 @@ class ServingOptions:
     max_deadline_s: float
     max_body_bytes: int
     max_image_pixels: int
+    routing_key_header: str = ""
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made for each request
@@ -244,6 +245,8 @@ class _Attempt:
     def succeed(self, inputs: Arrays, outputs: Arrays) -> Answer:
         prediction_id = self._record(200, inputs, outputs)
         loaded = self.loaded
+        if loaded.mirror is not None:
+            loaded.mirror.offer(inputs, outputs, time.monotonic() - self.started)
         return Answer(prediction_id=prediction_id, version=loaded.version, manifest=loaded.manifest, outputs=outputs)
 
     def fail(self, http_status: int, code: str) -> None:
@@ -381,5 +384,6 @@ def runtime() -> ServingRuntime:
             max_deadline_s=settings.PREDICT_MAX_DEADLINE_S,
             max_body_bytes=settings.MAX_BODY_BYTES,
             max_image_pixels=settings.MAX_IMAGE_PIXELS,
+            routing_key_header=settings.ROUTING_KEY_HEADER,
         )
     )

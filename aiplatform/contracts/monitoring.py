@@ -97,6 +97,43 @@ class FeedbackReceipt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShadowComparison:
+    """Live answers of a champion beside a challenger's to the same requests, counted by one process.
+
+    `requests` were answered by both or failed by the challenger (`errors`); `dropped` were not compared.
+    Rows agree if their labels do; of numbers `difference_sum` adds up the absolute differences.
+    Latencies are counts by bucket (aiplatform.latency_buckets). `batch_id` is unique: a comparison
+    that arrives twice counts once.
+    """
+
+    batch_id: str
+    replica: str
+    endpoint: str
+    champion: int
+    challenger: int
+    since_s: float  # seconds since the epoch
+    until_s: float
+    requests: int
+    errors: int
+    dropped: int
+    rows: int
+    labelled_rows: int
+    agreed_rows: int
+    valued_rows: int
+    difference_sum: float
+    champion_latencies: tuple[int, ...]
+    challenger_latencies: tuple[int, ...]
+    last_error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordComparisons:
+    """Comparisons of one process."""
+
+    comparisons: tuple[ShadowComparison, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class VersionReport:
     """How a version did over a period; `report` is the JSON of the performance report."""
 
@@ -149,6 +186,10 @@ class MonitoringClient:
     def record_feedback(self, order: RecordFeedback) -> FeedbackReceipt:
         """Hand over true labels; safe to repeat."""
         return self._service.post(f"{PREFIX}/feedback", order, FeedbackReceipt, is_idempotent=True)
+
+    def record_comparisons(self, order: RecordComparisons) -> IngestReceipt:
+        """Hand over what shadows were found to answer; safe to repeat."""
+        return self._service.post(f"{PREFIX}/comparisons", order, IngestReceipt, is_idempotent=True)
 
     def get_report(self, endpoint: str, version: int, period_s: int) -> VersionReport:
         """Return latency, throughput, errors, drift, accuracy and coverage over a period."""

@@ -11,7 +11,7 @@ from aiplatform.contracts.predict import MODEL_VERSION_HEADER, PREDICTION_ID_HEA
 from aiplatform.errors import PlatformError
 from aiplatform.rpc.calls import Call, answer_later
 from aiplatform.rpc.fields import field, repeated_field
-from inference.predict_request import read_origin
+from inference.predict_request import read_origin, routing_key
 from inference.protocols import grpc_tf_examples, grpc_tf_serving, grpc_v2
 from inference.protocols.grpc_known import InferCall, KnownInferCalls
 from inference.protocols.grpc_messages import parse_version
@@ -90,6 +90,7 @@ class Predictions:
             take=take,
             version=prediction.version,
             label=prediction.label,
+            key=self._routing_key(call, prediction.model),
             deadline_s=self._deadline_s(call),
             origin=_origin(call),
         )
@@ -103,6 +104,7 @@ class Predictions:
             inputs=prediction.read,
             version=prediction.version,
             label=prediction.label,
+            key=self._routing_key(call, prediction.model),
             deadline_s=self._deadline_s(call),
             origin=_origin(call),
             reads_slowly=True,
@@ -112,6 +114,14 @@ class Predictions:
     def _parse_infer(self, body: bytes) -> InferPrediction:
         is_small = len(body) <= LARGE_BODY_BYTES  # else a thread parses, and what is known is the loop's
         return InferPrediction(self._known.parse(body) if is_small else InferCall(grpc_v2.parse_infer(body)), body)
+
+    def _routing_key(self, call: Call, model: str) -> str | None:
+        """Return what keeps a caller with one version, as for HTTP; None if one version answers all."""
+        route = self._serving.table.routes.get(model)
+        if route is None or not route.is_split:
+            return None
+        name = self._serving.options.routing_key_header.lower()
+        return routing_key(call.text(name) if name else "", call.identity)
 
     def _deadline_s(self, call: Call) -> float | None:
         return None if call.deadline_s is None else min(call.deadline_s, self._serving.options.max_deadline_s)

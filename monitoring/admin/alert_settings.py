@@ -54,7 +54,10 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
             "description": "Wrong: pending. Wrong for long enough: firing. Well again: recovering. Well for long "
                            "enough: resolved.",
             "fields": (("for_s", "keep_firing_for_s"), ("no_data", "on_error"), "quiet_hours")}),
-        ("What follows", {"fields": ("channels", ("action", "action_cooldown_s"))}),
+        ("What follows", {"fields": ("channels",)}),
+        ("What it does by itself", {
+            "fields": (("action", "action_is_dry_run"), ("action_cooldown_s", "action_limit_per_day"),
+                       "action_source")}),
         ("Labels", {"fields": ("labels", "annotations"), "classes": ("collapse",)}),
     )  # fmt: skip
 

@@ -177,14 +177,20 @@ class EventKind(TextChoices):
 
 
 class ActionKind(TextChoices):
-    """What a rule may do by itself. Freeze and retrain will join here."""
+    """What a rule may do by itself."""
 
     NONE = "none"
+    FREEZE = "freeze", "freeze the endpoint's rollout"
     ROLLBACK = "rollback", "roll the endpoint back"
+    RETRAIN = "retrain", "retrain, and put the result up as challenger"
+    SWITCH_OFF = "switch_off", "switch the endpoint off"
 
 
 class ActionState(TextChoices):
-    """How far an action has come. `refused`: the present state forbids it, trying again is useless."""
+    """How far an action has come.
+
+    `refused`: the present state forbids it, trying again is useless. `dry_run`: written down, not done.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
@@ -192,6 +198,7 @@ class ActionState(TextChoices):
     REFUSED = "refused"
     FAILED = "failed"
     SKIPPED = "skipped"
+    DRY_RUN = "dry_run", "would have been done"
 
 
 class NotificationKind(TextChoices):

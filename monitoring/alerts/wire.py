@@ -11,7 +11,6 @@ from django.core.checks import register
 from django.db.models.signals import post_migrate
 from django.utils import timezone
 
-from aiplatform.contracts.inference import EndpointInfo, RollBackEndpoint
 from aiplatform.errors import NotFoundError, PlatformError
 from aiplatform.roles import MONITORING
 from aiplatform.services import inference_client
@@ -117,11 +116,11 @@ def send_notifications() -> None:
 
 def run_actions() -> None:
     """Carry out the actions that are due."""
-    from monitoring.alerts.actions import roll_back_performer, run_due_actions
+    from monitoring.actions.performers import make_performers
+    from monitoring.alerts.actions import run_due_actions
     from monitoring.alerts.notifications import Backoff
-    from monitoring.alerts.vocabulary import ActionKind
 
-    performers = {ActionKind.ROLLBACK.value: roll_back_performer(_roll_back)}
+    performers = make_performers(inference_client(), timezone.now)
     run_due_actions(performers=performers, clock=timezone.now, backoff=Backoff(attempts=6, first_s=2.0, longest_s=60.0))
 
 
@@ -141,7 +140,3 @@ def serving_versions(endpoint: str) -> frozenset[int] | None:
     except PlatformError:
         return None
     return frozenset(share.version for share in info.traffic if share.weight > 0)
-
-
-def _roll_back(order: RollBackEndpoint) -> EndpointInfo:
-    return inference_client().roll_back_endpoint(order)

@@ -111,7 +111,8 @@ class RuleSerializer(serializers.ModelSerializer[AlertRule]):
             "id", "name", "endpoint", "version_scope", "version", "kind", "metric", "feature", "comparison",
             "threshold", "change_unit", "reference", "offset_s", "window_s", "for_s", "keep_firing_for_s", "severity",
             "minimum_samples", "no_data", "on_error", "quiet_hours", "labels", "annotations", "summary", "channels",
-            "action", "action_cooldown_s", "is_enabled", "condition", "firing_count", "created_at", "updated_at",
+            "action", "action_cooldown_s", "action_limit_per_day", "action_is_dry_run", "action_source", "is_enabled",
+            "condition", "firing_count", "created_at", "updated_at",
         )  # fmt: skip
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from aiplatform.contracts.monitoring import (
     FeedbackReceipt,
     IngestReceipt,
+    RecordComparisons,
     RecordFeedback,
     RecordPredictions,
     StorePolicies,
@@ -18,6 +19,7 @@ from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
 from monitoring.reports.document import report_to_dict
 from monitoring.reports.report import build_period_report
+from monitoring.rollouts.comparisons import record_comparisons
 from monitoring.store.policies import get_policies
 
 
@@ -31,6 +33,12 @@ def predictions(request: HttpRequest) -> IngestReceipt:
 def feedback(request: HttpRequest) -> FeedbackReceipt:
     """Keep true labels."""
     return record_feedback(items=read_message(request, RecordFeedback).items)
+
+
+@internal_view
+def comparisons(request: HttpRequest) -> IngestReceipt:
+    """Count what shadows were found to answer."""
+    return record_comparisons(read_message(request, RecordComparisons))
 
 
 @internal_view

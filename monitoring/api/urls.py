@@ -8,6 +8,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("internal/monitoring/predictions", internal.predictions),
     path("internal/monitoring/feedback", internal.feedback),
     path("internal/monitoring/report", internal.report),
+    path("internal/monitoring/comparisons", internal.comparisons),
     path("internal/monitoring/store-policies", internal.store_policies),
     path("api/monitoring/versions/", views.ServedVersionList.as_view(), name="served-version-list"),
     path("api/monitoring/metrics/", views.MetricList.as_view(), name="metric-list"),
@@ -16,5 +17,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/monitoring/predictions/<str:prediction_id>/", views.PredictionView.as_view(), name="prediction"),
     path("", include("monitoring.api.report_urls")),
     path("", include("monitoring.api.alert_urls")),
+    path("", include("monitoring.api.rollout_urls")),
     path("", include("monitoring.api.store_urls")),
 ]

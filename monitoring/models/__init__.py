@@ -4,7 +4,7 @@
 is kept whole.
 """
 
-from monitoring.models import alerts
+from monitoring.models import alerts, retrainings, rollouts
 from monitoring.models.feedback import Feedback, Prediction, PredictionBlock
 from monitoring.models.performance import DetectedChange, DetectorState, ObservedWindow, PerformanceWindow
 from monitoring.models.reports import ReportDelivery, ReportSchedule, StoredReport
@@ -32,4 +32,6 @@ __all__ = [
     "StoredReport",
     "Window",
     "alerts",
+    "retrainings",
+    "rollouts",
 ]

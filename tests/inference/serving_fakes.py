@@ -151,7 +151,9 @@ def make_loaded(engine: Any, *, version: int = 1, manifest: Manifest | None = No
     )
 
 
-def make_runtime(*routes: Route, max_body_bytes: int = 1 << 20, deadline_s: float = 10.0) -> ServingRuntime:
+def make_runtime(
+    *routes: Route, max_body_bytes: int = 1 << 20, deadline_s: float = 10.0, routing_key_header: str = ""
+) -> ServingRuntime:
     serving = ServingRuntime(
         ServingOptions(
             limits=BatchLimits(),
@@ -159,6 +161,7 @@ def make_runtime(*routes: Route, max_body_bytes: int = 1 << 20, deadline_s: floa
             max_deadline_s=60.0,
             max_body_bytes=max_body_bytes,
             max_image_pixels=1_000_000,
+            routing_key_header=routing_key_header,
         )
     )
     serving.table.swap({route.endpoint: route for route in routes})

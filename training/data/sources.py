@@ -7,6 +7,7 @@ from pathlib import Path
 from aiplatform.errors import InvalidConfigurationError, InvalidInputError
 from training.data import builtin, image_folder, table
 from training.data.cache import DataCache
+from training.data.combined import is_combined, load_combined
 from training.data.dataset import Dataset
 from training.data.fetch import fingerprint_path, local_copy
 from training.data.http import CHECKSUM, is_web_address
@@ -21,10 +22,13 @@ TABLE_SUFFIXES = table.CSV_SUFFIXES + table.PARQUET_SUFFIXES + table.JSON_SUFFIX
 def load_dataset(uri: str, *, target: str | None, seed: int, scratch: Path, cache: DataCache | None = None) -> Dataset:
     """Return the data of a URI, split by seed into training, validation and test rows.
 
+    `all:FIRST|SECOND` names several sources that are one (training.data.combined).
     `target` names the column to predict in a table; images have none. Downloads go to `scratch`, or into `cache`.
     Raises: InvalidInputError or InvalidConfigurationError naming what is wrong with the data or
     the order; UnavailableError if a store or a download cannot be reached.
     """
+    if is_combined(uri):
+        return load_combined(uri, lambda one: load_dataset(one, target=target, seed=seed, scratch=scratch, cache=cache))
     location = parse_location(uri)
     if target and not location.path.lower().endswith(TABLE_SUFFIXES):
         raise InvalidConfigurationError(f"a target column is for CSV, Parquet and JSON lines; '{uri}' has no columns")

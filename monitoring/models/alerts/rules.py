@@ -83,6 +83,16 @@ class AlertRule(models.Model):
     action_cooldown_s = models.PositiveIntegerField(
         "action cooldown, s", default=3600, help_text="No second action on an endpoint within this time."
     )
+    action_limit_per_day = models.PositiveIntegerField(
+        "actions a day", default=3, help_text="No more in 24 hours, over all endpoints of the rule; 0: no limit."
+    )
+    action_is_dry_run = models.BooleanField(
+        "dry run", default=False, help_text="Write down what it would do; do nothing."
+    )
+    action_source = models.CharField(
+        "retrain on", max_length=1000, default="", blank=True,
+        help_text="A data URI. Empty: what the version learnt from, and the labelled predictions since.",
+    )  # fmt: skip
     is_enabled = models.BooleanField("enabled", default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

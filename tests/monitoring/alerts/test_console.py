@@ -100,7 +100,7 @@ def test_a_rule_is_made_and_shows_what_it_watches(console: Client, world: World)
         "version": "", "metric": "accuracy", "feature": "", "comparison": "lt", "threshold": "0.9", "window_s": "300",
         "minimum_samples": "1", "for_s": "0", "keep_firing_for_s": "0", "no_data": "keep", "on_error": "keep",
         "kind": "threshold", "change_unit": "absolute", "reference": "earlier", "offset_s": "86400",
-        "action": "none", "action_cooldown_s": "0", "labels": "{}", "annotations": "{}",
+        "action": "none", "action_cooldown_s": "0", "action_limit_per_day": "3", "labels": "{}", "annotations": "{}",
     }  # fmt: skip
     assert console.post(page_of("alertrule_add"), fields).status_code == 302
     refused = console.post(page_of("alertrule_add"), {**fields, "name": "n", "endpoint": "A B"})
