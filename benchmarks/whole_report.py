@@ -39,7 +39,9 @@ def print_reports(served: Any, now: datetime) -> None:
     from monitoring.reports.report import build_report
 
     load_baseline(served)
-    print(f"{'period':>10s} {'predictions':>13s} {'report, ms':>11s} {'file, ms':>9s} {'JSON, kB':>9s} {'HTML, kB':>9s}")
+    print(
+        f"{'period':>10s} {'predictions':>13s} {'report, ms':>11s} {'file, ms':>9s} {'JSON, kB':>9s} {'HTML, kB':>9s}"
+    )
     for name, days in (("1 hour", 1 / 24), ("1 day", 1), ("7 days", 7), ("30 days", 30), (f"{DAYS} days", DAYS)):
         period_s = days * 86_400
         made, report_ms = _time(lambda s=period_s: build_report(endpoint="e", version=1, period_s=s, now=now))
