@@ -15,6 +15,7 @@ from monitoring.reports.report import DEFAULT_PERIOD_S, choose_period
 from monitoring.selectors import Period
 
 T = TypeVar("T")
+_TIMES = ("start", "end")  # ISO 8601, also without seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +73,9 @@ def read_measure_query(query: Mapping[str, str]) -> MeasureQuery:
 
 
 def _convert(query: Mapping[str, str], kind: type[T]) -> T:
-    given = {name: query[name] for name in query if query[name] != ""}
+    given: dict[str, object] = {name: query[name] for name in query if query[name] != ""}
     try:
+        given |= {name: datetime.fromisoformat(query[name]) for name in _TIMES if name in given}
         return msgspec.convert(given, kind, strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ValueError) as error:
         raise InvalidInputError(f"the query: {error}") from error

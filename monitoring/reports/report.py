@@ -44,6 +44,7 @@ from monitoring.selectors import (
 from monitoring.windows import read_window_profile, union_profiles
 
 DEFAULT_PERIOD_S = 3600
+LONG_S = 6 * 3600  # longer periods show drift over time by the hour
 MAX_CLASSES = 100  # of a model with more, the most frequent are reported
 
 
@@ -85,7 +86,10 @@ def build_period_report(
 def report_on(found: MeasuredWindows, *, now: datetime) -> PerformanceReport:
     """Return the report on what a version's windows say."""
     served, period, totals = found.served, found.period, found.totals
-    more, alerts = measure_period(served, period), list_period_alerts(served, period)
+    more = measure_period(
+        served, period, profile=found.profile, baseline=found.baseline.profile, requests=totals.requests
+    )
+    alerts = list_period_alerts(served, period)
     evidence = Evidence(
         totals=totals, accuracy=found.accuracy, expected_accuracy=found.baseline.accuracy, drift=found.drift,
         estimated=more.performance.estimated, quality=more.quality, changes=more.changes,
@@ -119,6 +123,7 @@ def report_on(found: MeasuredWindows, *, now: datetime) -> PerformanceReport:
                 period,
                 baseline=found.baseline.profile,
                 min_samples=settings.DRIFT_MIN_SAMPLES,
+                hourly=_hourly_windows(served, period),
             )
         ),
     )
@@ -234,6 +239,15 @@ def _fine_windows(served: ServedVersion, period: Period) -> list[Window]:
     """Return the windows of a chart: no longer than the time between two of its points."""
     step_s = period.seconds / MAX_POINTS
     coarsest = max((r for r in Window.Resolution if r <= step_s), default=Window.Resolution.MINUTE)
+    found = list_windows(served.endpoint, served.version, period, coarsest=coarsest)
+    return list(found.defer("sketches", "profile") if period.seconds > LONG_S else found)
+
+
+def _hourly_windows(served: ServedVersion, period: Period) -> list[Window] | None:
+    """Return the windows of a long period's drift over time: hours, or days where a point stands for more than one."""
+    if period.seconds <= LONG_S:
+        return None
+    coarsest = Window.Resolution.HOUR if period.seconds <= 7 * 86_400 else Window.Resolution.DAY
     return list(list_windows(served.endpoint, served.version, period, coarsest=coarsest))
 
 

@@ -9,12 +9,14 @@ import datasketches
 
 from aiplatform.profiles import KLL_K, DataProfile
 from monitoring.accuracy import realised_accuracy
+from monitoring.cover import floor_time
 from monitoring.drift.psi import bin_profiles, population_stability_index
 from monitoring.models import Window
 from monitoring.selectors import Period, group_by_bucket, latency_quantiles
 from monitoring.windows import MINUTE_S, read_latency, read_window_profile, union_profiles
 
 MAX_POINTS = 120
+HOUR_S = 3600
 DRIFT_REACH = 5  # buckets that a drift value may look back to find enough predictions
 
 
@@ -38,9 +40,19 @@ class SeriesPoint:
 
 
 def build_series(
-    windows: list[Window], period: Period, *, baseline: DataProfile | None, min_samples: int
+    windows: list[Window],
+    period: Period,
+    *,
+    baseline: DataProfile | None,
+    min_samples: int,
+    hourly: list[Window] | None = None,
 ) -> list[SeriesPoint]:
-    """Return the points in time order; buckets without traffic are there too, with zero throughput."""
+    """Return the points in time order; buckets without traffic are there too, with zero throughput.
+
+    With `hourly` drift is that of the hour (or day) that holds the point, and the other windows' sketches
+    of features are not read: in a long period these are many.
+    """
+    by_hour = _drift_by_hour(hourly, baseline, min_samples) if hourly is not None and baseline else None
     grouped = group_by_bucket(windows, period, buckets=MAX_POINTS)
     if not grouped:
         return []
@@ -52,11 +64,27 @@ def build_series(
         length_s = min(minutes * MINUTE_S, max(1.0, (period.end - start).total_seconds()))
         if start not in grouped and points and start + step > period.end:
             break  # a bucket that has just begun and holds nothing yet is no silence
-        reach = _latest([grouped.get(start - step * back, []) for back in range(DRIFT_REACH)], min_samples)
-        psi = _worst_psi(reach, baseline) if baseline and reach else None
+        if by_hour is not None:
+            hours = {floor_time(window.start, HOUR_S) for window in grouped.get(start, [])}
+            psi = max((drift for hour in hours if (drift := by_hour.get(hour)) is not None), default=None)
+        else:
+            reach = _latest([grouped.get(start - step * back, []) for back in range(DRIFT_REACH)], min_samples)
+            psi = _worst_psi(reach, baseline) if baseline and reach else None
         points.append(_point(start, grouped.get(start, []), length_s, psi))
         start += step
     return points
+
+
+def _drift_by_hour(windows: list[Window], baseline: DataProfile, min_samples: int) -> dict[datetime, float | None]:
+    grouped: dict[datetime, list[Window]] = {}
+    for window in windows:
+        grouped.setdefault(floor_time(window.start, HOUR_S), []).append(window)
+    found: dict[datetime, float | None] = {}
+    for start, group in grouped.items():
+        psi = _worst_psi(group, baseline) if sum(window.rows for window in group) >= min_samples else None
+        hours = max(1, max(window.resolution for window in group) // HOUR_S)
+        found |= {start + timedelta(hours=hour): psi for hour in range(hours)}
+    return found
 
 
 def _latest(buckets: list[list[Window]], min_samples: int) -> list[Window]:

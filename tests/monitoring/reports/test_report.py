@@ -147,6 +147,17 @@ def test_a_long_period_is_drawn_in_few_points(artifact: tuple[str, str]) -> None
     assert sum(point.predictions for point in found.series) == found.traffic.predictions == 240
 
 
+def test_a_long_period_shows_drift_by_the_hour(artifact: tuple[str, str]) -> None:
+    for hours, shift in ((5, 0), (3, 40), (1, 0)):
+        time = NOW - timedelta(hours=hours)
+        values = RANDOM.normal(100 + shift, 10, 200)
+        batch = make_batch(200, time=time, numeric={"brightness": values}, uri=artifact[0], digest=artifact[1])
+        record_predictions(batches=[batch], now=NOW)
+    points = build_report(endpoint="digits", version=1, period_s=86_400, now=NOW).series
+    drifts = [point.worst_psi for point in points if point.predictions]
+    assert [drift is not None and drift > 0.5 for drift in drifts] == [False, True, False]
+
+
 def test_the_whole_report_is_json(artifact: tuple[str, str]) -> None:
     record(artifact, shift=40, errors=3, right=90, labelled=100)
     assert len(encode_message(report_to_dict(report()))) > 1000
