@@ -28,7 +28,7 @@ from inference.protocols.tensor_rules import check_inputs
 from inference.protocols.tf_rows import arrays_from_instances
 from inference.recording_api import Metrics, NoMetrics, NoRecorder, PredictionEvent, Recorder
 from inference.routing_table import RoutingTable
-from inference.scheduler import BatchLimits, DeviceSlots, Priority
+from inference.scheduler import BatchLimits, CallbackJob, DeviceSlots, Priority
 from inference.statistics import CountedMetrics, ServingStatistics
 
 ReadInputs = Callable[[Manifest], Arrays]
@@ -55,6 +55,9 @@ class Answer:
     version: int
     manifest: Manifest
     outputs: Arrays
+
+
+TakeAnswer = Callable[["Answer | PlatformError"], None]
 
 
 class PredictService:
@@ -102,6 +105,36 @@ class PredictService:
             raise
         finally:
             attempt.loaded.release()
+
+    def start(
+        self,
+        endpoint: str,
+        *,
+        inputs: Arrays | ReadInputs,
+        take: TakeAnswer,
+        version: int | None = None,
+        label: str | None = None,
+        key: str | None = None,
+        deadline_s: float | None = None,
+        priority: Priority = Priority.NORMAL,
+    ) -> StartedPrediction:
+        """Do the same on an event loop without a task: `take` gets the answer or the error, later.
+
+        Raises what `predict` raises for requests that cannot wait: then `take` is not called.
+        """
+        attempt = self._begin(endpoint, version=version, label=label, key=key)
+        try:
+            queue = attempt.loaded.queue
+            queue.refuse_if_full()
+            arrays = attempt.read(inputs)
+            started = StartedPrediction(attempt, arrays, take)
+            deadline = self._deadline(attempt, deadline_s)
+            started.job = queue.start(arrays, deadline=deadline, take=started.finish, priority=priority)
+        except Exception as error:
+            attempt.fail(getattr(error, "http_status", 500))
+            attempt.loaded.release()
+            raise
+        return started
 
     def predict_blocking(
         self,
@@ -203,6 +236,40 @@ class _Attempt:
             )
         )
         return prediction_id
+
+
+class StartedPrediction:
+    """A request whose rows wait, until its answer is taken or it is given up."""
+
+    __slots__ = ("_arrays", "_attempt", "_take", "job")
+
+    job: CallbackJob
+
+    def __init__(self, attempt: _Attempt, arrays: Arrays, take: TakeAnswer) -> None:
+        self._attempt = attempt
+        self._arrays = arrays
+        self._take = take
+
+    def finish(self, result: Arrays | PlatformError) -> None:
+        """Record the request and hand its answer over."""
+        attempt = self._attempt
+        try:
+            if isinstance(result, PlatformError):
+                attempt.fail(result.http_status)
+                answer: Answer | PlatformError = result
+            else:
+                answer = attempt.succeed(self._arrays, result)
+        finally:
+            attempt.loaded.release()
+        self._take(answer)
+
+    def cancel(self) -> None:
+        """Take the rows out of the queue: the client has gone."""
+        if self.job.take is None:
+            return
+        self.job.cancel()
+        self._attempt.fail(CLIENT_GONE)
+        self._attempt.loaded.release()
 
 
 def new_prediction_id(time_s: float) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
+import structlog
 
 from aiplatform.contracts.predict import DEADLINE_HEADER
 from aiplatform.errors import DeadlineExceededError, PlatformError
@@ -19,6 +21,9 @@ Arrays = dict[str, Array]
 Result = Arrays | PlatformError
 Results = list[tuple["Job", Result]]
 BatchKey = tuple[tuple[str, str, tuple[int, ...]], ...]
+TakeResult = Callable[["Arrays | PlatformError"], None]
+
+log = structlog.get_logger(__name__)
 
 
 class Priority(IntEnum):
@@ -34,7 +39,6 @@ class Job:
 
     __slots__ = (
         "deadline",
-        "future",
         "inputs",
         "is_over",
         "outputs",
@@ -44,8 +48,6 @@ class Job:
         "size_bytes",
         "started",
     )
-
-    future: asyncio.Future[Arrays] | Future[Arrays]
 
     def __init__(self, inputs: Arrays, *, rows: int, deadline: float, priority: Priority = Priority.NORMAL) -> None:
         """`deadline` is on the monotonic clock, in seconds."""
@@ -66,14 +68,14 @@ class Job:
         """Return how long the waiter was ready to wait."""
         return self.deadline - self.started
 
+    @property
+    def is_done(self) -> bool:
+        """Say whether nobody waits any more: it is answered, or its waiter has gone."""
+        return self.is_over
+
     def resolve(self, result: Result) -> None:
         """Hand over the outputs, or what went wrong, where the waiter waits."""
-        self.is_over = True
-        with contextlib.suppress(InvalidStateError, asyncio.InvalidStateError):  # it waits no more
-            if isinstance(result, PlatformError):
-                self.future.set_exception(result)
-            else:
-                self.future.set_result(result)
+        raise NotImplementedError
 
     def expire(self) -> None:
         """Answer that the deadline has passed."""
@@ -89,7 +91,29 @@ class Job:
         )
 
 
-class BlockingJob(Job):
+class FutureJob(Job):
+    """A job whose result goes into a future."""
+
+    __slots__ = ("future",)
+
+    future: asyncio.Future[Arrays] | Future[Arrays]
+
+    @property
+    def is_done(self) -> bool:
+        """Say so too when the waiter was cancelled a moment ago."""
+        return self.is_over or self.future.done()
+
+    def resolve(self, result: Result) -> None:
+        """Hand over the outputs, or what went wrong, where the waiter waits."""
+        self.is_over = True
+        with contextlib.suppress(InvalidStateError, asyncio.InvalidStateError):  # it waits no more
+            if isinstance(result, PlatformError):
+                self.future.set_exception(result)
+            else:
+                self.future.set_result(result)
+
+
+class BlockingJob(FutureJob):
     """A job that a thread waits for."""
 
     __slots__ = ()
@@ -99,7 +123,7 @@ class BlockingJob(Job):
         self.future: Future[Arrays] = Future()
 
 
-class AsyncJob(Job):
+class AsyncJob(FutureJob):
     """A job that a coroutine awaits, in the loop that runs now."""
 
     __slots__ = ("loop",)
@@ -110,6 +134,38 @@ class AsyncJob(Job):
         self.future: asyncio.Future[Arrays] = self.loop.create_future()
 
 
+class CallbackJob(Job):
+    """A job of which a function on the event loop takes the result: no task waits for it."""
+
+    __slots__ = ("loop", "take", "timer")
+
+    def __init__(
+        self, inputs: Arrays, *, rows: int, deadline: float, take: TakeResult, priority: Priority = Priority.NORMAL
+    ) -> None:
+        super().__init__(inputs, rows=rows, deadline=deadline, priority=priority)
+        self.loop = asyncio.get_running_loop()
+        self.take: TakeResult | None = take
+        self.timer: asyncio.TimerHandle | None = None
+
+    def resolve(self, result: Result) -> None:
+        """Call the function that takes the result, once."""
+        take, self.take = self.take, None
+        self.cancel()
+        if take is None:
+            return
+        try:
+            take(result)
+        except Exception:  # one answer that fails must not cost those of its batch
+            log.exception("result_not_taken")
+
+    def cancel(self) -> None:
+        """Give the rows up: those that have not run will not, and nobody is told."""
+        self.is_over = True
+        self.take = None
+        if self.timer is not None:
+            self.timer.cancel()
+
+
 def deliver(results: Results, *, here: asyncio.AbstractEventLoop | None = None) -> None:
     """Finish jobs, from any thread: one wake-up for each event loop, however many jobs it has here.
 
@@ -118,7 +174,7 @@ def deliver(results: Results, *, here: asyncio.AbstractEventLoop | None = None) 
     by_loop: dict[asyncio.AbstractEventLoop, Results] = {}
     for job, result in results:
         job.is_over = True
-        if isinstance(job, AsyncJob) and job.loop is not here:
+        if isinstance(job, AsyncJob | CallbackJob) and job.loop is not here:
             by_loop.setdefault(job.loop, []).append((job, result))
         else:
             job.resolve(result)

@@ -18,7 +18,13 @@ import structlog
 
 from aiplatform.artifacts import Padding
 from aiplatform.contracts.predict import DEADLINE_HEADER
-from aiplatform.errors import InvalidInputError, PayloadTooLargeError, QueueFullError, UnavailableError
+from aiplatform.errors import (
+    InvalidInputError,
+    PayloadTooLargeError,
+    PlatformError,
+    QueueFullError,
+    UnavailableError,
+)
 from aiplatform.tensors import FREE, Signature
 from inference.engines.base import Engine
 from inference.recording_api import Metrics
@@ -27,10 +33,13 @@ from inference.scheduler.job import (
     Arrays,
     AsyncJob,
     BlockingJob,
+    CallbackJob,
     Job,
     Part,
     Priority,
+    Result,
     Results,
+    TakeResult,
     batch_key,
     cut_job,
     deliver,
@@ -134,6 +143,30 @@ class BatchQueue:
             if timer is not None:
                 timer.cancel()
         return cut_outputs(outputs, self._padding, sizes) if self._padding else outputs
+
+    def start(
+        self, inputs: Arrays, *, deadline: float, take: TakeResult, priority: Priority = Priority.NORMAL
+    ) -> CallbackJob:
+        """Do the same without a coroutine: `take` gets the outputs or the error, later, on this event loop.
+
+        Raises what `run` raises before rows can wait; the job's `cancel` takes them out of the queue.
+        """
+        if self._padding:
+            inputs, sizes = pad_inputs(inputs, self._padding)
+            take = self._cutting(take, sizes)
+        job = CallbackJob(inputs, rows=self._count_rows(inputs), deadline=deadline, take=take, priority=priority)
+        self._enqueue(job)
+        if self._is_inline:
+            self._ask_for_drive(job.loop)
+        if not self._is_inline or self._wait_s > NO_WAIT_S:
+            job.timer = job.loop.call_later(max(0.0, job.patience_s), job.expire)
+        return job
+
+    def _cutting(self, take: TakeResult, sizes: tuple[int, ...]) -> TakeResult:
+        def cut_and_take(result: Result) -> None:
+            take(result if isinstance(result, PlatformError) else cut_outputs(result, self._padding, sizes))
+
+        return cut_and_take
 
     def run_blocking(self, inputs: Arrays, *, deadline: float, priority: Priority = Priority.NORMAL) -> Arrays:
         """Do the same from a thread that may wait; raises as `run`."""
@@ -280,7 +313,7 @@ class BatchQueue:
             self._drive_due = loop
             loop.call_soon(self._drive, loop)
 
-    def _drive_here(self, job: Job) -> None:
+    def _drive_here(self, job: BlockingJob) -> None:
         """Run batches in the thread that waits for a job, until it is done: what waits behind it is the loop's."""
         while not job.future.done() and self._waiting and self._is_inline:
             with self._calls:

@@ -65,7 +65,7 @@ class WaitingRows:
         while line and not is_full:
             part = line.popleft()
             job = part.job
-            if job.deadline <= now_s or job.is_over or job.future.done():  # done: cancelled a moment ago
+            if job.deadline <= now_s or job.is_done:
                 self._expire(part, late)
                 continue
             is_alike = not batch or (self._is_batchable and part.key == batch[0].key)
