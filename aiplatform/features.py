@@ -16,7 +16,7 @@ import numpy as np
 
 MAX_VECTOR_FEATURES = 64  # of a longer vector, only the first are watched
 IMAGE_FEATURES = ("brightness", "contrast", "sharpness", "fill")
-BLOCK_VALUES = 32 * 1024  # of images computed at once: they stay in the processor's cache
+BLOCK_VALUES = 64 * 1024  # of images computed at once: they stay in the processor's cache
 MIN_VARIANCE_SHARE = 0.05  # of the mean square: below it, single precision loses too much
 
 Array = np.ndarray[Any, Any]

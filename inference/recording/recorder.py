@@ -69,7 +69,8 @@ class PredictionRecorder:
         self._parts: list[Part] = []
         self._part_rows = 0
         self._part_bytes = 0
-        self._flushing = threading.Lock()
+        self._digesting = threading.Lock()
+        self._writing = threading.Lock()
         self._hurry = threading.Event()
         self._is_stopping = threading.Event()
         self._has_spool = False
@@ -107,7 +108,7 @@ class PredictionRecorder:
 
     def _step_here(self) -> None:
         """Digest what waits in the caller's thread, unless another does so, or there is enough to be written."""
-        if self._is_full or not self._flushing.acquire(blocking=False):
+        if self._is_full or not self._digesting.acquire(blocking=False):
             self._hurry.set()
             return
         try:
@@ -115,13 +116,12 @@ class PredictionRecorder:
         except Exception:  # one bad step must not end recording
             log.exception("predictions_not_digested")
         finally:
-            self._flushing.release()
+            self._digesting.release()
 
     def flush(self) -> None:
         """Move what waits to the spool, or to monitoring if the disk refuses."""
-        with self._flushing:
-            self._digest(len(self._events))
-            self._write()
+        self._digest(len(self._events))
+        self._write()
 
     def _run(self) -> None:
         due = time.monotonic() + self._limits.flush_interval_s
@@ -139,15 +139,15 @@ class PredictionRecorder:
             if is_due:
                 self.flush()
             elif self._events:
-                with self._flushing:
-                    self._digest(len(self._events))
+                self._digest(len(self._events))
         except Exception:  # one bad flush must not end recording
             log.exception("predictions_not_flushed")
 
     def _digest(self, count: int) -> None:
         """Turn the first `count` events into columns, in short steps, and write when there is enough."""
         while count > 0:
-            count -= self._digest_next()
+            with self._digesting:
+                count -= self._digest_next()
             if self._is_full:
                 self._write()
             if count > 0:
@@ -184,11 +184,13 @@ class PredictionRecorder:
         return self._part_rows >= self._limits.batch_rows or self._part_bytes >= ORDER_BYTES
 
     def _write(self) -> None:
-        parts = self._parts
-        self._parts, self._part_rows, self._part_bytes = [], 0, 0
-        batches = assemble_batches(parts, replica=self._replica, max_rows=self._limits.batch_rows)
-        for order in _orders(batches, self._limits.batch_rows):
-            self._keep(order)
+        with self._writing:
+            with self._digesting:
+                parts = self._parts
+                self._parts, self._part_rows, self._part_bytes = [], 0, 0
+            batches = assemble_batches(parts, replica=self._replica, max_rows=self._limits.batch_rows)
+            for order in _orders(batches, self._limits.batch_rows):
+                self._keep(order)
 
     def _keep(self, order: RecordPredictions) -> None:
         try:
