@@ -79,7 +79,8 @@ def _row_sums(rows: Array) -> Array:
 def _row_counts(is_so: Array) -> Array:
     """Return how many of each row are true: by the bits of eight at a time where a row is whole eights."""
     if is_so.shape[1] % 8 or not is_so.flags.c_contiguous:
-        return np.count_nonzero(is_so, axis=1)
+        some: Array = np.count_nonzero(is_so, axis=1)
+        return some
     counts: Array = np.bitwise_count(is_so.view(np.uint64)).sum(axis=1, dtype=np.int64)
     return counts
 

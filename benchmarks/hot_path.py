@@ -148,7 +148,9 @@ def codec_of(case: str, body: Body) -> Codec:
 
     content = body.content
     if case.startswith("json-") and "v2" not in case:
-        return Codec(decode=lambda signature: tf_serving.decode_predict(content, signature), encode=tf_serving.encode_predict)
+        return Codec(
+            decode=lambda signature: tf_serving.decode_predict(content, signature), encode=tf_serving.encode_predict
+        )
     head = int(body.headers[HEADER_LENGTH]) if HEADER_LENGTH in body.headers else None
     return Codec(
         decode=lambda signature: open_inference.decode_infer(content, signature, head_size=head),
@@ -171,8 +173,8 @@ def serving(engine: Engine, manifest: Manifest, part: str, folder: Path) -> Iter
     from inference.recording.recorder import PredictionRecorder
     from inference.recording.spool import Spool
     from inference.recording_api import NoMetrics, NoRecorder
-    from inference.serving import ServingOptions, ServingRuntime
     from inference.scheduler import BatchLimits
+    from inference.serving import ServingOptions, ServingRuntime
 
     limits = BatchLimits(inline_ms=4.0)
     runtime = ServingRuntime(
@@ -180,9 +182,9 @@ def serving(engine: Engine, manifest: Manifest, part: str, folder: Path) -> Iter
             limits=limits, deadline_s=10.0, max_deadline_s=10.0, max_body_bytes=2**26, max_image_pixels=2**20
         )
     )
-    spool = Spool(folder / "spool", replica="hot-path", max_bytes=2**28, on_drop=lambda rows, reason: None)
+    spool = Spool(folder / "spool", replica="hot-path", max_bytes=2**28, on_drop=_complain)
     recorder = PredictionRecorder(
-        replica="hot-path", spool=spool, ship=lambda order: sys.exit("the disk is full"), on_drop=_complain
+        replica="hot-path", spool=spool, ship=_refuse, on_drop=_complain
     )
     is_captured = part in ("capture", "both")
     runtime.connect(
@@ -201,6 +203,10 @@ def serving(engine: Engine, manifest: Manifest, part: str, folder: Path) -> Iter
         for file in spool.list_files():
             file.unlink()
         gc.unfreeze()
+
+
+def _refuse(order: Any) -> Any:
+    sys.exit(f"the disk refused {len(order.batches)} batches")
 
 
 def _complain(rows: int, reason: str) -> None:

@@ -147,9 +147,7 @@ def _shapes_of(event: PredictionEvent) -> tuple[Any, ...]:
     return tuple([(name, array.shape[1:], array.dtype) for name, array in arrays])
 
 
-def _cut(
-    events: Sequence[PredictionEvent], max_rows: int
-) -> Iterator[tuple[Sequence[PredictionEvent], Sequence[int]]]:
+def _cut(events: Sequence[PredictionEvent], max_rows: int) -> Iterator[tuple[Sequence[PredictionEvent], Sequence[int]]]:
     """Give events in pieces whose rows and bytes are bounded, and how many rows each has."""
     sizes = [event_rows(event) for event in events]
     bytes_of = [event_bytes(event) for event in events]

@@ -26,6 +26,7 @@ Ship = Callable[[RecordPredictions], IngestReceipt]
 LOOK_S = 0.05  # between two looks at the queue
 REST_S = 0.0005  # after each step
 STEP_BYTES = 256 * 1024  # of arrays are enough for a step, as CHUNK_ROWS events are
+MAX_HERE_BYTES = 1024 * 1024  # more than this, most of it one large request's, is left to the thread
 ORDER_BYTES = 8 * 1024 * 1024  # of columns in one spool file and one call to monitoring
 
 
@@ -107,8 +108,9 @@ class PredictionRecorder:
             self._step_here()
 
     def _step_here(self) -> None:
-        """Digest what waits in the caller's thread, unless another does so, or there is enough to be written."""
-        if self._is_full or not self._digesting.acquire(blocking=False):
+        """Digest a step in the caller's thread, unless it is long, another does so, or there is a file to write."""
+        is_long = self._bytes_in - self._bytes_out > MAX_HERE_BYTES
+        if is_long or self._is_full or not self._digesting.acquire(blocking=False):
             self._hurry.set()
             return
         try:

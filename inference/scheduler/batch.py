@@ -39,7 +39,7 @@ def _joined(pieces: list[Arrays]) -> Arrays:
 
 def _aligned(inputs: Arrays) -> Arrays:
     """Return arrays that an engine may read as words of their type: one that came alone may lie anywhere in a body."""
-    if all([array.flags.aligned for array in inputs.values()]):
+    if all(array.flags.aligned for array in inputs.values()):
         return inputs
     return {name: np.require(array, requirements="A") for name, array in inputs.items()}
 

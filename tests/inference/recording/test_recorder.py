@@ -263,6 +263,21 @@ def test_under_much_traffic_the_caller_digests_and_only_the_thread_writes(
     assert writers == {"recorder-flush"}
 
 
+def test_a_large_request_is_left_to_the_thread(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    digesters: set[str] = set()
+    digest = recorder_module.digest_events
+
+    def noting(*args: Any, **more: Any) -> Any:
+        digesters.add(threading.current_thread().name)
+        return digest(*args, **more)
+
+    monkeypatch.setattr(recorder_module, "digest_events", noting)
+    recorder = bench.start()
+    recorder.record(event(1, inputs={"x": np.zeros((1, 512, 512, 3), np.float32)}))
+    poll(lambda: bench.monitoring.ids == names(range(1, 2)))
+    assert digesters == {"recorder-flush"}
+
+
 def test_a_prediction_that_failed_is_recorded_too(bench: Bench) -> None:
     recorder = bench.start()
     recorder.record(failed(1, 504))
