@@ -183,9 +183,7 @@ def serving(engine: Engine, manifest: Manifest, part: str, folder: Path) -> Iter
         )
     )
     spool = Spool(folder / "spool", replica="hot-path", max_bytes=2**28, on_drop=_complain)
-    recorder = PredictionRecorder(
-        replica="hot-path", spool=spool, ship=_refuse, on_drop=_complain
-    )
+    recorder = PredictionRecorder(replica="hot-path", spool=spool, ship=_refuse, on_drop=_complain)
     is_captured = part in ("capture", "both")
     runtime.connect(
         recorder=recorder if is_captured else NoRecorder(),
