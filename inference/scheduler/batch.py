@@ -23,7 +23,7 @@ def run_batch(engine: Engine, parts: Sequence[Part]) -> Results:
     A batch that fails is run again part by part, so that one request cannot fail another.
     """
     try:
-        outputs = engine.run(_aligned(_joined([part.inputs() for part in parts])))
+        outputs = engine.run(_joined([part.inputs() for part in parts]))
         return _complete(parts, _split(outputs, parts))
     except Exception as error:  # noqa: BLE001 an engine may raise anything
         if len(parts) == 1:
@@ -35,13 +35,6 @@ def _joined(pieces: list[Arrays]) -> Arrays:
     if len(pieces) == 1:
         return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-
-
-def _aligned(inputs: Arrays) -> Arrays:
-    """Return arrays that an engine may read as words of their type: one that came alone may lie anywhere in a body."""
-    if all(array.flags.aligned for array in inputs.values()):
-        return inputs
-    return {name: np.require(array, requirements="A") for name, array in inputs.items()}
 
 
 def _split(outputs: Arrays, parts: Sequence[Part]) -> list[Arrays]:

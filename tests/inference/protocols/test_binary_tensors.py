@@ -106,13 +106,13 @@ def test_any_body_and_head_size_are_understood_or_refused(body: bytes, size: int
         IMAGE.check(request.inputs["x"])
 
 
-def test_numbers_are_read_where_they_lie_aligned_or_not() -> None:
+def test_numbers_are_read_where_they_lie_unless_that_is_not_aligned() -> None:
     raw = np.arange(2, dtype=np.float32).tobytes()
     body, size = message(ONE, raw=raw)
     for padding in range(8):
         head = body[:size] + b" " * padding
         array = decode(head + raw, len(head)).inputs["x"]
-        assert not array.flags.owndata
+        assert array.flags.aligned
         assert array.tolist() == [[0, 1]]
 
 

@@ -20,7 +20,6 @@ from aiplatform.errors import (
     UnavailableError,
 )
 from aiplatform.tensors import Signature
-from inference.engines import Arrays
 from inference.scheduler import BatchQueue
 from tests.inference.serving_fakes import POISON, FakeEngine, make_queue, rows, spec, wait_for
 
@@ -305,19 +304,3 @@ def test_many_threads_and_a_loop_share_one_queue() -> None:
     assert not wrong
     wait_for(lambda: queue.depth == 0)
     queue.close()
-
-
-def test_an_engine_gets_aligned_arrays_wherever_they_lie_in_a_body() -> None:
-    body = b"x" + np.arange(2, dtype=np.float32).tobytes()
-    array = np.frombuffer(body, np.float32, 2, 1).reshape(1, 2)
-    seen: list[bool] = []
-
-    class Watching(FakeEngine):
-        def run(self, inputs: Arrays) -> Arrays:
-            seen.append(inputs["x"].flags.aligned)
-            return super().run(inputs)
-
-    queue = make_queue(Watching())
-    assert queue.run_blocking({"x": array}, deadline=time.monotonic() + 20)["y"].tolist() == [[0, 2]]
-    queue.close()
-    assert seen == [True]
