@@ -21,7 +21,7 @@ from inference.recording_api import Arrays, PredictionEvent
 
 log = structlog.get_logger(__name__)
 
-CHUNK_ROWS = 64  # computed at once: a short step, and images that fit into the processor's cache
+CHUNK_ROWS = 256  # computed at once: a step of some tenths of a millisecond
 CHUNK_BYTES = 4 * 1024 * 1024  # of inputs stacked at once, so that large images need no large copy
 
 Array = np.ndarray[Any, Any]

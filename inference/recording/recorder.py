@@ -1,6 +1,6 @@
 """The recorder of one serving process: takes events on the hot path, and writes them to the spool.
 
-`record` appends to a deque. Under much traffic it also turns what waits into columns, 64 rows at a time, which costs
+`record` appends to a deque. Under much traffic it also turns what waits into columns, 64 requests at a time, which costs
 less there than in a thread: the arrays are still in the processor's cache, and the interpreter's lock need not change
 hands at each step. Under little traffic one thread does that, a few times a second. Only the thread writes.
 """
@@ -25,8 +25,9 @@ log = structlog.get_logger(__name__)
 Ship = Callable[[RecordPredictions], IngestReceipt]
 LOOK_S = 0.05  # between two looks at the queue
 REST_S = 0.0005  # after each step
-STEP_BYTES = 256 * 1024  # of arrays are enough for a step, as CHUNK_ROWS events are
-MAX_HERE_BYTES = 1024 * 1024  # more than this, most of it one large request's, is left to the thread
+STEP_EVENTS = 64  # are enough for a step
+STEP_BYTES = 1024 * 1024  # and so are such of arrays
+MAX_HERE_BYTES = 2 * 1024 * 1024  # more than this, most of it one large request's, is left to the thread
 ORDER_BYTES = 8 * 1024 * 1024  # of columns in one spool file and one call to monitoring
 
 
@@ -104,7 +105,7 @@ class PredictionRecorder:
             return
         self._bytes_in = taken
         self._events.append(event)
-        if waiting > STEP_BYTES or len(self._events) >= CHUNK_ROWS:
+        if len(self._events) >= STEP_EVENTS or waiting > STEP_BYTES:
             self._step_here()
 
     def _step_here(self) -> None:
