@@ -1,4 +1,4 @@
-# make demo   sets everything up and shows the whole road, from training to an alert
+# make demo   sets everything up and shows the whole road, from training to an alert and what it does
 # make test   sets everything up and runs all tests (TORCH=0 leaves PyTorch and its tests out)
 # make serve  runs the platform; make help lists the rest
 
@@ -17,7 +17,7 @@ help: ## List the commands
 
 setup: $(VENV)/.installed .env ## Create the environment and the secrets (.env)
 
-demo: setup ## Train, deploy, predict, drift, alert: DATA=digits, mnist, or a path
+demo: setup ## Train, deploy, predict, drift, alert, retrain, promote: DATA=digits, mnist, or a path
 	$(BIN)/python -m deploy.demo --data $(DATA)
 
 serve: setup ## Run the platform in one process tree on http://127.0.0.1:8000

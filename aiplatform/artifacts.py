@@ -3,7 +3,8 @@
     manifest.json   name, version, framework, signature, labels, metrics, lineage, sha256 of each file
     model/          the framework's own format
     engines/        the same model compiled for serving
-    profile/        profile.json: the training data's profile, the drift baseline
+    profile/        profile.json: the training data's profile, the drift baseline; calibration.json: how often a
+                    confidence is right (aiplatform.calibration)
     warmup/         inputs.npz and outputs.npz: real inputs with the trainer's own outputs
 
 It is staged beside its place, verified, then moved there in one step; on object stores the
@@ -28,6 +29,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from aiplatform.calibration import CALIBRATION, Calibration, decode_calibration, encode_calibration
 from aiplatform.errors import ArtifactCorruptError, ArtifactError
 from aiplatform.storage import (
     download_folder,
@@ -163,6 +165,11 @@ class StagedArtifact:
         (self.folder / "profile").mkdir(exist_ok=True)
         (self.folder / PROFILE).write_text(json.dumps(profile))
 
+    def write_calibration(self, calibration: Calibration) -> None:
+        """Keep how often a confidence is right."""
+        (self.folder / "profile").mkdir(exist_ok=True)
+        (self.folder / CALIBRATION).write_bytes(encode_calibration(calibration))
+
     def commit(self, manifest: Manifest) -> str:
         """Write checksums and manifest, verify, move into place; return the digest.
 
@@ -281,6 +288,15 @@ def read_profile(folder: Path) -> dict[str, Any]:
     """Return the training data's profile as `DataProfile.from_dict` takes it."""
     profile: dict[str, Any] = json.loads((folder / PROFILE).read_text())
     return profile
+
+
+def read_calibration(folder: Path) -> Calibration | None:
+    """Return how often a confidence is right; None if the artifact does not say.
+
+    Raises: ArtifactCorruptError if what it says cannot be read.
+    """
+    path = folder / CALIBRATION
+    return decode_calibration(path.read_bytes()) if path.exists() else None
 
 
 def _save_arrays(path: Path, arrays: Arrays) -> None:

@@ -10,10 +10,12 @@ import os
 from typing import cast
 
 import django
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 from aiplatform.http.closing import close_when_leaving
-from aiplatform.predict_routes import build_predict_chain, is_predict_path
+from aiplatform.http.lane.protocol import use_lane
+from aiplatform.predict_routes import build_lane, build_predict_chain, is_predict_path
 from aiplatform.rpc.chain import grpc_lifespans
 from aiplatform.wiring import AsgiApplication, Receive, Scope, Send, wiring
 
@@ -56,6 +58,7 @@ async def _run_lifespan(receive: Receive, send: Send) -> None:
 def build_application() -> Application:
     """Return the application for this process's roles."""
     django.setup(set_prefix=False)
+    use_lane(build_lane() if settings.PREDICT_LANE else None)
     return Application(predict=build_predict_chain(), others=cast(AsgiApplication, get_asgi_application()))
 
 

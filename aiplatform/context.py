@@ -21,9 +21,9 @@ def choose_request_id(offered: str) -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def begin_request(request_id: str) -> None:
+def begin_request(request_id: str, **fields: Any) -> None:
     """Forget the last request and stand for this one in log lines."""
-    _fields.set({"request_id": request_id})
+    _fields.set({"request_id": request_id, **fields})
 
 
 def describe_request(**fields: Any) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from aiplatform.scores import encode_scores
+
 MAX_VECTOR_FEATURES = 64  # of a longer vector, only the first are watched
 IMAGE_FEATURES = ("brightness", "contrast", "sharpness", "fill")
 BLOCK_VALUES = 64 * 1024  # of images computed at once: they stay in the processor's cache
@@ -153,6 +155,7 @@ class PredictionColumns:
     texts: tuple[str, ...] = ()
     confidences: Array | None = None
     values: Array | None = None
+    scores: Array | None = None  # codes of `aiplatform.scores`, shape (n, columns), of the classes in `texts`
 
 
 def summarise_predictions(outputs: Mapping[str, Array], labels: Sequence[str]) -> PredictionSummary:
@@ -181,7 +184,7 @@ def predicted_columns(outputs: Mapping[str, Array], labels: Sequence[str]) -> Pr
     best = flat.argmax(axis=1)
     return PredictionColumns(
         codes=best, texts=_class_names(tuple(labels), flat.shape[1]),
-        confidences=flat[np.arange(len(flat)), best].astype(np.float64),
+        confidences=flat[np.arange(len(flat)), best].astype(np.float64), scores=encode_scores(flat),
     )  # fmt: skip
 
 

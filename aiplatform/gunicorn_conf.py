@@ -13,6 +13,9 @@ from prometheus_client import multiprocess
 from aiplatform import settings
 from aiplatform.http.closing import leaving
 from aiplatform.http.keep_alive import keep_long_tails
+from aiplatform.http.lane.protocol import open_lane
+from aiplatform.roles import GATEWAY, INFERENCE
+from aiplatform.rpc.listening import held
 
 worker_class = "asgi"
 bind = settings.BIND
@@ -34,9 +37,22 @@ graceful_timeout = max(1, int(settings.GRACEFUL_STOP_S))
 CONNECTIONS_SHARE = 0.4
 
 
+def on_starting(server: Any) -> None:
+    """Hold gRPC's port, so that clients wait while workers are replaced."""
+    if settings.GRPC_BIND and settings.ROLES & {GATEWAY, INFERENCE}:
+        held.open(settings.GRPC_BIND, server.cfg.workers)
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Choose the socket of gRPC's port for a new worker: that of one that has gone, if there is any."""
+    worker.grpc_place = held.choose(other.grpc_place for other in server.WORKERS.values())
+
+
 def post_fork(server: Any, worker: Any) -> None:
     """Give idle connections less time at the end than the whole shutdown has; see to kept connections."""
+    held.keep_own(worker.grpc_place)
     keep_long_tails()
+    open_lane()
     leaving.delay_end_of(worker)
     worker.cfg.set("graceful_timeout", max(1, int(settings.GRACEFUL_STOP_S * CONNECTIONS_SHARE)))
 

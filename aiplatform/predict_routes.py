@@ -12,6 +12,8 @@ from django.conf import settings
 from aiplatform.contracts.predict import PREDICT_PREFIXES
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.http.asgi_signature import RequireSignature
+from aiplatform.http.lane.handler import LaneHandler
+from aiplatform.http.lane.signed import SignedLane
 from aiplatform.roles import GATEWAY, INFERENCE
 from aiplatform.wiring import AsgiApplication, wiring
 
@@ -31,6 +33,14 @@ def build_predict_chain() -> AsgiApplication | None:
     if backend is None:
         return None
     return RequireSignature(backend, secrets=settings.INTERNAL_SECRETS, limit_bytes=settings.MAX_BODY_BYTES)
+
+
+def build_lane() -> LaneHandler | None:
+    """Return the same for requests on the lane; None if this process does not answer them."""
+    lane = wiring.predict_lane() if INFERENCE in settings.ROLES and wiring.predict_lane is not None else None
+    if GATEWAY in settings.ROLES and wiring.lane_door is not None:
+        return wiring.lane_door(lane)
+    return None if lane is None else SignedLane(lane, secrets=settings.INTERNAL_SECRETS)
 
 
 def _local_backend() -> AsgiApplication | None:

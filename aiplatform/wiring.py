@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiplatform.http.lane.handler import LaneHandler
 from aiplatform.rpc.calls import CallApplication
 
 Scope = MutableMapping[str, Any]
@@ -54,13 +55,23 @@ class Panel:
     context: Callable[[], dict[str, Any]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Banner:
+    """A line on top of every page of the console; `tone` is info, warn or bad."""
+
+    text: str
+    url: str = ""
+    tone: str = "warn"
+
+
 @dataclass
 class Wiring:
     """All that was announced in this process.
 
     `predict_application` answers the predict protocols; it trusts its caller to have checked the
     identity in `scope["state"]["identity"]`. `predict_door` wraps it with the gateway's policy;
-    given None it forwards to another process. `call_application` and `call_door` are the same for gRPC.
+    given None it forwards to another process. `predict_lane` and `lane_door` are the same for requests that need no
+    task (see `aiplatform.http.lane`), `call_application` and `call_door` are the same for gRPC.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -69,7 +80,11 @@ class Wiring:
     processes: list[Process] = field(default_factory=list)
     predict_application: Callable[[], AsgiApplication] | None = None
     predict_door: Callable[[AsgiApplication | None], AsgiApplication] | None = None
+    predict_lane: Callable[[], LaneHandler] | None = None
+    lane_door: Callable[[LaneHandler | None], LaneHandler] | None = None
     call_application: Callable[[], CallApplication] | None = None
+    record_audit: Callable[..., object] | None = None  # actor, action, object, after
+    banners: list[Callable[[], Sequence[Banner]]] = field(default_factory=list)
     call_door: Callable[[CallApplication | None], CallApplication] | None = None
     readiness: dict[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)
 
@@ -88,6 +103,10 @@ class Wiring:
     def add_panel(self, panel: Panel) -> None:
         """Show a panel on the console's home page."""
         self.panels.append(panel)
+
+    def add_banner(self, banner: Callable[[], Sequence[Banner]]) -> None:
+        """Show lines on top of every page of the console."""
+        self.banners.append(banner)
 
     def add_readiness(self, name: str, report: Callable[[], dict[str, Any]]) -> None:
         """Add to /health/ready: a dict with `is_ready` (bool) and any detail."""

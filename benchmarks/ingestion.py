@@ -28,7 +28,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = tuple("0123456789")
-PACKAGES = ("numpy", "msgspec", "datasketches", "Django")
+PACKAGES = ("numpy", "msgspec", "datasketches", "pyarrow", "duckdb", "Django")
 RATE = 10_000  # predictions/s before the event loop
 LOOP_S = 5.0
 SERVING = ("record() on the serving thread", "columns (recorder's thread)", "spool append (recorder's thread)")
@@ -72,6 +72,7 @@ def main() -> None:
         spooled_bytes = run_stages(folder, stages, rows)
         print_stages(stages, rows, spooled_bytes)
         print_windows()
+        print_store(folder, options.events)
         print_lateness(folder)
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
     print(f"\n{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}")
@@ -189,17 +190,77 @@ def print_windows() -> None:
     from django.db.models import Sum
 
     from monitoring.models import PredictionBlock, Window
+    from monitoring.packing import pack_feature
+    from monitoring.windows import read_window_profile
 
     window = Window.objects.order_by("-rows")[0]
+    profile = read_window_profile(window)
     print(f"\na window of {window.rows} predictions, bytes:")
-    for group in ("features", "outputs"):
-        for name, column in window.profile[group].items():
-            kept = len(column["sketch"])
-            print(f"  {group + ' ' + name:30s} {kept * 3 // 4:6d} as a sketch, {kept:6d} in base64")
-    print(f"  {'latency':30s} {len(window.latency):6d} as a sketch")
+    for group, columns in (("features", profile.features), ("outputs", profile.outputs)):
+        for name, column in columns.items():
+            print(f"  {group + ' ' + name:30s} {len(pack_feature(column)):6d}")
+    print(f"  {'all features and outputs':30s} {len(window.sketches):6d}")
+    print(f"  {'latency':30s} {len(window.latency):6d}")
     rows = PredictionBlock.objects.aggregate(rows=Sum("rows"))["rows"]
     size = sum(len(content) for content in PredictionBlock.objects.values_list("content", flat=True))
     print(f"index of single predictions: {size / rows:.1f} bytes each")
+
+
+def print_store(folder: Path, events: int) -> None:
+    """Print what the prediction store costs at two sample shares, and what a stored row takes."""
+    print(f"\nprediction store, CPU us by prediction made and by row stored (zstd), at {RATE} predictions/s:")
+    for share in (0.01, 1.0):
+        stages = Stages(events)
+        rows, spooled, stored = run_store(folder, stages, share)
+        print(f"  sample share {share:.0%}: {rows} of {events} rows stored")
+        for name in stages.cpu_s:
+            by_row = stages.cpu_s[name] / max(1, rows) * 1e6
+            core = stages.cpu_us(name) * RATE / 1e6
+            print(f"    {name:44s} {stages.cpu_us(name):8.2f} {by_row:8.2f}   {core:6.2%} of a core")
+        print(f"    bytes a row: {spooled / max(1, rows):.0f} in the spool, {stored / max(1, rows):.0f} in the store")
+
+
+def run_store(folder: Path, stages: Stages, share: float) -> tuple[int, int, int]:
+    """Keep, ship, read and compact; return rows stored and their bytes in the spool and in the store."""
+    from datetime import UTC, datetime, timedelta
+
+    from django.conf import settings
+
+    from aiplatform.contracts.monitoring import StorePolicy
+    from aiplatform.predictions.files import list_files, remove_day, store_root
+    from inference.recording.keeping import FORM, RowKeeper
+    from inference.recording.spool import Spool
+    from inference.recording.storing import BatchFolders, BatchLimits, StoreWriter
+    from monitoring.store.compaction import compact_day
+    from monitoring.store.requests import read_requests
+
+    events, day = make_events(stages.events), datetime.now(UTC).date()
+    spool = Spool(folder / "rows", replica="store", max_bytes=10**10, on_drop=_say, form=FORM)
+    policy = StorePolicy(sample_share=share, retention_days=30)
+    keeper = RowKeeper(policy_of=lambda _: policy, spool=spool, secret="secret", on_drop=_say)
+    keeper.start()
+    with stages.measure("sample, pack, spool (recorder's thread)"):
+        for start in range(0, len(events), 128):
+            keeper.keep(events[start : start + 128])
+        keeper.write()
+    told: list[tuple[str, int, int]] = []
+    root = store_root(settings.ARTIFACT_STORE)
+    batches = BatchFolders(folder / "batches", limits=BatchLimits())
+    writer = StoreWriter(root_uri=root, set_aside=_say, on_stored=lambda *what: told.append(what))
+    spooled = sum(path.stat().st_size for path in spool.list_files())
+    with stages.measure("spool to Parquet in the store (clock)"):
+        while batch := batches.next(spool, in_full=True):
+            writer.write(batch)
+            batches.finish(batch)
+    keeper.stop()
+    rows = sum(count for _, count, _ in told)
+    with stages.measure("(once a day: compaction)"):
+        compact_day("digits", day, now=datetime.now(UTC) + timedelta(days=2))
+    with stages.measure("(read back as requests)"):
+        assert len(read_requests("digits", limit=rows)) == rows
+    stored = sum(file.size_bytes for file in list_files(root, "digits", day))
+    remove_day(root, "digits", day)
+    return rows, spooled, stored
 
 
 def print_lateness(folder: Path) -> None:

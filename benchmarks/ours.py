@@ -117,6 +117,7 @@ class Platform:
             self._serve("inference", back)
             address = f"http://127.0.0.1:{self._ports['back']}"
             urls = {f"{app}_URL": address for app in ("TRAINING", "INFERENCE", "MONITORING")}
+            urls["INFERENCE_GRPC_URL"] = f"127.0.0.1:{self._ports['back_grpc']}"
             self._serve("gateway", {**self._env, "AIPLATFORM_ROLES": "gateway", **self._binds("front"), **urls})
         else:
             self._serve("platform", back)

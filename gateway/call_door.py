@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import time
 
-from aiplatform.context import begin_request, describe_request
-from aiplatform.errors import PlatformError
+from aiplatform.context import begin_request
 from aiplatform.identity import service_identity
-from aiplatform.rpc.calls import AUTHORIZATION_KEY, OPEN_METHODS, PREDICT_METHODS, SERVER_LIVE, Call, CallApplication
+from aiplatform.rpc.calls import (
+    AUTHORIZATION_KEY,
+    OPEN_METHODS,
+    PREDICT_METHODS,
+    SERVER_LIVE,
+    Call,
+    CallApplication,
+    answer_later,
+)
+from aiplatform.rpc.fields import field, repeated_field
 from gateway.door import CountRequest
-from gateway.identities import Identities
-from gateway.limits.answers import rate_headers
+from gateway.identities import Identities, KnownToken
 from gateway.limits.limiter import Limiter
+from gateway.limits.window import Verdict
 from gateway.metrics import count_request
 from gateway.policy import PREDICT, admit, check_predict_scope
 
+KNOWN_DIGESTS = 1024
 LIVE = b"\x08\x01"  # a message whose field 1 is true
-CANCELLED = 499  # the customary status for a client that left
 
 
 class CallDoor:
@@ -36,38 +45,65 @@ class CallDoor:
         self._limiter = limiter
         self._is_remote = is_remote
         self._count = count
+        self._digests: dict[str, str] = {}  # by Authorization, which clients repeat
 
-    async def __call__(self, call: Call) -> bytes:
-        started_s = time.perf_counter()
+    def __call__(self, call: Call) -> None:
+        if call.method in OPEN_METHODS:
+            call.on_end = self._count_health
+            self._pass_open(call)
+            return
+        call.on_end = self._count_predict
+        authorization = call.text(AUTHORIZATION_KEY)
+        token = self._identities.find(self._digest(authorization))
+        if token is None:
+            answer_later(call, self._look_up(call, authorization))
+        else:
+            self._pass(call, token)
+
+    def _digest(self, authorization: str) -> str:
+        digest = self._digests.get(authorization)
+        if digest is None:
+            digest = self._identities.digest(authorization)
+            if len(self._digests) >= KNOWN_DIGESTS:
+                self._digests.clear()
+            self._digests[authorization] = digest
+        return digest
+
+    async def _look_up(self, call: Call, authorization: str) -> None:
         begin_request(call.request_id)
-        is_open = call.method in OPEN_METHODS
-        status = CANCELLED
-        try:
-            answer = await (self._pass_open(call) if is_open else self._pass(call))
-            status = 200
-            return answer
-        except PlatformError as error:
-            status = error.http_status
-            raise
-        except Exception:
-            status = 500
-            raise
-        finally:
-            self._count("health" if is_open else PREDICT, status, time.perf_counter() - started_s)
+        self._pass(call, await self._identities.authenticate_async(authorization))
 
-    async def _pass(self, call: Call) -> bytes:
-        token = await self._identities.authenticate_async(call.text(AUTHORIZATION_KEY))
-        call.identity = token.identity
-        describe_request(user=token.identity.username, token_id=token.identity.token_id)
-        check_predict_scope(token.identity, "POST" if call.method in PREDICT_METHODS else "GET", call.method)
+    def _pass(self, call: Call, token: KnownToken) -> None:
+        identity = call.identity = token.identity
+        begin_request(call.request_id, user=identity.username, token_id=identity.token_id)
+        check_predict_scope(identity, "POST" if call.method in PREDICT_METHODS else "GET", call.method)
         verdict, error = admit(self._limiter, token, PREDICT)
-        call.trailers += ((name.lower(), value) for name, value in rate_headers(verdict))
+        call.trailers += _rate_fields(verdict)
         if error is not None:
             raise error
-        return await self._application(call)
+        self._application(call)
 
-    async def _pass_open(self, call: Call) -> bytes:
+    def _pass_open(self, call: Call) -> None:
+        begin_request(call.request_id)
         if self._is_remote and call.method == SERVER_LIVE:
-            return LIVE  # it is this process that is asked
+            call.answer(LIVE)  # it is this process that is asked
+            return
         call.identity = service_identity("gateway")
-        return await self._application(call)
+        self._application(call)
+
+    def _count_predict(self, call: Call, http_status: int) -> None:
+        self._count(PREDICT, http_status, time.perf_counter() - call.started_s)
+
+    def _count_health(self, call: Call, http_status: int) -> None:
+        self._count("health", http_status, time.perf_counter() - call.started_s)
+
+
+def _rate_fields(verdict: Verdict) -> tuple[bytes, ...]:
+    """Return what REST's headers say of the limit, as metadata."""
+    limit = verdict.limit
+    return (
+        repeated_field("ratelimit-limit", str(limit)),
+        field("ratelimit-remaining", str(verdict.remaining)),
+        field("ratelimit-reset", str(math.ceil(verdict.reset_s))),
+        repeated_field("ratelimit-policy", f"{limit};w={verdict.rate.window_s}"),
+    )

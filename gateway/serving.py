@@ -9,14 +9,17 @@ from django.conf import settings
 
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.http.addresses import split_addresses
+from aiplatform.http.lane.handler import LaneHandler
 from aiplatform.roles import INFERENCE
-from aiplatform.rpc.calls import CallApplication
+from aiplatform.rpc.calls import CallApplication, waiting_application
 from aiplatform.wiring import AsgiApplication
 from gateway.call_door import CallDoor
 from gateway.discovery.pool import Pool
 from gateway.door import PredictDoor
+from gateway.forwarding.lane import ForwardLane
 from gateway.forwarding.predictions import PredictForwarder
 from gateway.forwarding.upstreams import Upstreams
+from gateway.lane import LaneDoor
 from gateway.loop import GatewayLoop
 from gateway.metrics import count_request
 from gateway.process import new_breaker, this_gateway
@@ -38,11 +41,22 @@ def build_door(backend: AsgiApplication | None) -> AsgiApplication:
     )
 
 
+def build_lane_door(handler: LaneHandler | None) -> LaneHandler:
+    """Return the predict door for requests on the lane, before a `handler`, or the inference service elsewhere."""
+    gateway = this_gateway()
+    return LaneDoor(
+        handler or ForwardLane(_forwarder(), max_body_bytes=settings.MAX_BODY_BYTES),
+        identities=gateway.identities,
+        limiter=gateway.limiter,
+        count=count_request if settings.COUNT_REQUESTS else _count_nothing,
+    )
+
+
 def build_call_door(backend: CallApplication | None) -> CallApplication:
     """Return the gRPC door before `backend`, or before the inference service elsewhere."""
     gateway = this_gateway()
     return CallDoor(
-        backend or _call_forwarder(),
+        backend or waiting_application(_call_forwarder()),
         identities=gateway.identities,
         limiter=gateway.limiter,
         is_remote=backend is None,
@@ -76,6 +90,7 @@ def _loop() -> GatewayLoop:
     return GatewayLoop(this_gateway(), _upstreams())
 
 
+@functools.cache
 def _forwarder() -> PredictForwarder:
     pool = this_gateway().pools.get(INFERENCE)
     if pool is None:

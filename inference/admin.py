@@ -47,6 +47,8 @@ class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
             path("<str:name>/deploy/", wrap(orders.deploy), name="inference_endpoint_deploy"),
             path("<str:name>/traffic/", wrap(orders.set_traffic), name="inference_endpoint_traffic"),
             path("<str:name>/rollback/", wrap(orders.roll_back), name="inference_endpoint_rollback"),
+            path("<str:name>/switch/", wrap(orders.switch), name="inference_endpoint_switch"),
+            path("<str:name>/freeze/", wrap(orders.freeze), name="inference_endpoint_freeze"),
             path("<str:name>/stop/", wrap(orders.delete), name="inference_endpoint_stop"),
         ]
         return [*mine, *super().get_urls()]

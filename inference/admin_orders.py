@@ -11,9 +11,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
 from aiplatform.console.pages import Question, confirm, done
-from aiplatform.contracts.inference import EndpointInfo
+from aiplatform.contracts.inference import EndpointInfo, FreezeEndpoint, SwitchEndpoint
 from aiplatform.errors import ConflictError, NotFoundError, PlatformError
-from inference import selectors, services
+from inference import controls, selectors, services
 from inference.choice import WISHES
 from inference.references import known_references
 from inference.traffic import describe_traffic, from_plain, parse_traffic
@@ -145,6 +145,48 @@ class EndpointOrders:
 
         form = RollBackForm(request.POST or None, initial={"generation": info.generation})
         return _ask(request, question, form, order)
+
+    def switch(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Ask whether to switch an endpoint off, or on again."""
+        info = self._endpoint(request, name)
+        question = Question(
+            title=f"Switch {name} {'on' if info.is_off else 'off'}?",
+            submit=f"Switch {'on' if info.is_off else 'off'}",
+            cancel_url=_detail(name),
+            is_dangerous=not info.is_off,
+            what_will_change=[
+                f"Requests are answered again: {describe_traffic(info.traffic)}."
+                if info.is_off
+                else "Every request gets 503 with the reason. Versions stay loaded; switching on takes a second."
+            ],
+        )
+
+        def order(data: dict[str, Any]) -> EndpointInfo:
+            wanted = SwitchEndpoint(endpoint=name, is_on=info.is_off, actor=_actor(request), reason=data["reason"])
+            return controls.switch_endpoint(wanted).endpoint
+
+        return _ask(request, question, ReasonForm(request.POST or None), order)
+
+    def freeze(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Ask whether to freeze an endpoint's traffic, or to lift that."""
+        info = self._endpoint(request, name)
+        question = Question(
+            title=f"Lift the freeze of {name}?" if info.is_frozen else f"Freeze {name}?",
+            submit="Lift the freeze" if info.is_frozen else "Freeze",
+            cancel_url=_detail(name),
+            what_will_change=[
+                "Deployments and splits are allowed again; a rollout goes on."
+                if info.is_frozen
+                else "New deployments and splits are refused, a rollout waits. Rolling back stays possible."
+            ],
+        )
+
+        def order(data: dict[str, Any]) -> EndpointInfo:
+            wanted = not info.is_frozen
+            freeze = FreezeEndpoint(endpoint=name, is_frozen=wanted, actor=_actor(request), reason=data["reason"])
+            return controls.freeze_endpoint(freeze).endpoint
+
+        return _ask(request, question, ReasonForm(request.POST or None), order)
 
     def delete(self, request: HttpRequest, name: str) -> HttpResponse:
         """Ask whether to stop serving an endpoint."""

@@ -5,6 +5,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 
+from aiplatform.http.lane.handler import LaneHandler
 from aiplatform.roles import INFERENCE
 from aiplatform.rpc.calls import CallApplication
 from aiplatform.wiring import AsgiApplication, Lifespan, Panel, Process, wiring
@@ -28,10 +29,12 @@ class InferenceConfig(AppConfig):
 
 def _announce_serving() -> None:
     wiring.predict_application = _predict_application
+    wiring.predict_lane = _predict_lane
     wiring.call_application = _call_application
-    from inference.recording.job import shipping_job
+    from inference.recording.job import shipping_job, storing_job
 
     wiring.add_job(shipping_job())
+    wiring.add_job(storing_job())
     wiring.add_lifespan(Lifespan(name="inference", start=_start, stop=_stop))
     wiring.add_readiness("inference", _readiness)
     if settings.ENGINE_HOST:
@@ -48,6 +51,12 @@ def _predict_application() -> AsgiApplication:
     from inference.asgi import build_application
 
     return build_application()
+
+
+def _predict_lane() -> LaneHandler:
+    from inference.lane import build_lane
+
+    return build_lane()
 
 
 def _call_application() -> CallApplication:

@@ -15,12 +15,12 @@ from aiplatform.context import REQUEST_ID_HEADER, choose_request_id
 from aiplatform.contracts.predict import (
     DEADLINE_HEADER,
     IDENTITY_STATE,
-    MODEL_VERSION_HEADER,
-    PREDICTION_ID_HEADER,
     PRIORITY_HEADER,
     REQUEST_ID_STATE,
+    SUBJECT_HEADER,
+    TRACE_HEADER,
 )
-from aiplatform.errors import InvalidInputError, PlatformError
+from aiplatform.errors import PlatformError
 from aiplatform.http.asgi_body import (
     CLOSE,
     BodyWatch,
@@ -35,23 +35,27 @@ from aiplatform.tensors import DType
 from aiplatform.wiring import Receive, Scope, Send
 from inference.engines import Arrays
 from inference.model_questions import answer_index, answer_question
-from inference.protocols import open_inference, tf_examples, tf_serving
+from inference.predict_request import (
+    RETRY_AFTER_S,
+    Decoding,
+    encode_answer,
+    read_deadline_s,
+    read_origin,
+    read_priority,
+    routing_key,
+)
 from inference.protocols.binary_tensors import HEAD_SIZE_HEADER, read_head_size
 from inference.protocols.content_encoding import MIN_PACKED_BYTES, choose_encoding, pack_answer, unpack_body
 from inference.protocols.image_upload import MULTIPART, decode_upload
-from inference.protocols.messages import Encoded, InferRequest, InferResponse
-from inference.protocols.paths import EXAMPLE_OPERATIONS, Operation, Target, parse_target
-from inference.scheduler import Priority
-from inference.serving import Answer, ServingRuntime, runtime
+from inference.protocols.messages import Encoded, InferRequest
+from inference.protocols.paths import Operation, Target, parse_target
+from inference.serving import ServingRuntime, runtime
 
 WATCH_AFTER_S = 0.1  # a client that waits longer than this is watched, in case it goes away
-RETRY_AFTER_S = 1
 LARGE_BODY_BYTES = 256 * 1024  # takes some milliseconds to read
 
 log = structlog.get_logger(__name__)
 
-_PREDICTION_ID = PREDICTION_ID_HEADER.lower().encode()
-_MODEL_VERSION = MODEL_VERSION_HEADER.lower().encode()
 _REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
 
 
@@ -88,26 +92,28 @@ class PredictApplication:
             return answer_question(target, self._serving)
         if target.operation is Operation.V2_INDEX:
             return 200, answer_index(await self._read_body(scope, receive), self._serving.table)
-        self._serving.table.route(target.model)  # an unknown model is refused before its body is read
-        deadline_s = self._deadline_s(header(scope, DEADLINE_HEADER))
+        route = self._serving.table.route(target.model)  # an unknown model is refused before its body is read
+        deadline_s = read_deadline_s(header(scope, DEADLINE_HEADER), self._serving.options.max_deadline_s)
         content_type = header(scope, "content-type")
         body = await self._read_body(scope, receive)
         head_size = read_head_size(header(scope, HEAD_SIZE_HEADER), len(body))
         is_upload = content_type.startswith(MULTIPART) and target.operation is Operation.V1_PREDICT
         decoding = (
-            self._upload_decoding(body, content_type) if is_upload else _Decoding(target.operation, body, head_size)
+            self._upload_decoding(body, content_type) if is_upload else Decoding(target.operation, body, head_size)
         )
         answer = await self._serving.service.predict(
             target.model,
             inputs=decoding,
             version=target.version,
             label=target.label,
+            key=self._routing_key(scope) if route.is_split else None,
             deadline_s=deadline_s,
-            priority=_priority(header(scope, PRIORITY_HEADER)),
+            priority=read_priority(header(scope, PRIORITY_HEADER)),
             reads_slowly=is_upload or (len(body) > LARGE_BODY_BYTES and self._is_slow(target, head_size)),
+            origin=read_origin(header(scope, TRACE_HEADER), header(scope, SUBJECT_HEADER)),
             watch=lambda: _Watch(receive),
         )
-        return 200, _encode(target, decoding.request, answer)
+        return 200, encode_answer(target, decoding.request, answer)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         limit_bytes = self._serving.options.max_body_bytes
@@ -130,42 +136,10 @@ class PredictApplication:
     def _upload_decoding(self, body: bytes, content_type: str) -> _UploadDecoding:
         return _UploadDecoding(body, content_type, self._serving.options.max_image_pixels)
 
-    def _deadline_s(self, text: str) -> float | None:
-        if not text:
-            return None
-        if not (text.isascii() and text.isdigit() and int(text[:12]) > 0):
-            raise InvalidInputError(f"{DEADLINE_HEADER} is a whole number of milliseconds from 1, not '{text:.40}'")
-        return min(int(text[:12]) / 1000, self._serving.options.max_deadline_s)
-
-
-def _priority(text: str) -> Priority:
-    if not text:
-        return Priority.NORMAL
-    try:
-        return Priority[text.upper()]
-    except KeyError:
-        names = ", ".join(priority.name.lower() for priority in Priority)
-        raise InvalidInputError(f"{PRIORITY_HEADER} is one of {names}, not '{text:.40}'") from None
-
-
-class _Decoding:
-    """Reads the inputs once the version, and so the signature, is known; keeps the request for the answer."""
-
-    request: InferRequest
-
-    def __init__(self, operation: Operation, body: bytes, head_size: int | None) -> None:
-        self._operation = operation
-        self._body = body
-        self._head_size = head_size
-
-    def __call__(self, manifest: Manifest) -> Arrays:
-        if self._operation is Operation.V2_INFER:
-            self.request = open_inference.decode_infer(self._body, manifest.signature, head_size=self._head_size)
-        elif self._operation in EXAMPLE_OPERATIONS:
-            self.request = tf_examples.decode_examples(self._body, manifest, self._operation)
-        else:
-            self.request = tf_serving.decode_predict(self._body, manifest.signature)
-        return self.request.inputs
+    def _routing_key(self, scope: Scope) -> str | None:
+        name = self._serving.options.routing_key_header
+        identity = scope.get("state", {}).get(IDENTITY_STATE)
+        return routing_key(header(scope, name) if name else "", identity)
 
 
 class _UploadDecoding:
@@ -222,27 +196,6 @@ class _Watch:
 def build_application() -> PredictApplication:
     """Return the application for what this process serves."""
     return PredictApplication(runtime())
-
-
-def _encode(target: Target, request: InferRequest, answer: Answer) -> Encoded:
-    response = InferResponse(
-        model=target.model,
-        version=answer.version,
-        prediction_id=answer.prediction_id,
-        outputs=answer.outputs,
-        labels=answer.manifest.labels,
-    )
-    if target.operation in EXAMPLE_OPERATIONS:
-        encoded = tf_examples.encode_results(answer.outputs, answer.manifest, target.operation)
-    else:
-        codec = open_inference.encode_infer if target.operation is Operation.V2_INFER else tf_serving.encode_predict
-        encoded = codec(request, response)
-    headers = (
-        (_PREDICTION_ID, answer.prediction_id.encode()),
-        (_MODEL_VERSION, str(answer.version).encode()),
-        *encoded.headers,
-    )
-    return Encoded(encoded.body, encoded.content_type, headers)
 
 
 async def _pack(encoded: Encoded, accepted: str) -> Encoded:

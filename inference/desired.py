@@ -26,6 +26,8 @@ class DesiredEndpoint:
     traffic: tuple[TrafficShare, ...]
     versions: tuple[ModelVersionInfo, ...]
     engine: str = ""  # pinned; empty: as the setting ENGINE says
+    shadow: int | None = None
+    off_reason: str = ""  # not empty: switched off
 
 
 @dataclass(frozen=True, kw_only=True)

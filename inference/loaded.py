@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -18,7 +19,7 @@ from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.errors import PlatformError
 from inference.choice import EngineChoice, EngineWish, choose_engine, fall_back
 from inference.engine_host.client import HostedEngine
-from inference.engines import Engine, EngineKind, EngineOptions, load_engine, open_engine
+from inference.engines import Arrays, Engine, EngineKind, EngineOptions, load_engine, open_engine
 from inference.recording_api import Metrics, NoMetrics
 from inference.scheduler import BatchLimits, BatchQueue, DeviceSlots
 from inference.warmup import measure_calls, prove_equal, read_samples
@@ -45,6 +46,12 @@ class RunningEngine:
     note: str = ""
 
 
+class Mirror(Protocol):
+    """Takes copies of what was answered; never blocks, never raises."""
+
+    def offer(self, inputs: Arrays, outputs: Arrays, latency_s: float) -> None: ...
+
+
 class LoadedVersion:
     """A version that serves, until it is drained and closed."""
 
@@ -63,6 +70,7 @@ class LoadedVersion:
         self.manifest = manifest
         self.queue = queue
         self.running = running or RunningEngine()
+        self.mirror: Mirror | None = None  # set while copies of the requests go to a shadow
         self._engine = engine
         self._users = 0
         self._is_draining = False

@@ -41,6 +41,19 @@ RECORDER_DROPPED = Counter(
 SPOOL_BYTES = Gauge(
     "aiplatform_spool_bytes", "Recorded predictions on disk that wait for monitoring", multiprocess_mode="livesum"
 )
+STORED_ROWS = Counter("aiplatform_stored_rows_total", "Predicted rows written to the prediction store", ["endpoint"])
+STORED_BYTES = Counter("aiplatform_stored_bytes_total", "Bytes written to the prediction store", ["endpoint"])
+STORE_DROPPED = Counter(
+    "aiplatform_store_dropped_total",
+    "Sampled rows that did not reach the store: no_policy, spool_full, unwritable, corrupt, unknown_format, unfit",
+    ["reason"],
+)
+STORE_SPOOL_BYTES = Gauge(
+    "aiplatform_store_spool_bytes", "Whole predictions on disk that wait for the store", multiprocess_mode="livesum"
+)
+STORE_LAG = Gauge(
+    "aiplatform_store_lag_seconds", "Age of the oldest prediction that waits for the store", multiprocess_mode="livemax"
+)
 
 
 class PrometheusMetrics:
@@ -62,6 +75,23 @@ class PrometheusMetrics:
 def count_dropped(rows: int, reason: str) -> None:
     """Count rows that were not recorded."""
     RECORDER_DROPPED.labels(reason).inc(rows)
+
+
+def count_stored(endpoint: str, rows: int, size_bytes: int) -> None:
+    """Count what was written to the prediction store."""
+    STORED_ROWS.labels(endpoint).inc(rows)
+    STORED_BYTES.labels(endpoint).inc(size_bytes)
+
+
+def count_not_stored(rows: int, reason: str) -> None:
+    """Count sampled rows that did not reach the prediction store."""
+    STORE_DROPPED.labels(reason).inc(rows)
+
+
+def set_store_backlog(size_bytes: int, lag_s: float) -> None:
+    """Say what waits for the prediction store."""
+    STORE_SPOOL_BYTES.set(size_bytes)
+    STORE_LAG.set(lag_s)
 
 
 def set_endpoint_ready(endpoint: str, is_ready: bool) -> None:

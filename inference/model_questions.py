@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import aiplatform
 from aiplatform.contracts.inference import ReplicaState
@@ -10,7 +10,7 @@ from aiplatform.errors import NotFoundError, PlatformError
 from inference.loaded import LoadedVersion
 from inference.protocols import model_metadata, repository, tf_serving
 from inference.protocols.messages import Encoded
-from inference.protocols.model_statistics import encode_statistics
+from inference.protocols.model_statistics import VersionStatistics, encode_statistics
 from inference.protocols.paths import Operation, Target
 from inference.routing_table import PendingVersion, Route, RoutingTable
 from inference.scheduler.batch import is_batchable
@@ -60,12 +60,14 @@ def answer_index(body: bytes, table: RoutingTable) -> Encoded:
     Raises: InvalidInputError for a body that is no such question.
     """
     only_ready = repository.decode_index(body)
-    states = (
-        (route.endpoint, version, _INDEX_STATES[pending.state], pending.message)
-        for _, route in sorted(table.routes.items())
-        for version, pending in sorted(_pending_states(route).items())
-    )
-    return repository.encode_index(states, only_ready=only_ready)
+    return repository.encode_index(index_states(table), only_ready=only_ready)
+
+
+def index_states(table: RoutingTable) -> Iterator[tuple[str, int, str, str]]:
+    """Return every version of every endpoint: name, version, V2's word for its state, reason."""
+    for _, route in sorted(table.routes.items()):
+        for version, pending in sorted(_pending_states(route).items()):
+            yield route.endpoint, version, _INDEX_STATES[pending.state], pending.message
 
 
 def _answer_of_model(target: Target, serving: ServingRuntime) -> tuple[int, Encoded]:
@@ -92,17 +94,26 @@ def _flag(name: str, value: bool, /, **more: str) -> tuple[int, Encoded]:
 
 def _config(model: str, loaded: LoadedVersion, max_batch_rows: int) -> Encoded:
     signature = loaded.manifest.signature
-    rows = max_batch_rows if is_batchable(signature) else 0
-    platform = platform_of(loaded)
-    return model_metadata.encode_config(model, loaded.version, platform, signature, max_batch_rows=rows)
+    rows = batch_rows(loaded, max_batch_rows)
+    return model_metadata.encode_config(model, loaded.version, platform_of(loaded), signature, max_batch_rows=rows)
+
+
+def batch_rows(loaded: LoadedVersion, max_batch_rows: int) -> int:
+    """Return how many rows a batch of a version may have; 0 if its rows are not batched."""
+    return max_batch_rows if is_batchable(loaded.manifest.signature) else 0
 
 
 def _statistics(serving: ServingRuntime, routes: Iterable[Route], *, only: int | None = None) -> Encoded:
-    return encode_statistics(
-        serving.statistics.version(route.endpoint, version)
-        for route in routes
-        for version in (sorted(route.versions) if only is None else [route.version(only).version])
-    )
+    return encode_statistics(statistics_of(serving, routes, only=only))
+
+
+def statistics_of(
+    serving: ServingRuntime, routes: Iterable[Route], *, only: int | None = None
+) -> Iterator[VersionStatistics]:
+    """Return what was counted of the loaded versions of some endpoints; of `only` one where that is given."""
+    for route in routes:
+        for version in sorted(route.versions) if only is None else [route.version(only).version]:
+            yield serving.statistics.version(route.endpoint, version)
 
 
 def named_version(route: Route, version: int | None, label: str | None) -> LoadedVersion:

@@ -27,6 +27,13 @@ class Endpoint(models.Model):
     generation = models.PositiveIntegerField(default=0)
     traffic = models.JSONField(default=list)
     engine = models.CharField(max_length=32, blank=True)
+    traffic_generation = models.PositiveIntegerField(default=0, help_text="Of the last order that concerned traffic")
+    traffic_key = models.CharField(max_length=200, blank=True, help_text="The idempotency key of that order")
+    shadow = models.PositiveIntegerField(null=True, blank=True, help_text="The version that gets copies of requests")
+    is_off = models.BooleanField(default=False)
+    off_reason = models.TextField(blank=True)
+    is_frozen = models.BooleanField(default=False)
+    frozen_reason = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -47,6 +54,11 @@ class EndpointRevision(models.Model):
         TRAFFIC = "traffic", "Traffic"
         ROLLBACK = "rollback", "Roll back"
         DELETE = "delete", "Delete"
+        SHADOW = "shadow", "Shadow"
+        SWITCH_OFF = "switch_off", "Switch off"
+        SWITCH_ON = "switch_on", "Switch on"
+        FREEZE = "freeze", "Freeze"
+        UNFREEZE = "unfreeze", "Lift the freeze"
 
     endpoint = models.CharField(max_length=63, db_index=True)
     generation = models.PositiveIntegerField()
@@ -57,6 +69,7 @@ class EndpointRevision(models.Model):
     restored_generation = models.PositiveIntegerField(
         null=True, blank=True, help_text="Of a rollback: the generation whose traffic came back"
     )
+    is_step = models.BooleanField(default=False, help_text="A step of a rollout, to which nobody rolls back")
     actor = models.CharField(max_length=150, blank=True)
     reason = models.TextField(blank=True)
     idempotency_key = models.CharField(max_length=200, blank=True)
@@ -75,6 +88,14 @@ class EndpointRevision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.endpoint} #{self.generation}"
+
+    @property
+    def is_target(self) -> bool:
+        """Say whether a rollback may return to it."""
+        return self.kind in _TRAFFIC_KINDS and not self.is_step
+
+
+_TRAFFIC_KINDS = (EndpointRevision.Kind.DEPLOY, EndpointRevision.Kind.TRAFFIC, EndpointRevision.Kind.ROLLBACK)
 
 
 class VersionFacts(models.Model):
@@ -98,6 +119,28 @@ class VersionFacts(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} version {self.version}"
+
+
+class Replay(models.Model):
+    """Recorded requests that a serving process runs again. `requests` and `results` are packed messages."""
+
+    key = models.CharField(max_length=200, unique=True)
+    endpoint = models.CharField(max_length=63)
+    versions = models.JSONField(default=list)
+    requests = models.BinaryField()
+    results = models.BinaryField(default=bytes)
+    state = models.CharField(max_length=8, choices=[(s, s) for s in ("queued", "running", "done", "failed")])
+    message = models.TextField(blank=True)
+    replica = models.CharField(max_length=128, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    claimed_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["state", "created_at"], name="replay_state")]
+
+    def __str__(self) -> str:
+        return f"{self.key} ({self.state})"
 
 
 class ReplicaStatus(models.Model):

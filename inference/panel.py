@@ -40,8 +40,10 @@ def describe_for_people(endpoint: EndpointInfo) -> dict[str, Any]:
 
 
 def health_state(endpoint: EndpointInfo) -> str:
-    """Return one word: ready, loading, failed, or not served at all."""
+    """Return one word: ready, loading, failed, off, or not served at all."""
     states = {replica.state for replica in endpoint.replicas}
+    if endpoint.is_off:
+        return "off"
     if ReplicaState.FAILED in states:
         return "failed"
     if endpoint.is_ready:

@@ -6,7 +6,7 @@ The hot path hands over arrays and goes on; features are extracted later, in the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,7 +18,7 @@ class PredictionEvent:
     """One request to a known version, answered or failed.
 
     `time_s` is its arrival in seconds since the epoch. `inputs` and `outputs` are None when it
-    failed; nobody may change the arrays, which belong to a whole batch.
+    failed; nobody may change the arrays, which belong to a whole batch. `traceparent` is the W3C header.
     """
 
     prediction_id: str
@@ -33,6 +33,16 @@ class PredictionEvent:
     inputs: Arrays | None = None
     outputs: Arrays | None = None
     labels: tuple[str, ...] = ()
+    error_code: str = ""  # of a request that failed
+    traceparent: str = ""
+    subject: str = ""  # whom it is about, as the caller named it; never written anywhere
+
+
+class Origin(NamedTuple):
+    """What a request says of where it comes from; read only when it is recorded."""
+
+    traceparent: str = ""
+    subject: str = ""
 
 
 class Recorder(Protocol):

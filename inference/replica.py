@@ -18,8 +18,9 @@ import structlog
 from django.conf import settings
 
 from aiplatform.artifacts import MANIFEST, Manifest, decode_manifest
+from aiplatform.contracts.monitoring import IngestReceipt, RecordComparisons
 from aiplatform.contracts.training import ModelVersionInfo
-from aiplatform.services import training_client
+from aiplatform.services import monitoring_client, training_client
 from inference import metrics
 from inference.choice import EngineWish
 from inference.compiling.here import compiler_queue, pack_store
@@ -34,11 +35,16 @@ from inference.reconcile.loop import ReconcileLoop
 from inference.reconcile.reconciler import Reconciler
 from inference.reconcile.shelf import Improvement
 from inference.reconcile.store import DatabaseStore
-from inference.recording.job import open_spool, ship
+from inference.recording.job import make_keeper, make_policy_book, open_spool, ship
+from inference.recording.policies import PolicyBook
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
 from inference.recording_api import Metrics, NoMetrics, NoRecorder, Recorder
+from inference.replay.worker import ReplayWorker
 from inference.selectors import HEARTBEAT_INTERVAL_S
 from inference.serving import ServingRuntime, runtime
+from inference.shadow.lane import LaneLimits, ShadowLane
+from inference.shadow.shipping import ComparisonShipper
+from inference.shadow.tally import Tally
 
 log = structlog.get_logger(__name__)
 
@@ -56,11 +62,18 @@ class Replica:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self._serving = serving
         self._loop = ReconcileLoop(interval_s=settings.RECONCILE_INTERVAL_S)
-        self._recorder = _make_recorder(self.name)
+        self._policies = make_policy_book()
+        self._policy_loop = ReconcileLoop(interval_s=settings.STORE_POLICY_REFRESH_S, name="store-policies")
+        self._recorder = _make_recorder(self.name, self._policies)
         counting: Metrics = metrics.PrometheusMetrics() if settings.COUNT_REQUESTS else NoMetrics()
         recorder: Recorder = self._recorder if settings.RECORD_PREDICTIONS else NoRecorder()
         serving.connect(recorder=recorder, metrics=counting)
         supply = _make_supply()
+        tally = Tally()
+        self._shadows = ShadowLane(tally=tally, limits=_lane_limits())
+        self._comparisons = ComparisonShipper(
+            replica=self.name, tally=tally, ship=tidy_connections()(_ship_comparisons)
+        )
         self.reconciler = Reconciler(
             replica=self.name,
             store=DatabaseStore(),
@@ -72,7 +85,9 @@ class Replica:
             on_change=self._loop.wake,
             on_ready=metrics.set_endpoint_ready,
             improvement=Improvement(has_better=supply.has_better, interval_s=supply.look_interval_s),
+            mirrors=self._shadows,
         )
+        self._replays = ReplayWorker(replica=self.name, table=serving.table, share=settings.SHADOW_SHARE)
 
     async def start(self) -> None:
         """Begin to follow the desired state and to record.
@@ -81,7 +96,11 @@ class Replica:
         """
         await self._serving.start()
         self._recorder.start()
+        if settings.RECORD_PREDICTIONS:
+            self._policy_loop.start(self._policies)
         self._loop.start(self.reconciler)
+        self._comparisons.start()
+        self._replays.start()
         await self._wait_for_versions()
         log.info("replica_started", replica=self.name)
 
@@ -98,6 +117,10 @@ class Replica:
     def _stop(self) -> None:
         drain_s, flush_s = (settings.GRACEFUL_STOP_S * share for share in (DRAIN_SHARE, FLUSH_SHARE))
         self._loop.stop(drain_s / 2)
+        self._shadows.stop(drain_s / 8)
+        self._replays.stop(drain_s / 8)
+        self._comparisons.stop(drain_s / 4)
+        self._policy_loop.stop(0.0)  # it may wait for monitoring, and holds nothing
         compiler_queue().stop()
         compiler_queue.cache_clear()
         self.reconciler.stop(drain_s)
@@ -183,7 +206,19 @@ def _open_in_host(kind: EngineKind, model: Path, manifest: Manifest, options: En
     )
 
 
-def _make_recorder(replica: str) -> PredictionRecorder:
+def _lane_limits() -> LaneLimits:
+    return LaneLimits(
+        requests=settings.SHADOW_QUEUE_REQUESTS,
+        queue_bytes=settings.SHADOW_QUEUE_BYTES,
+        share=settings.SHADOW_SHARE,
+    )
+
+
+def _ship_comparisons(order: RecordComparisons) -> IngestReceipt:
+    return monitoring_client().record_comparisons(order)
+
+
+def _make_recorder(replica: str, policies: PolicyBook) -> PredictionRecorder:
     limits = RecorderLimits(
         queue_bytes=settings.RECORDER_QUEUE_BYTES,
         flush_interval_s=settings.RECORDER_FLUSH_INTERVAL_S,
@@ -195,4 +230,5 @@ def _make_recorder(replica: str) -> PredictionRecorder:
         ship=tidy_connections()(ship),
         on_drop=metrics.count_dropped,
         limits=limits,
+        keeper=make_keeper(replica, policies),
     )

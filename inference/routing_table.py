@@ -6,8 +6,8 @@ first and drains the old version afterwards, so no request meets a version that 
 
 from __future__ import annotations
 
+import hashlib
 import random
-import zlib
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,8 @@ class PendingVersion:
 class Route:
     """One endpoint: what is loaded, how requests are shared, and which names stand for versions.
 
-    `weights` may name versions that are not loaded: the loaded ones share the requests.
+    `weights` may name versions that are not loaded: the loaded ones share the requests. With an
+    `off_reason` nothing answers.
     """
 
     endpoint: str
@@ -39,19 +40,23 @@ class Route:
     weights: Mapping[int, int] = field(default_factory=dict)
     labels: Mapping[str, int] = field(default_factory=dict)
     pending: Mapping[int, PendingVersion] = field(default_factory=dict)
+    off_reason: str = ""
+    is_split: bool = field(init=False, compare=False, default=False)  # more than one version gets requests
     # Set once in __post_init__: versions with traffic, and the running sums of their weights.
     _choices: tuple[LoadedVersion, ...] = field(init=False, repr=False, compare=False, default=())
     _bounds: tuple[int, ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
-        shares = [(v, w) for v, w in sorted(self.weights.items()) if w > 0 and v in self.versions]
+        loaded = {} if self.off_reason else self.versions
+        shares = [(v, w) for v, w in sorted(self.weights.items()) if w > 0 and v in loaded]
+        object.__setattr__(self, "is_split", len(shares) > 1)
         object.__setattr__(self, "_choices", tuple(self.versions[v] for v, _ in shares))
         object.__setattr__(self, "_bounds", tuple(accumulate(w for _, w in shares)))
 
     @property
     def has_traffic(self) -> bool:
         """Say whether any version shall get requests."""
-        return any(weight > 0 for weight in self.weights.values())
+        return not self.off_reason and any(weight > 0 for weight in self.weights.values())
 
     @property
     def is_ready(self) -> bool:
@@ -81,6 +86,8 @@ class Route:
 
         Raises: UnavailableError while it loads or if loading failed; NotFoundError otherwise.
         """
+        if self.off_reason:
+            raise self._unavailable()
         loaded = self.versions.get(number)
         if loaded is not None:
             return loaded
@@ -98,6 +105,8 @@ class Route:
         return self.version(number)
 
     def _unavailable(self) -> UnavailableError:
+        if self.off_reason:
+            return UnavailableError(f"endpoint '{self.endpoint}' is switched off: {self.off_reason}", is_off=True)
         states = "; ".join(self._state_text(number) for number in sorted(self.pending))
         return UnavailableError(states or f"no version of model '{self.endpoint}' is loaded yet")
 
@@ -105,6 +114,15 @@ class Route:
         pending = self.pending[number]
         detail = f": {pending.message}" if pending.message else ""
         return f"version {number} of model '{self.endpoint}' is {pending.state.value}{detail}"
+
+
+def point_of(endpoint: str, key: str) -> float:
+    """Return where a key falls in an endpoint's shares, from 0 to below 1; the same in every process.
+
+    A key that is in a version's share stays there while that share grows, if two versions share.
+    """
+    digest = hashlib.blake2b(f"{endpoint}:{key}".encode(), digest_size=6).digest()
+    return int.from_bytes(digest) / 2**48
 
 
 class RoutingTable:
@@ -153,8 +171,7 @@ class RoutingTable:
             return route.version(version)
         if label is not None:
             return route.labelled(label)
-        point = random.random() if key is None else zlib.crc32(key.encode()) / 2**32  # noqa: S311
-        return route.pick(point)
+        return route.pick(random.random() if key is None else point_of(endpoint, key))  # noqa: S311
 
     def hold(
         self, endpoint: str, *, version: int | None = None, label: str | None = None, key: str | None = None

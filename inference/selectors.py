@@ -9,7 +9,14 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from aiplatform.contracts.inference import EndpointInfo, ReplicaInfo, ReplicaState, TrafficShare
+from aiplatform.contracts.inference import (
+    EndpointChange,
+    EndpointHistory,
+    EndpointInfo,
+    ReplicaInfo,
+    ReplicaState,
+    TrafficShare,
+)
 from aiplatform.errors import NotFoundError
 from inference.desired import DesiredEndpoint
 from inference.models import Endpoint, EndpointRevision, ReplicaStatus, VersionFacts
@@ -67,11 +74,25 @@ def list_revisions(endpoint: str) -> QuerySet[EndpointRevision]:
     return revisions
 
 
+def get_history(endpoint: str, *, limit: int = 200) -> EndpointHistory:
+    """Return an endpoint's latest changes as the contract tells them; raises as `list_revisions`."""
+    return EndpointHistory(
+        changes=tuple(
+            EndpointChange(
+                generation=row.generation, kind=row.kind, traffic=from_plain(row.traffic), actor=row.actor,
+                reason=row.reason, at=row.created_at.isoformat(),
+            )
+            for row in list_revisions(endpoint)[:limit]
+        )
+    )  # fmt: skip
+
+
 def find_rollback_target(row: Endpoint) -> EndpointRevision | None:
     """Return the revision whose traffic preceded the present one; None if there is none.
 
     A rollback stands for the revision that it restored, so a second rollback goes further back
-    instead of returning to what was rolled away. What was before a deletion is not returned to.
+    instead of returning to what was rolled away. Steps of a rollout are passed over. What was
+    before a deletion is not returned to.
     """
     revisions = {r.generation: r for r in EndpointRevision.objects.filter(endpoint=row.name)}
     present = revisions.get(row.generation)
@@ -79,10 +100,22 @@ def find_rollback_target(row: Endpoint) -> EndpointRevision | None:
         return None
     place = present.restored_generation or present.generation
     while (earlier := _last_before(revisions, place)) is not None and earlier.kind != EndpointRevision.Kind.DELETE:
-        if (earlier.model, earlier.traffic, earlier.engine) != (row.model, row.traffic, row.engine):
+        is_other = (earlier.model, earlier.traffic, earlier.engine) != (row.model, row.traffic, row.engine)
+        if is_other and earlier.is_target:
             return earlier
         place = earlier.restored_generation or earlier.generation
     return None
+
+
+def find_revision_of_key(endpoint: str, key: str) -> EndpointRevision | None:
+    """Return the revision that an order with this idempotency key made; None if there is none."""
+    return EndpointRevision.objects.filter(endpoint=endpoint, idempotency_key=key).first()
+
+
+def find_revision_of_traffic(row: Endpoint, traffic: list[dict[str, int]]) -> EndpointRevision | None:
+    """Return the last revision, no step of a rollout, that gave an endpoint this traffic."""
+    kept = EndpointRevision.objects.filter(endpoint=row.name, model=row.model).order_by("-generation")
+    return next((found for found in kept if found.is_target and found.traffic == traffic), None)
 
 
 def find_rollback_revision(name: str) -> EndpointRevision | None:
@@ -115,7 +148,7 @@ def _last_before(revisions: dict[int, EndpointRevision], generation: int) -> End
 
 def _desired(row: Endpoint, facts: Facts) -> DesiredEndpoint:
     traffic = from_plain(row.traffic)
-    versions = tuple(facts[row.model, share.version].info for share in traffic if (row.model, share.version) in facts)
+    versions = tuple(facts[row.model, v].info for v in _versions_of(row) if (row.model, v) in facts)
     return DesiredEndpoint(
         name=row.name,
         model=row.model,
@@ -123,13 +156,21 @@ def _desired(row: Endpoint, facts: Facts) -> DesiredEndpoint:
         traffic=traffic,
         versions=versions,
         engine=row.engine,
+        shadow=row.shadow,
+        off_reason=(row.off_reason or "no reason was given") if row.is_off else "",
     )
+
+
+def _versions_of(row: Endpoint) -> list[int]:
+    """Return the versions that are to be loaded."""
+    numbers = [int(share["version"]) for share in row.traffic]
+    return numbers if row.shadow is None or row.shadow in numbers else [*numbers, row.shadow]
 
 
 def _facts_of(rows: Iterable[Endpoint]) -> Facts:
     wanted = Q(pk__in=[])
     for row in rows:
-        wanted |= Q(model=row.model, version__in=[share["version"] for share in row.traffic])
+        wanted |= Q(model=row.model, version__in=_versions_of(row))
     return {(facts.model, facts.version): decode_facts(facts) for facts in VersionFacts.objects.filter(wanted)}
 
 
@@ -147,6 +188,13 @@ def _describe(row: Endpoint, statuses: list[ReplicaStatus], facts: Facts) -> End
         labels=known.info.labels if known else (),
         image=known.image if known else None,
         engine=row.engine,
+        traffic_generation=row.traffic_generation,
+        traffic_key=row.traffic_key,
+        shadow=row.shadow,
+        is_off=row.is_off,
+        off_reason=row.off_reason,
+        is_frozen=row.is_frozen,
+        frozen_reason=row.frozen_reason,
     )
 
 
@@ -157,6 +205,7 @@ def _replica_info(status: ReplicaStatus) -> ReplicaInfo:
         state=ReplicaState(status.state),
         message=status.message,
         engine=status.engine,
+        generation=status.generation_seen,
     )
 
 

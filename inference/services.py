@@ -11,16 +11,27 @@ from collections.abc import Sequence
 import structlog
 from django.db import transaction
 
-from aiplatform.contracts.inference import EndpointInfo, TrafficShare
+from aiplatform.contracts.inference import EndpointInfo, OrderReceipt, SetTraffic, TrafficPurpose, TrafficShare
 from aiplatform.contracts.predict import RESERVED_NAMES
-from aiplatform.errors import ConflictError, InvalidInputError, NotFoundError
+from aiplatform.errors import ConflictError, InvalidInputError
 from inference import traffic as splits
 from inference.choice import AUTO
 from inference.engine_reports import check_engine
 from inference.models import NAME_PATTERN, Endpoint, EndpointRevision, ReplicaStatus
 from inference.nudge import nudge_reconcilers
-from inference.selectors import find_rollback_target, get_endpoint
-from inference.versions import Registry, find_known_versions, resolve_version
+from inference.revisions import (
+    announce,
+    find_order,
+    lock_endpoint,
+    receipt,
+    require_generation,
+    require_traffic,
+    require_unfrozen,
+    require_versions,
+    write_revision,
+)
+from inference.selectors import find_revision_of_traffic, find_rollback_target, get_endpoint
+from inference.versions import Registry, resolve_version
 
 log = structlog.get_logger(__name__)
 Kind = EndpointRevision.Kind
@@ -41,7 +52,7 @@ def deploy_version(
 
     `engine` pins one for the endpoint, 'auto' takes the pin away, empty leaves it as it is.
     Raises: InvalidInputError for a bad name, split or engine; NotFoundError if a version is not registered;
-    UnavailableError, ArtifactError as `resolve_version`.
+    ConflictError if the endpoint is frozen; UnavailableError, ArtifactError as `resolve_version`.
     """
     check_endpoint_name(endpoint)
     found = resolve_version(model, reference, registry=registry)
@@ -51,11 +62,13 @@ def deploy_version(
     check_engine(engine or _pinned_engine(endpoint), [found.info, *infos])
     with transaction.atomic():
         Endpoint.objects.get_or_create(name=endpoint, defaults={"model": model})
-        row = _lock(endpoint)
+        row = lock_endpoint(endpoint)
+        require_unfrozen(row)
+        row.shadow = None  # what was compared with the version before
         if engine:
             row.engine = "" if engine == AUTO else engine
-        _write_revision(row, kind=Kind.DEPLOY, model=model, wanted=wanted, actor=actor, reason=reason)
-    return _announce(row, Kind.DEPLOY)
+        write_revision(row, kind=Kind.DEPLOY, model=model, wanted=wanted, actor=actor, reason=reason)
+    return announce(row, Kind.DEPLOY)
 
 
 def set_traffic(
@@ -64,20 +77,41 @@ def set_traffic(
     """Change the split of an endpoint over versions of its model.
 
     Raises: NotFoundError if there is no such endpoint or version; ConflictError if the endpoint
-    got another model meanwhile; InvalidInputError for a bad split.
+    got another model meanwhile, or is frozen; InvalidInputError for a bad split.
     """
-    wanted = splits.check_traffic(traffic)
-    model = get_endpoint(endpoint).model
-    known = {v.info.version for v in find_known_versions(model, [share.version for share in wanted])}
-    for share in wanted:
-        if share.version not in known:
-            resolve_version(model, str(share.version), registry=registry)
+    order = SetTraffic(endpoint=endpoint, traffic=tuple(traffic), actor=actor, reason=reason)
+    return order_traffic(order, registry=registry).endpoint
+
+
+def order_traffic(order: SetTraffic, *, registry: Registry | None = None) -> OrderReceipt:
+    """Do the same as the contract says it, for people and for rollouts; raises as `set_traffic`."""
+    wanted = splits.check_traffic(order.traffic)
+    model = get_endpoint(order.endpoint).model
+    require_versions(model, [share.version for share in wanted], registry=registry)
     with transaction.atomic():
-        row = _lock(endpoint)
+        row = lock_endpoint(order.endpoint)
+        done = find_order(order.endpoint, order.idempotency_key)
+        if done is not None:
+            return done
         if row.model != model:
-            raise ConflictError(f"endpoint '{endpoint}' serves '{row.model}' now, no longer '{model}'")
-        _write_revision(row, kind=Kind.TRAFFIC, model=model, wanted=wanted, actor=actor, reason=reason)
-    return _announce(row, Kind.TRAFFIC)
+            raise ConflictError(f"endpoint '{row.name}' serves '{row.model}' now, no longer '{model}'")
+        require_generation(row, order.expected_generation)
+        if order.purpose is not TrafficPurpose.RESTORE:
+            require_unfrozen(row)
+        if any(share.version == row.shadow and share.weight > 0 for share in wanted):
+            row.shadow = None  # a version that answers is no shadow
+        write_revision(
+            row,
+            kind=Kind.ROLLBACK if order.purpose is TrafficPurpose.RESTORE else Kind.TRAFFIC,
+            model=model,
+            wanted=wanted,
+            actor=order.actor,
+            reason=order.reason,
+            idempotency_key=order.idempotency_key,
+            is_step=order.purpose is TrafficPurpose.STEP,
+            restored_generation=_restored(row, wanted) if order.purpose is TrafficPurpose.RESTORE else None,
+        )
+    return receipt(row, Kind.TRAFFIC)
 
 
 def roll_back_endpoint(
@@ -90,15 +124,15 @@ def roll_back_endpoint(
     to, or `from_version` has no traffic any more.
     """
     with transaction.atomic():
-        row = _lock(endpoint)
-        if idempotency_key and _is_known_key(endpoint, idempotency_key):
+        row = lock_endpoint(endpoint)
+        if find_order(endpoint, idempotency_key) is not None:
             return get_endpoint(endpoint)
-        _require_traffic(row, from_version)
+        require_traffic(row, from_version)
         target = find_rollback_target(row)
         if target is None:
             raise ConflictError(f"endpoint '{endpoint}' has no earlier traffic to return to")
-        row.engine = target.engine
-        _write_revision(
+        row.engine, row.shadow = target.engine, None
+        write_revision(
             row,
             kind=Kind.ROLLBACK,
             model=target.model,
@@ -108,7 +142,7 @@ def roll_back_endpoint(
             idempotency_key=idempotency_key,
             restored_generation=target.restored_generation or target.generation,
         )
-    return _announce(row, Kind.ROLLBACK)
+    return announce(row, Kind.ROLLBACK)
 
 
 def delete_endpoint(*, endpoint: str, actor: str, reason: str = "") -> None:
@@ -117,8 +151,8 @@ def delete_endpoint(*, endpoint: str, actor: str, reason: str = "") -> None:
     Raises: NotFoundError if there is no such endpoint.
     """
     with transaction.atomic():
-        row = _lock(endpoint)
-        _write_revision(row, kind=Kind.DELETE, model=row.model, wanted=(), actor=actor, reason=reason)
+        row = lock_endpoint(endpoint)
+        write_revision(row, kind=Kind.DELETE, model=row.model, wanted=(), actor=actor, reason=reason)
         row.delete()
         ReplicaStatus.objects.filter(endpoint=endpoint).delete()
     log.info("endpoint_deleted", endpoint=endpoint, actor=actor)
@@ -138,63 +172,6 @@ def _pinned_engine(endpoint: str) -> str:
     return row.engine if row else ""
 
 
-def _lock(name: str) -> Endpoint:
-    row = Endpoint.objects.select_for_update().filter(name=name).first()
-    if row is None:
-        raise NotFoundError(f"there is no endpoint '{name}'")
-    return row
-
-
-def _write_revision(
-    row: Endpoint,
-    *,
-    kind: EndpointRevision.Kind,
-    model: str,
-    wanted: Sequence[TrafficShare],
-    actor: str,
-    reason: str,
-    idempotency_key: str = "",
-    restored_generation: int | None = None,
-) -> None:
-    row.generation = _last_generation(row.name) + 1
-    row.model = model
-    row.traffic = splits.to_plain(wanted)
-    row.save()
-    EndpointRevision.objects.create(
-        endpoint=row.name,
-        generation=row.generation,
-        kind=kind,
-        model=model,
-        traffic=row.traffic,
-        engine=row.engine,
-        restored_generation=restored_generation,
-        actor=actor,
-        reason=reason,
-        idempotency_key=idempotency_key,
-    )
-
-
-def _last_generation(endpoint: str) -> int:
-    # Not the endpoint's own: a deleted endpoint's generations count on.
-    last = EndpointRevision.objects.filter(endpoint=endpoint).order_by("-generation").first()
-    return last.generation if last else 0
-
-
-def _is_known_key(endpoint: str, key: str) -> bool:
-    return EndpointRevision.objects.filter(endpoint=endpoint, idempotency_key=key).exists()
-
-
-def _require_traffic(row: Endpoint, version: int | None) -> None:
-    if version is None:
-        return
-    now = splits.from_plain(row.traffic)
-    if not any(share.version == version and share.weight > 0 for share in now):
-        raise ConflictError(
-            f"version {version} of endpoint '{row.name}' has no traffic any more; it is {splits.describe_traffic(now)}"
-        )
-
-
-def _announce(row: Endpoint, kind: EndpointRevision.Kind) -> EndpointInfo:
-    log.info("endpoint_changed", endpoint=row.name, kind=kind.value, generation=row.generation, traffic=row.traffic)
-    nudge_reconcilers()
-    return get_endpoint(row.name)
+def _restored(row: Endpoint, wanted: Sequence[TrafficShare]) -> int | None:
+    found = find_revision_of_traffic(row, splits.to_plain(wanted))
+    return (found.restored_generation or found.generation) if found else None

@@ -24,14 +24,18 @@ from aiplatform.http.asgi_body import ClientDisconnectedError
 from inference.engines import Arrays
 from inference.loaded import LoadedVersion
 from inference.protocols.json_arrays import rows_from_arrays
+from inference.protocols.messages import InferRequest
 from inference.protocols.tensor_rules import check_inputs
 from inference.protocols.tf_rows import arrays_from_instances
-from inference.recording_api import Metrics, NoMetrics, NoRecorder, PredictionEvent, Recorder
+from inference.protocols.urgency import ORDINARY
+from inference.recording_api import Metrics, NoMetrics, NoRecorder, Origin, PredictionEvent, Recorder
 from inference.routing_table import RoutingTable
 from inference.scheduler import BatchLimits, CallbackJob, DeviceSlots, Priority
 from inference.statistics import CountedMetrics, ServingStatistics
 
-ReadInputs = Callable[[Manifest], Arrays]
+ReadInputs = Callable[[Manifest], "Arrays | InferRequest"]  # a request may say how urgent it is, and of whom
+# By V2's numbers: 1 goes first, 0 is whatever holds without it.
+PRIORITIES = {1: Priority.HIGH, 2: Priority.NORMAL, 3: Priority.LOW}
 CLIENT_GONE = 499  # the customary status for a request whose client left before the answer
 
 
@@ -45,6 +49,7 @@ class ServingOptions:
     max_deadline_s: float
     max_body_bytes: int
     max_image_pixels: int
+    routing_key_header: str = ""
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made for each request
@@ -63,11 +68,20 @@ TakeAnswer = Callable[["Answer | PlatformError"], None]
 class PredictService:
     """Answers for all endpoints of a routing table, from coroutines and from threads."""
 
-    def __init__(self, *, table: RoutingTable, recorder: Recorder, metrics: Metrics, deadline_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        table: RoutingTable,
+        recorder: Recorder,
+        metrics: Metrics,
+        deadline_s: float = 10.0,
+        max_deadline_s: float = 60.0,
+    ) -> None:
         self.table = table
         self.recorder = recorder
         self.metrics = metrics
         self._deadline_s = deadline_s
+        self._max_deadline_s = max_deadline_s
 
     async def predict(
         self,
@@ -80,28 +94,31 @@ class PredictService:
         deadline_s: float | None = None,
         priority: Priority = Priority.NORMAL,
         reads_slowly: bool = False,
+        origin: Origin | None = None,
         watch: Callable[[], AbstractContextManager[object]] | None = None,
     ) -> Answer:
         """Predict. `inputs` may be a function, called once the version is known.
 
         `watch` makes what stands guard while rows wait for threads; those that run on the event loop do not wait.
-        `reads_slowly` has it called in a thread, so that other requests need not wait.
+        `reads_slowly` has it called in a thread, so that other requests need not wait. `origin` says
+        where it comes from.
         Raises: NotFoundError, InvalidInputError, QueueFullError, DeadlineExceededError,
         UnavailableError; PlatformError if the engine fails.
         """
         attempt = self._begin(endpoint, version=version, label=label, key=key)
+        attempt.note_origin(origin)
         try:
             attempt.loaded.queue.refuse_if_full()
             arrays = await asyncio.to_thread(attempt.read, inputs) if reads_slowly else attempt.read(inputs)
             queue, deadline = attempt.loaded.queue, self._deadline(attempt, deadline_s)
             with nullcontext() if watch is None or queue.is_inline else watch():
-                outputs = await queue.run(arrays, deadline=deadline, priority=priority)
+                outputs = await queue.run(arrays, deadline=deadline, priority=attempt.priority_or(priority))
             return attempt.succeed(arrays, outputs)
         except (asyncio.CancelledError, ClientDisconnectedError):
-            attempt.fail(CLIENT_GONE)
+            attempt.fail(CLIENT_GONE, "client_gone")
             raise
         except Exception as error:
-            attempt.fail(getattr(error, "http_status", 500))
+            attempt.fail(getattr(error, "http_status", 500), getattr(error, "code", "internal"))
             raise
         finally:
             attempt.loaded.release()
@@ -117,21 +134,25 @@ class PredictService:
         key: str | None = None,
         deadline_s: float | None = None,
         priority: Priority = Priority.NORMAL,
+        origin: Origin | None = None,
     ) -> StartedPrediction:
         """Do the same on an event loop without a task: `take` gets the answer or the error, later.
 
         Raises what `predict` raises for requests that cannot wait: then `take` is not called.
         """
         attempt = self._begin(endpoint, version=version, label=label, key=key)
+        attempt.note_origin(origin)
         try:
             queue = attempt.loaded.queue
             queue.refuse_if_full()
             arrays = attempt.read(inputs)
             started = StartedPrediction(attempt, arrays, take)
             deadline = self._deadline(attempt, deadline_s)
-            started.job = queue.start(arrays, deadline=deadline, take=started.finish, priority=priority)
+            started.job = queue.start(
+                arrays, deadline=deadline, take=started.finish, priority=attempt.priority_or(priority)
+            )
         except Exception as error:
-            attempt.fail(getattr(error, "http_status", 500))
+            attempt.fail(getattr(error, "http_status", 500), getattr(error, "code", "internal"))
             attempt.loaded.release()
             raise
         return started
@@ -153,7 +174,7 @@ class PredictService:
             outputs = attempt.loaded.queue.run_blocking(arrays, deadline=self._deadline(attempt, deadline_s))
             return attempt.succeed(arrays, outputs)
         except Exception as error:
-            attempt.fail(getattr(error, "http_status", 500))
+            attempt.fail(getattr(error, "http_status", 500), getattr(error, "code", "internal"))
             raise
         finally:
             attempt.loaded.release()
@@ -185,34 +206,53 @@ class PredictService:
         return _Attempt(self, loaded, time_s, started)
 
     def _deadline(self, attempt: _Attempt, deadline_s: float | None) -> float:
+        timeout_s = attempt.urgency.timeout_s
+        if timeout_s is not None:
+            deadline_s = min(timeout_s, self._max_deadline_s if deadline_s is None else deadline_s)
         return attempt.started + (self._deadline_s if deadline_s is None else deadline_s)
 
 
 class _Attempt:
     """One request to one held version, until it is recorded."""
 
-    __slots__ = ("_service", "_time_s", "loaded", "started")
+    __slots__ = ("_service", "_time_s", "loaded", "started", "subject", "traceparent", "urgency")
 
     def __init__(self, service: PredictService, loaded: LoadedVersion, time_s: float, started: float) -> None:
         self._service = service
         self.loaded = loaded
         self._time_s = time_s
         self.started = started
+        self.urgency = ORDINARY
+        self.traceparent = self.subject = ""
+
+    def note_origin(self, origin: Origin | None) -> None:
+        if origin is not None:
+            self.traceparent, self.subject = origin
 
     def read(self, inputs: Arrays | ReadInputs) -> Arrays:
         arrays = inputs(self.loaded.manifest) if callable(inputs) else inputs
+        if isinstance(arrays, InferRequest):
+            self.urgency = arrays.urgency
+            self.subject = self.subject or arrays.subject
+            arrays = arrays.inputs
         check_inputs(self.loaded.manifest.signature, arrays)
         return arrays
+
+    def priority_or(self, priority: Priority) -> Priority:
+        """Return the priority that the request itself names, else this one."""
+        return PRIORITIES[self.urgency.priority] if self.urgency.priority else priority
 
     def succeed(self, inputs: Arrays, outputs: Arrays) -> Answer:
         prediction_id = self._record(200, inputs, outputs)
         loaded = self.loaded
+        if loaded.mirror is not None:
+            loaded.mirror.offer(inputs, outputs, time.monotonic() - self.started)
         return Answer(prediction_id=prediction_id, version=loaded.version, manifest=loaded.manifest, outputs=outputs)
 
-    def fail(self, http_status: int) -> None:
-        self._record(http_status, None, None)
+    def fail(self, http_status: int, code: str) -> None:
+        self._record(http_status, None, None, code)
 
-    def _record(self, http_status: int, inputs: Arrays | None, outputs: Arrays | None) -> str:
+    def _record(self, http_status: int, inputs: Arrays | None, outputs: Arrays | None, code: str = "") -> str:
         latency_s = time.monotonic() - self.started
         loaded, info = self.loaded, self.loaded.info
         prediction_id = new_prediction_id(self._time_s)
@@ -230,9 +270,12 @@ class _Attempt:
                 time_s=self._time_s,
                 latency_ms=latency_s * 1000,
                 http_status=http_status,
+                error_code=code,
                 inputs=inputs,
                 outputs=outputs,
                 labels=loaded.manifest.labels,
+                traceparent=self.traceparent,
+                subject=self.subject,
             )
         )
         return prediction_id
@@ -255,7 +298,7 @@ class StartedPrediction:
         attempt = self._attempt
         try:
             if isinstance(result, PlatformError):
-                attempt.fail(result.http_status)
+                attempt.fail(result.http_status, result.code)
                 answer: Answer | PlatformError = result
             else:
                 answer = attempt.succeed(self._arrays, result)
@@ -268,7 +311,7 @@ class StartedPrediction:
         if self.job.take is None:
             return
         self.job.cancel()
-        self._attempt.fail(CLIENT_GONE)
+        self._attempt.fail(CLIENT_GONE, "client_gone")
         self._attempt.loaded.release()
 
 
@@ -289,7 +332,11 @@ class ServingRuntime:
         self.table = RoutingTable()
         self.statistics = ServingStatistics()
         self.service = PredictService(
-            table=self.table, recorder=NoRecorder(), metrics=NoMetrics(), deadline_s=options.deadline_s
+            table=self.table,
+            recorder=NoRecorder(),
+            metrics=NoMetrics(),
+            deadline_s=options.deadline_s,
+            max_deadline_s=options.max_deadline_s,
         )
 
     def connect(self, *, recorder: Recorder, metrics: Metrics) -> None:
@@ -337,5 +384,6 @@ def runtime() -> ServingRuntime:
             max_deadline_s=settings.PREDICT_MAX_DEADLINE_S,
             max_body_bytes=settings.MAX_BODY_BYTES,
             max_image_pixels=settings.MAX_IMAGE_PIXELS,
+            routing_key_header=settings.ROUTING_KEY_HEADER,
         )
     )

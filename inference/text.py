@@ -29,6 +29,9 @@ def endpoint_lines(endpoint: EndpointInfo) -> list[str]:
         f"generation: {endpoint.generation}",
         f"traffic:    {describe_traffic(endpoint.traffic)}",
         f"engine:     {endpoint.engine + ' (pinned)' if endpoint.engine else 'none pinned'}",
+        *([f"off:        {endpoint.off_reason}"] if endpoint.is_off else []),
+        *([f"frozen:     {endpoint.frozen_reason}"] if endpoint.is_frozen else []),
+        *([f"shadow:     version {endpoint.shadow}"] if endpoint.shadow else []),
         "replicas:",
     ]
     for replica in endpoint.replicas:

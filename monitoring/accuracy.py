@@ -21,8 +21,8 @@ class Accuracy:
     coverage: float | None
 
 
-def wilson_interval(successes: int, trials: int, *, z: float = Z_95) -> tuple[float, float]:
-    """Return the interval that holds a share with 95% confidence, given successes of trials >= 1.
+def wilson_interval(successes: float, trials: float, *, z: float = Z_95) -> tuple[float, float]:
+    """Return the interval that holds a share with 95% confidence, given successes of trials > 0.
 
     Source: Wilson, J. American Stat. Assoc. 22 (1927); right also near 0 and 1 and for few trials.
     """

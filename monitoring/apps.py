@@ -12,7 +12,11 @@ class MonitoringConfig(AppConfig):
     def ready(self) -> None:
         """Register checks and wiring."""
         from monitoring.alerts.wire import wire_alerts
+        from monitoring.reports.wire import wire_reports
+        from monitoring.rollouts.wire import wire_rollouts
         from monitoring.wire import wire_statistics
 
         wire_statistics()
+        wire_reports()
         wire_alerts()
+        wire_rollouts()

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import structlog
 from django.conf import settings
 
-from aiplatform.artifacts import PROFILE, decode_manifest, fetch_artifact, read_profile
+from aiplatform.artifacts import PROFILE, decode_manifest, fetch_artifact, read_calibration, read_profile
+from aiplatform.calibration import Calibration
 from aiplatform.errors import ArtifactError
 from aiplatform.profiles import DataProfile
 from monitoring.models import Baseline, ServedVersion
@@ -34,6 +36,7 @@ class BaselineProfile:
     profile: DataProfile | None
     reason: str = ""
     accuracy: float | None = None
+    calibration: Calibration | None = None
 
 
 def load_baseline(served: ServedVersion) -> BaselineProfile:
@@ -49,7 +52,9 @@ def load_baseline(served: ServedVersion) -> BaselineProfile:
         row = _read_artifact(served)
     if row.state != Baseline.State.READY:
         return BaselineProfile(profile=None, reason=row.reason, accuracy=row.accuracy)
-    return BaselineProfile(profile=_parsed_profile(row.artifact_digest), accuracy=row.accuracy)
+    calibration = msgspec.convert(row.calibration, Calibration) if row.calibration else None
+    profile = _parsed_profile(row.artifact_digest)
+    return BaselineProfile(profile=profile, accuracy=row.accuracy, calibration=calibration)
 
 
 def _read_artifact(served: ServedVersion) -> Baseline:
@@ -57,6 +62,7 @@ def _read_artifact(served: ServedVersion) -> Baseline:
         "state": Baseline.State.READY,
         "reason": "",
         "profile": {},
+        "calibration": {},
         "accuracy": None,
         "checked_at": datetime.now(UTC),
     }
@@ -68,7 +74,8 @@ def _read_artifact(served: ServedVersion) -> Baseline:
             raise ArtifactError(NO_PROFILE)
         profile = read_profile(folder)
         DataProfile.from_dict(profile)  # a profile that cannot be used is none
-        fields.update(profile=profile)
+        calibration = read_calibration(folder)
+        fields.update(profile=profile, calibration=msgspec.to_builtins(calibration) if calibration else {})
     except Exception as error:  # noqa: BLE001  (whatever a store or a file does, it is a reason and no failure)
         fields.update(state=Baseline.State.MISSING, reason=f"{type(error).__name__}: {error}"[:1000])
         log.warning("baseline_missing", endpoint=served.endpoint, version=served.version, reason=fields["reason"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,10 @@ from aiplatform.contracts.columns import ID_BYTES, Numbers, Texts
 from aiplatform.contracts.monitoring import PredictionBatch
 from aiplatform.errors import InvalidInputError
 from aiplatform.profiles import CategoryProfile, DataProfile, FeatureProfile, NumericProfile
+from aiplatform.scores import CODE, MAX_CLASSES
 from monitoring.blocks import BlockContent, sort_rows
+from monitoring.performance.expectations import Expectations
+from monitoring.performance.observed import Observed, bin_confidences, bin_scores, hash_rows, sum_numbers
 from monitoring.windows import MINUTE_S, WindowContent
 
 MAX_TEXT = 200  # characters of a category or label that are told apart
@@ -20,6 +24,7 @@ MAX_CLOCK_AHEAD_S = 60.0
 MAX_ID = 64  # characters of a prediction id
 
 Array = np.ndarray[Any, Any]
+Limits = tuple[float, float]
 
 
 @dataclass(kw_only=True)
@@ -29,18 +34,20 @@ class MinuteContent:
     minute: int
     content: WindowContent
     block: BlockContent | None
+    observed: Observed
 
 
 class BatchColumns:
     """A batch's columns as arrays of shape (rows,), checked.
 
     Raises: InvalidInputError unless all columns have the batch's length and the names fit. The first
-    `max_features` features are taken.
+    `max_features` features are taken. `expectations` follow from the baseline.
     """
 
-    def __init__(self, batch: PredictionBatch, *, max_features: int) -> None:
+    def __init__(self, batch: PredictionBatch, *, max_features: int, expectations: Expectations | None = None) -> None:
         _check_names(batch)
         self.batch = batch
+        self.limits = expectations.ranges if expectations is not None else {}
         self.size = batch.row_count
         self.rows = batch.rows.unpack(self.size, "rows").astype(np.int64)
         self.times_s = batch.times_s.unpack(self.size, "times_s").astype(np.float64)
@@ -53,6 +60,12 @@ class BatchColumns:
         self.labels = None if batch.predicted_labels is None else self._texts(batch.predicted_labels, "labels")
         outputs = {"confidence": batch.confidences, "value": batch.predicted_values}
         self.outputs = {name: self._numbers(column, name) for name, column in outputs.items() if column is not None}
+        self.scores = _scores(batch)
+        self.error_codes = None if batch.error_codes is None else self._texts(batch.error_codes, "error_codes")
+        self.expectations = expectations
+        self.segments: Array | None = None
+        if expectations is not None:
+            self.segments = expectations.segmentation.encode(self.size, self.numbers, self.categories)
         _check_values(batch.batch_id, self)
 
     def _numbers(self, column: Numbers, name: str) -> Array:
@@ -79,6 +92,20 @@ def _check_names(batch: PredictionBatch) -> None:
         )
 
 
+def _scores(batch: PredictionBatch) -> Array | None:
+    """Return the score codes, shape (rows, columns)."""
+    if batch.scores is None:
+        return None
+    classes = len(batch.scores.classes)
+    columns = 1 if classes == 2 else classes
+    if not 2 <= classes <= MAX_CLASSES or len(batch.scores.codes) != batch.row_count * columns * CODE.itemsize:
+        raise InvalidInputError(
+            f"batch '{batch.batch_id}': scores of {classes} classes have {len(batch.scores.codes)} bytes, which is not "
+            f"{columns} of {CODE.itemsize} bytes for each of {batch.row_count} rows (2 to {MAX_CLASSES} classes)"
+        )
+    return np.frombuffer(batch.scores.codes, CODE).reshape(batch.row_count, columns)
+
+
 def _check_values(batch_id: str, columns: BatchColumns) -> None:
     if columns.size and (columns.rows.min() < 0 or columns.rows.max() >= 2**31):
         raise InvalidInputError(f"batch '{batch_id}': rows count from 0 upwards, to less than 2^31")
@@ -93,7 +120,10 @@ def split_by_minute(columns: BatchColumns, *, oldest_s: float, now_s: float) -> 
     for minute in np.unique(minutes[minutes >= 0]).tolist():
         chosen = minutes == minute
         yield MinuteContent(
-            minute=minute, content=_content(columns, chosen), block=_block(columns, chosen, minute, times)
+            minute=minute,
+            content=_content(columns, chosen),
+            block=_block(columns, chosen, minute, times),
+            observed=_observed(columns, chosen),
         )
 
 
@@ -118,11 +148,41 @@ def _content(columns: BatchColumns, chosen: Array) -> WindowContent:
     return content
 
 
+def _observed(columns: BatchColumns, chosen: Array) -> Observed:
+    is_answered = chosen & (columns.statuses < 400)
+    observed = Observed(refused=_refused(columns, chosen & (columns.statuses >= 400)))
+    if columns.scores is not None and columns.scores.shape[1] == 1:
+        observed.sure = bin_scores(columns.scores[is_answered, 0])
+    elif "confidence" in columns.outputs:
+        observed.sure = bin_confidences(columns.outputs["confidence"][is_answered])
+    if columns.numbers or columns.categories:
+        hashes = hash_rows(columns.numbers, columns.categories, is_answered)
+        observed.hashed = len(hashes)
+        observed.means = sum_numbers(columns.numbers, is_answered)
+        for value in hashes.tolist():
+            observed.distinct.update(value)
+    if columns.expectations is not None:
+        observed.checked = int(is_answered.sum())
+        strange = columns.expectations.count_strange(columns.numbers, columns.categories, is_answered)
+        observed.strange.update({name: count for name, count in strange.items() if count})
+    return observed
+
+
+def _refused(columns: BatchColumns, chosen: Array) -> Counter[str]:
+    if columns.error_codes is None:
+        return Counter()
+    codes, texts = columns.error_codes
+    counts = np.bincount(codes[chosen & (columns.rows == 0)] + 1, minlength=len(texts) + 1).tolist()
+    return Counter({text: count for text, count in zip(texts, counts[1:], strict=True) if count})
+
+
 def _profile(columns: BatchColumns, chosen: Array) -> DataProfile:
     rows = int(chosen.sum())
     if not rows:
         return DataProfile()
-    features: dict[str, FeatureProfile] = {n: _profile_numbers(c[chosen]) for n, c in columns.numbers.items()}
+    features: dict[str, FeatureProfile] = {
+        n: _profile_numbers(c[chosen], columns.limits.get(n)) for n, c in columns.numbers.items()
+    }
     features |= {name: _profile_texts(codes[chosen], texts) for name, (codes, texts) in columns.categories.items()}
     outputs: dict[str, FeatureProfile] = {n: _profile_numbers(c[chosen]) for n, c in columns.outputs.items()}
     if columns.labels is not None:
@@ -136,7 +196,8 @@ def _block(columns: BatchColumns, chosen: Array, minute: int, times: Array) -> B
     places = np.flatnonzero(chosen & (columns.statuses < 400))
     if not places.size:
         return None
-    ids = columns.batch.prediction_ids
+    batch = columns.batch
+    ids = batch.prediction_ids
     keys, order = sort_rows(ids, places)
     places = places[order]
     microseconds = np.floor((times[places] - minute * MINUTE_S) * 1e6)
@@ -150,12 +211,15 @@ def _block(columns: BatchColumns, chosen: Array, minute: int, times: Array) -> B
         labels=() if columns.labels is None else columns.labels[1],
         confidences=columns.outputs["confidence"][places] if "confidence" in columns.outputs else None,
         values=columns.outputs["value"][places] if "value" in columns.outputs else None,
+        scores=None if columns.scores is None else columns.scores[places],
+        classes=() if batch.scores is None else [text[:MAX_TEXT] for text in batch.scores.classes],
+        segments=None if columns.segments is None else columns.segments[places],
     )
 
 
-def _profile_numbers(values: Array) -> NumericProfile:
-    profile = NumericProfile()
-    profile.update(values)
+def _profile_numbers(values: Array, limits: Limits | None = None) -> NumericProfile:
+    profile = NumericProfile.for_window()
+    profile.update(values, limits=limits)
     return profile
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from aiplatform.contracts.columns import ID_BYTES, Numbers, PredictionIds, Texts
+from aiplatform.scores import CODE
 
 KEY_TYPE = np.dtype(f"S{ID_BYTES}")  # compares as bytes do
 SPAN_MS = 61_000  # of the times in a block's ids: a minute, and a little for rounding
@@ -48,6 +49,9 @@ class BlockRow:
     label: str | None
     confidence: float | None
     value: float | None
+    score_codes: tuple[int, ...] = ()  # codes of `aiplatform.scores`, of `classes`
+    classes: Sequence[str] = ()
+    segments: bytes = b""  # monitoring.performance.segments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,9 @@ class BlockContent:
     labels: Sequence[str] = ()
     confidences: Array | None = None
     values: Array | None = None
+    scores: Array | None = None  # (rows, columns), uint16
+    classes: Sequence[str] = ()
+    segments: Array | None = None  # (rows, features), uint8
 
     @property
     def first_id(self) -> str:
@@ -97,6 +104,34 @@ class BlockContent:
         first = int(np.searchsorted(self.keys, wanted, side="left")[0])
         return range(first, int(np.searchsorted(self.keys, wanted, side="right")[0]))
 
+    def prediction_ids(self) -> list[str]:
+        """Return the id of each row."""
+        if self.names:
+            return list(self.names)
+        digits = self._hex_of_all()
+        return [digits[i : i + 2 * ID_BYTES] for i in range(0, len(digits), 2 * ID_BYTES)]
+
+    def without(self, gone: Container[str]) -> BlockContent | None:
+        """Return the block without some predictions; None if nothing is left."""
+        names = self.prediction_ids()
+        kept = np.array([name not in gone for name in names], dtype=bool)
+        if kept.all():
+            return self
+        if not kept.any():
+            return None
+        return replace(
+            self,
+            keys=self.keys[kept],
+            rows=self.rows[kept],
+            times_us=self.times_us[kept],
+            names=tuple(name for name, is_kept in zip(names, kept, strict=True) if is_kept) if self.names else (),
+            label_codes=None if self.label_codes is None else self.label_codes[kept],
+            confidences=None if self.confidences is None else self.confidences[kept],
+            values=None if self.values is None else self.values[kept],
+            scores=None if self.scores is None else self.scores[kept],
+            segments=None if self.segments is None else self.segments[kept],
+        )
+
     def row_at(self, place: int) -> BlockRow:
         """Return one row."""
         code = -1 if self.label_codes is None else int(self.label_codes[place])
@@ -107,6 +142,9 @@ class BlockContent:
             label=None if code < 0 else self.labels[code],
             confidence=_number(self.confidences, place),
             value=_number(self.values, place),
+            score_codes=() if self.scores is None else tuple(self.scores[place].tolist()),
+            classes=self.classes,
+            segments=b"" if self.segments is None else self.segments[place].tobytes(),
         )
 
     def newest_first(self, label: str = "") -> Array:
@@ -117,6 +155,9 @@ class BlockContent:
         code = self.labels.index(label) if label in self.labels else -2
         found: Array = order[self.label_codes[order] == code]
         return found
+
+    def _hex_of_all(self) -> str:
+        return self.keys.tobytes().hex()
 
     def _hex(self, place: int) -> str:
         return self.keys[place : place + 1 or None].tobytes().hex()
@@ -136,6 +177,9 @@ class _Packed:
     labels: Texts | None
     confidences: Numbers | None
     values: Numbers | None
+    scores: bytes = b""  # columns of all rows, one after the other
+    classes: tuple[str, ...] = ()
+    segments: bytes = b""
 
 
 def sort_rows(ids: PredictionIds, places: Array) -> tuple[Array, Array]:
@@ -160,6 +204,9 @@ def pack_block(block: BlockContent) -> bytes:
             labels=None if codes is None else Texts.pack_codes(codes, block.labels),
             confidences=_least_floats(block.confidences),
             values=_least_floats(block.values),
+            scores=b"" if block.scores is None else block.scores.tobytes(),
+            classes=tuple(block.classes),
+            segments=b"" if block.segments is None else block.segments.tobytes(),
         )
     )
 
@@ -178,7 +225,14 @@ def unpack_block(raw: bytes | memoryview) -> BlockContent:
         labels=packed.labels.texts if packed.labels else (),
         confidences=packed.confidences.unpack(size, "confidences") if packed.confidences else None,
         values=packed.values.unpack(size, "values") if packed.values else None,
+        scores=_table(packed.scores, CODE, size),
+        classes=packed.classes,
+        segments=_table(packed.segments, np.dtype(np.uint8), size),
     )
+
+
+def _table(raw: bytes, dtype: np.dtype[Any], rows: int) -> Array | None:
+    return np.frombuffer(raw, dtype=dtype).reshape(rows, -1) if raw else None
 
 
 def _least_integers(values: Array) -> Numbers:

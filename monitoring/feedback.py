@@ -22,8 +22,12 @@ from monitoring import metrics
 from monitoring.batches import MAX_TEXT
 from monitoring.blocks import BlockContent
 from monitoring.models import Feedback, PredictionBlock, Window
+from monitoring.performance.recording import PerformanceChanges
 from monitoring.predictions import Key, chunks, find_rows
+from monitoring.windows import lock_open_window, minute_of
 
+MAX_ERROR = 1e100  # a window's sum of squares must stay a number; exact sums are in PerformanceWindow
+Minute = tuple[int, datetime]  # served version, start
 MAX_WAITING = 5000  # the latest waiting ids that the clock looks for each time
 
 
@@ -47,7 +51,7 @@ def contribution_of(feedback: Feedback) -> Contribution:
     if feedback.label is not None and feedback.predicted_label is not None:
         return Contribution(labelled=1, correct=int(feedback.label == feedback.predicted_label))
     if feedback.value is not None and feedback.predicted_value is not None:
-        error = feedback.value - feedback.predicted_value
+        error = max(-MAX_ERROR, min(MAX_ERROR, feedback.value - feedback.predicted_value))
         return Contribution(valued=1, absolute_error_sum=abs(error), squared_error_sum=error * error)
     return Contribution()
 
@@ -137,40 +141,55 @@ def _new_row(item: FeedbackItem, claim: str, now: datetime) -> Feedback:
 def _join(pending: list[Feedback]) -> int:
     """Join those whose prediction is here; return how many."""
     found = find_rows({row.prediction_key for row in pending})
-    added: dict[int, Contribution] = defaultdict(Contribution)
+    added: dict[Minute, Contribution] = defaultdict(Contribution)
+    performance = PerformanceChanges()
     joined = []
     for row in pending:
         here = found.get((row.prediction_key, row.row))
         if here is not None:
             row.block, row.is_pending = here.block, False
             row.predicted_label, row.predicted_value = here.content.label, here.content.value
-            added[here.block.window_id] = added[here.block.window_id].plus(contribution_of(row))
+            minute = here.block.window.served_id, minute_of(here.block.time)
+            added[minute] = added[minute].plus(contribution_of(row))
+            performance.add(here, label=row.label, value=row.value)
             joined.append(row)
     Feedback.objects.bulk_update(joined, ["block", "is_pending", "predicted_label", "predicted_value"])
     _add_to_windows(added)
+    performance.write()
     return len(joined)
 
 
 def _correct(changes: list[tuple[Feedback, FeedbackItem]], now: datetime) -> int:
     """Replace the truth of rows; return how many of them count in a window, the rest still waits."""
-    added: dict[int, Contribution] = defaultdict(Contribution)
+    added: dict[Minute, Contribution] = defaultdict(Contribution)
     blocks = PredictionBlock.objects.filter(pk__in={row.block_id for row, _ in changes if row.block_id})
-    windows = dict(blocks.values_list("pk", "window"))
+    minutes = {pk: (served, minute_of(time)) for pk, served, time in blocks.values_list("pk", "window__served", "time")}
+    found = find_rows({row.prediction_key for row, _ in changes if row.block_id})
+    performance = PerformanceChanges()
     counted = 0
     for row, item in changes:
-        before = contribution_of(row)
+        before, here = contribution_of(row), found.get((row.prediction_key, row.row))
+        if here is not None:
+            performance.add(here, label=row.label, value=row.value, sign=-1)
+            performance.add(here, label=item.label, value=item.value)
         row.label, row.value, row.source, row.received_at = item.label, item.value, item.source[:100], now
-        window = windows.get(row.block_id) if row.block_id else None
-        if window is not None:
-            added[window] = added[window].plus(contribution_of(row).plus(before, sign=-1))
+        minute = minutes.get(row.block_id) if row.block_id else None
+        if minute is not None:
+            added[minute] = added[minute].plus(contribution_of(row).plus(before, sign=-1))
             counted += 1
     Feedback.objects.bulk_update([row for row, _ in changes], ["label", "value", "source", "received_at"])
     _add_to_windows(added)
+    performance.write()
     return counted
 
 
-def _add_to_windows(added: dict[int, Contribution]) -> None:
-    for window_id in sorted(added):
-        changes = {name: F(name) + amount for name, amount in asdict(added[window_id]).items() if amount}
-        if changes:
-            Window.objects.filter(pk=window_id).update(**changes)
+def _add_to_windows(added: dict[Minute, Contribution]) -> None:
+    """Add to each minute's open window; one that was rolled up gets another, which is rolled up in its turn."""
+    for served, start in sorted(added):
+        changes = {name: F(name) + amount for name, amount in asdict(added[(served, start)]).items() if amount}
+        minute = Window.objects.filter(
+            served=served, start=start, resolution=Window.Resolution.MINUTE, is_rolled_up=False
+        )
+        if changes and not minute.update(**changes):
+            lock_open_window(served, start)
+            minute.update(**changes)

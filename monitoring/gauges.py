@@ -10,6 +10,8 @@ from django.conf import settings
 from monitoring import metrics
 from monitoring.accuracy import realised_accuracy
 from monitoring.models import ServedVersion
+from monitoring.performance import metrics as performance_metrics
+from monitoring.performance.selectors import get_estimate
 from monitoring.selectors import Period, get_drift, get_totals, list_active_served, list_windows, merge_profiles
 
 ACTIVE_FOR = timedelta(hours=1)  # after its last prediction a version's gauges are still set, to NaN if silent
@@ -32,6 +34,8 @@ def _set_gauges(served: ServedVersion, period: Period) -> None:
     metrics.LABEL_COVERAGE.labels(*names).set(_number(accuracy.coverage))
     confidence = totals.confidence_sum / totals.confidence_count if totals.confidence_count else None
     metrics.MEAN_CONFIDENCE.labels(*names).set(_number(confidence))
+    estimated = get_estimate(served, period).accuracy.value
+    performance_metrics.ESTIMATED_ACCURACY.labels(*names).set(_number(estimated))
     drift = get_drift(served, merge_profiles(windows))
     for column in drift.features:
         metrics.DRIFT_SCORE.labels(*names, column.column).set(_number(column.statistic("psi")))

@@ -8,6 +8,7 @@ rows are locked in one order, so that writers of the same minutes wait for each 
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,8 +22,11 @@ from monitoring import metrics
 from monitoring.batches import BatchColumns, MinuteContent, split_by_minute
 from monitoring.blocks import BlockContent, pack_block
 from monitoring.feedback import join_pending_feedback
-from monitoring.models import IngestedBatch, PredictionBlock, ServedVersion, Window
-from monitoring.windows import INGESTED_FIELDS, WindowContent, minute_start
+from monitoring.models import IngestedBatch, ObservedWindow, PredictionBlock, ServedVersion, Window
+from monitoring.performance.expectations import find_expectations
+from monitoring.performance.observed import Observed, merge_observed, pack_observed, unpack_observed
+from monitoring.store.tombstones import deleted_among
+from monitoring.windows import INGESTED_FIELDS, WindowContent, lock_open_window, minute_start
 
 SEEN_EVERY = timedelta(seconds=30)  # how exact `last_seen_at` is; each call writing it would be a hot row
 log = structlog.get_logger(__name__)
@@ -56,7 +60,12 @@ class _Read:
 
 
 def _read_batch(batch: PredictionBatch, now: datetime) -> _Read:
-    columns = BatchColumns(batch, max_features=settings.MAX_WATCHED_FEATURES)
+    served = ServedVersion(
+        endpoint=batch.endpoint, version=batch.version, artifact_uri=batch.artifact_uri,
+        artifact_digest=batch.artifact_digest,
+    )  # fmt: skip
+    expectations = find_expectations(served) if batch.numeric_features or batch.category_features else None
+    columns = BatchColumns(batch, max_features=settings.MAX_WATCHED_FEATURES, expectations=expectations)
     oldest = now - timedelta(days=settings.WINDOW_RETENTION_DAYS)
     minutes = list(split_by_minute(columns, oldest_s=oldest.timestamp(), now_s=now.timestamp()))
     return _Read(batch, int((columns.statuses < 400).sum()), minutes)
@@ -71,6 +80,7 @@ def _claim_batches(batch_ids: list[str], now: datetime) -> set[str]:
 
 def _merge_batches(batches: list[_Read], now: datetime) -> None:
     contents: dict[tuple[int, int], WindowContent] = {}
+    observed: dict[tuple[int, int], list[Observed]] = defaultdict(list)
     blocks: list[tuple[tuple[int, int], BlockContent]] = []
     served = _served_versions([read.batch for read in batches], now)
     for read in batches:
@@ -79,12 +89,27 @@ def _merge_batches(batches: list[_Read], now: datetime) -> None:
             known = contents.setdefault(key, part.content)
             if known is not part.content:
                 known.merge(part.content)
+            observed[key].append(part.observed)
             if part.block is not None:
                 blocks.append((key, part.block))
+    blocks = _without_deleted(blocks)
     windows = _lock_windows(sorted(contents))
     for key, window in windows.items():
         _add_to_window(window, contents[key])
+    for key in sorted(observed):
+        _add_observed(key, observed[key])
     PredictionBlock.objects.bulk_create([_new_block(windows[key].pk, block) for key, block in blocks])
+
+
+def _without_deleted(
+    blocks: list[tuple[tuple[int, int], BlockContent]],
+) -> list[tuple[tuple[int, int], BlockContent]]:
+    """Return the blocks without predictions that were deleted before they arrived."""
+    gone = deleted_among(name for _, block in blocks for name in block.prediction_ids())
+    if not gone:
+        return blocks
+    left = [(key, block.without(gone)) for key, block in blocks]
+    return [(key, block) for key, block in left if block is not None]
 
 
 def _new_block(window: int, block: BlockContent) -> PredictionBlock:
@@ -120,13 +145,8 @@ def _served_version(batch: PredictionBatch, now: datetime) -> int:
 
 
 def _lock_windows(keys: list[tuple[int, int]]) -> dict[tuple[int, int], Window]:
-    wanted = [Window(served_id=served, start=minute_start(minute)) for served, minute in keys]
-    Window.objects.bulk_create(wanted, ignore_conflicts=True)
-    locked = {}
-    for served, minute in keys:  # few: a call rarely holds more than two minutes of one version
-        row = Window.objects.select_for_update().get(served_id=served, start=minute_start(minute))
-        locked[(served, minute)] = row
-    return locked
+    # Few: a call rarely holds more than two minutes of one version.
+    return {(served, minute): lock_open_window(served, minute_start(minute)) for served, minute in keys}
 
 
 def _add_to_window(window: Window, content: WindowContent) -> None:
@@ -136,6 +156,13 @@ def _add_to_window(window: Window, content: WindowContent) -> None:
         content = known
     content.write_to(window)
     window.save(update_fields=INGESTED_FIELDS)
+
+
+def _add_observed(key: tuple[int, int], parts: list[Observed]) -> None:
+    """Add to the row beside a window; whoever does holds the window's lock."""
+    row, _ = ObservedWindow.objects.get_or_create(served_id=key[0], start=minute_start(key[1]), resolution=60)
+    row.content = pack_observed(merge_observed([unpack_observed(row.content), *parts]))
+    row.save(update_fields=["content"])
 
 
 def _count(batches: list[_Read], *, duplicates: int) -> None:

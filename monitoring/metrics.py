@@ -37,3 +37,10 @@ LABEL_COVERAGE = Gauge(
 MEAN_CONFIDENCE = Gauge(
     "aiplatform_mean_confidence", "Mean confidence of the predicted label", _VERSION, multiprocess_mode="mostrecent"
 )
+
+STORE_UNREADABLE = Counter("aiplatform_store_unreadable_files_total", "Damaged files of the prediction store, as read")
+STORE_DELETED_ROWS = Counter("aiplatform_store_deleted_rows_total", "Stored rows removed by an order to delete")
+STORE_EXPIRED_FILES = Counter("aiplatform_store_expired_files_total", "Files of the prediction store past retention")
+STORE_COMPACTED_FILES = Counter(
+    "aiplatform_store_compacted_files_total", "Files of the prediction store joined into larger ones"
+)

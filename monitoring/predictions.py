@@ -111,7 +111,7 @@ def _between(keys: list[bytes], first_id: str, last_id: str) -> list[bytes]:
 def _opened(blocks: list[int]) -> Iterator[tuple[PredictionBlock, BlockContent]]:
     for some in chunks(blocks, OPENED):
         rows = PredictionBlock.objects.filter(pk__in=some).select_related("window__served").order_by("pk")
-        for block in rows.defer("window__latency", "window__profile"):
+        for block in rows.defer("window__latency", "window__profile", "window__sketches"):
             yield block, unpack_block(block.content)
 
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet, Sum
 
-from monitoring.models import Baseline, Feedback, IngestedBatch, PredictionBlock, ServedVersion, Window
+from monitoring.cover import Horizons, floor_time
+from monitoring.models import (
+    Baseline,
+    DetectedChange,
+    Feedback,
+    IngestedBatch,
+    ObservedWindow,
+    PerformanceWindow,
+    PredictionBlock,
+    ServedVersion,
+    Window,
+)
+from monitoring.rollup import NEXT
 
 CHUNK = 500
+HORIZON_MARGIN = timedelta(days=1)  # a reader may have looked at the clock a while ago
 MAX_CHUNKS = 400  # of each kind in one run; the clock comes again
 log = structlog.get_logger(__name__)
 
@@ -31,6 +46,11 @@ def clean_up(*, now: datetime | None = None) -> dict[str, int]:
         "feedback": _remove(Feedback.objects.filter(block=None, is_pending=False)),
         "pending_feedback": _remove(Feedback.objects.filter(is_pending=True, received_at__lt=oldest_pending)),
         "windows": _remove(Window.objects.filter(start__lt=oldest_window)),
+        "performance_windows": _remove(PerformanceWindow.objects.filter(start__lt=oldest_window)),
+        "observed_windows": _remove(ObservedWindow.objects.filter(start__lt=oldest_window)),
+        "changes": _remove(DetectedChange.objects.filter(detected_at__lt=oldest_window)),
+        "minutes": _remove_rolled_up(Window.Resolution.MINUTE, Horizons.at(now).minutes - HORIZON_MARGIN),
+        "hours": _remove_rolled_up(Window.Resolution.HOUR, Horizons.at(now).hours - HORIZON_MARGIN),
         "batches": _remove(IngestedBatch.objects.filter(received_at__lt=oldest_window)),
         "versions": _remove(ServedVersion.objects.filter(last_seen_at__lt=oldest_window, windows=None)),
     }
@@ -58,6 +78,27 @@ def _remove_surplus_blocks(kept: int) -> int:
             break
     for start in range(0, len(keys), CHUNK):
         _delete(PredictionBlock.objects.filter(pk__in=keys[start : start + CHUNK]))
+    return len(keys)
+
+
+def _remove_rolled_up(resolution: int, before: datetime) -> int:
+    """Remove minutes (or hours) that are counted in their hour (or day), which keeps their single predictions."""
+    coarse = NEXT[resolution]
+    old = Window.objects.filter(resolution=resolution, is_rolled_up=True, start__lt=before)
+    groups: dict[tuple[int, datetime], list[int]] = defaultdict(list)
+    for pk, served, start in old.order_by("start").values_list("pk", "served", "start")[: CHUNK * MAX_CHUNKS // 10]:
+        groups[(served, floor_time(start, coarse))].append(pk)
+    return sum(_replace(keys, served, start, coarse) for (served, start), keys in groups.items())
+
+
+@transaction.atomic
+def _replace(keys: list[int], served: int, start: datetime, resolution: int) -> int:
+    coarse = Window.objects.filter(served=served, resolution=resolution, start=start).order_by("is_rolled_up")
+    target = coarse.select_for_update().last()
+    if target is None:  # just merged into another; the clock comes again
+        return 0
+    PredictionBlock.objects.filter(window__in=keys).update(window=target)
+    _delete(Window.objects.filter(pk__in=keys))
     return len(keys)
 
 

@@ -17,11 +17,12 @@ from django.db.models.functions import Coalesce
 from aiplatform.errors import NotFoundError
 from aiplatform.profiles import KLL_K, DataProfile
 from monitoring.baselines import load_baseline
+from monitoring.cover import cover
 from monitoring.drift.results import DriftLimits, DriftTable
 from monitoring.drift.table import compare_profiles, missing_baseline
 from monitoring.models import Feedback, ServedVersion, Window
 from monitoring.predictions import FoundRow, attach_feedback, find_rows
-from monitoring.windows import merge_profile, minute_of, read_latency, read_window_profile
+from monitoring.windows import minute_of, read_latency, read_profile, union_profiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +90,14 @@ def get_served_version(endpoint: str, version: int) -> ServedVersion:
     return served
 
 
-def list_windows(endpoint: str, version: int | None, period: Period) -> QuerySet[Window]:
-    """Return the windows of a period, in time order."""
-    found = Window.objects.filter(served__endpoint=endpoint, start__gte=period.start, start__lte=period.end)
+def list_windows(
+    endpoint: str, version: int | None, period: Period, *, coarsest: int = Window.Resolution.DAY
+) -> QuerySet[Window]:
+    """Return the windows that stand for a period, in time order: whole days, hours, and the minutes at its ends.
+
+    A chart says how long a window may be (`coarsest`, seconds); older ones are longer where the finer are gone.
+    """
+    found = Window.objects.filter(cover(period.start, period.end, coarsest=coarsest), served__endpoint=endpoint)
     return (found if version is None else found.filter(served__version=version)).order_by("start")
 
 
@@ -113,10 +119,8 @@ def merge_latency(windows: QuerySet[Window]) -> datasketches.kll_doubles_sketch:
 
 def merge_profiles(windows: QuerySet[Window]) -> DataProfile:
     """Return one profile of all features and outputs."""
-    merged = DataProfile()
-    for raw in windows.values_list("profile", flat=True).iterator():
-        merge_profile(merged, read_window_profile(raw))
-    return merged
+    rows = windows.values_list("sketches", "profile").iterator()
+    return union_profiles(read_profile(sketches, older) for sketches, older in rows)
 
 
 def drift_limits() -> DriftLimits:
@@ -124,6 +128,10 @@ def drift_limits() -> DriftLimits:
     return DriftLimits(
         psi_threshold=settings.DRIFT_PSI_THRESHOLD,
         ks_threshold=settings.DRIFT_KS_THRESHOLD,
+        wasserstein_threshold=settings.DRIFT_WASSERSTEIN_THRESHOLD,
+        js_threshold=settings.DRIFT_JS_THRESHOLD,
+        small_baseline=settings.DRIFT_SMALL_BASELINE,
+        dataset_share=settings.DRIFT_DATASET_SHARE,
         significance=settings.DRIFT_SIGNIFICANCE,
         min_samples=settings.DRIFT_MIN_SAMPLES,
     )
@@ -142,8 +150,8 @@ def count_confusions(endpoint: str, version: int, period: Period) -> list[tuple[
     found = Feedback.objects.filter(
         block__window__served__endpoint=endpoint,
         block__window__served__version=version,
-        block__window__start__gte=period.start,
-        block__window__start__lte=period.end,
+        block__time__gte=period.start,
+        block__time__lt=minute_of(period.end) + timedelta(minutes=1),
         label__isnull=False,
         predicted_label__isnull=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -9,16 +10,20 @@ from typing import Any
 import datasketches
 import structlog
 
-from aiplatform.profiles import KLL_K, DataProfile, FeatureProfile
+from aiplatform.profiles import KLL_K, DataProfile, FeatureProfile, NumericProfile
 from monitoring.models import Window
+from monitoring.packing import pack_profile, unpack_profile
 
 MINUTE_S = 60
 log = structlog.get_logger(__name__)
 
+_NOT_COUNTS = ("latency", "profile", "sketches")
 # What ingestion writes; the counts of labels belong to feedback.
 INGESTED_FIELDS = (
-    "rows", "requests", "errors", "rejected", "latency", "profile", "confidence_sum", "confidence_count",
+    "rows", "requests", "errors", "rejected", "latency", "profile", "sketches", "confidence_sum", "confidence_count",
 )  # fmt: skip
+# What feedback writes.
+LABEL_FIELDS = ("labelled", "correct", "valued", "absolute_error_sum", "squared_error_sum")
 
 
 def minute_of(time: datetime) -> datetime:
@@ -58,16 +63,17 @@ class WindowContent:
     def write_to(self, window: Window) -> None:
         """Put the counts and sketches into a row; does not save it."""
         for name in INGESTED_FIELDS:
-            if name not in ("latency", "profile"):
+            if name not in _NOT_COUNTS:
                 setattr(window, name, getattr(self, name))
         window.latency = self.latency.serialize()
-        window.profile = self.profile.to_dict()
+        window.sketches, window.profile = pack_profile(self.profile), {}
 
     @classmethod
     def read_from(cls, window: Window) -> WindowContent:
         """Return what a row holds."""
-        counts = {name: getattr(window, name) for name in INGESTED_FIELDS if name not in ("latency", "profile")}
-        return cls(latency=read_latency(window.latency), profile=read_window_profile(window.profile), **counts)
+        counts = {name: getattr(window, name) for name in INGESTED_FIELDS if name not in _NOT_COUNTS}
+        profile = read_profile(window.sketches, window.profile)
+        return cls(latency=read_latency(window.latency), profile=profile, **counts)
 
 
 def read_latency(raw: bytes | memoryview) -> datasketches.kll_doubles_sketch:
@@ -77,9 +83,41 @@ def read_latency(raw: bytes | memoryview) -> datasketches.kll_doubles_sketch:
     return datasketches.kll_doubles_sketch.deserialize(bytes(raw))
 
 
-def read_window_profile(data: dict[str, Any]) -> DataProfile:
+def read_window_profile(window: Window) -> DataProfile:
     """Return the profile of a row; an empty one for a new row."""
-    return DataProfile.from_dict(data) if data else DataProfile()
+    return read_profile(window.sketches, window.profile)
+
+
+def read_profile(sketches: bytes | memoryview, older: dict[str, Any]) -> DataProfile:
+    """Return a profile from a row's columns: `sketches`, or `profile` as rows once had it."""
+    if sketches:
+        return unpack_profile(sketches)
+    return DataProfile.from_dict(older) if older else DataProfile()
+
+
+def lock_open_window(served: int, start: datetime, resolution: int = Window.Resolution.MINUTE) -> Window:
+    """Return the window of a time that still takes counts, locked; it is made if there is none.
+
+    Rolling up may close it just before it is locked: then there is room for a new one.
+    """
+    key = {"served_id": served, "resolution": resolution, "start": start, "is_rolled_up": False}
+    while True:
+        Window.objects.bulk_create([Window(**key)], ignore_conflicts=True)
+        row = Window.objects.select_for_update().filter(**key).first()
+        if row is not None:
+            return row
+
+
+def union_profiles(profiles: Iterable[DataProfile]) -> DataProfile:
+    """Return one profile of many windows', to be read: numbers in a sketch that adds hardly any error."""
+    merged = DataProfile()
+    for profile in profiles:
+        for mine, theirs in ((merged.features, profile.features), (merged.outputs, profile.outputs)):
+            for name, column in theirs.items():
+                if name not in mine and isinstance(column, NumericProfile):
+                    mine[name] = NumericProfile.for_union()
+        merge_profile(merged, profile)
+    return merged
 
 
 def merge_profile(mine: DataProfile, theirs: DataProfile) -> None:

@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from aiplatform.errors import PlatformError
 from training import deployment, engines, processes, provenance
+from training.data.cache import DataCache
 from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
 from training.launchers.base import Handle
 from training.leases import Claim, StaleFenceError, confirm_start, end_run, record_process, take_back_run, write_run
@@ -99,6 +100,7 @@ class Attempt:
             target=run.target or None,
             seed=run.seed,
             work_dir=work_dir,
+            cache=data_cache(),
         )
 
     def _record_origin(self) -> Origin:
@@ -120,6 +122,12 @@ class Attempt:
         exit_class, message = classify_error(error)
         persist(lambda: end_run(self._claim.run_id, self._claim.fence, exit_class, message=message, traceback=text))
         return 1
+
+
+def data_cache() -> DataCache | None:
+    """Return where downloads of training data are kept; None if they are not."""
+    limit_bytes = settings.DATA_CACHE_BYTES
+    return DataCache(folder=settings.DATA_CACHE_DIR, limit_bytes=limit_bytes) if limit_bytes > 0 else None
 
 
 def classify_error(error: BaseException) -> tuple[ExitClass, str]:

@@ -27,6 +27,7 @@ from aiplatform.artifacts import (
     read_manifest,
     stage_artifact,
 )
+from aiplatform.calibration import CALIBRATION as ARTIFACT_CALIBRATION
 from aiplatform.errors import ArtifactError
 from training import registry
 from training.importing import messages
@@ -97,6 +98,8 @@ def _fill(staged: StagedArtifact, imported: ImportedModel) -> None:
     places = {messages.WARMUP_INPUTS: WARMUP_INPUTS, messages.WARMUP_OUTPUTS: WARMUP_OUTPUTS}
     if imported.examined.sample_rows:
         places[messages.PROFILE] = ARTIFACT_PROFILE
+    if (imported.folder / messages.CALIBRATION).exists():
+        places[messages.CALIBRATION] = ARTIFACT_CALIBRATION
     for made, place in places.items():
         target = staged.folder / place
         target.parent.mkdir(exist_ok=True)

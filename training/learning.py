@@ -13,6 +13,7 @@ from aiplatform.errors import InvalidConfigurationError
 from aiplatform.features import extract_features, summarise_predictions
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import DType, Signature, TensorSpec
+from training.calibrating import fit_calibration
 from training.data.dataset import Array, DataKind, Dataset
 from training.data.sources import load_dataset
 from training.recipes.api import Reporter, TrainedModel, TrainingOrder
@@ -37,7 +38,9 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     """
     recipe = load_recipe(order.recipe)
     values = resolve_parameters(order.recipe, order.parameters)
-    data = load_dataset(order.data_uri, target=order.target, seed=order.seed, scratch=order.work_dir / "data")
+    data = load_dataset(
+        order.data_uri, target=order.target, seed=order.seed, scratch=order.work_dir / "data", cache=order.cache
+    )
     _check_fit(recipe, order, data)
     reporter.log(_describe(data))
     parameters = recipe.Parameters(**values)
@@ -72,6 +75,7 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
             "labels": list(data.labels),
             "confusion_matrix": confusion_matrix(probabilities, data.test.labels).tolist(),
         },
+        calibration=fit_calibration(predict_part(learner, data.validation), data.validation.labels),
     )
 
 

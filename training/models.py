@@ -31,6 +31,8 @@ class Run(models.Model):
     seed = models.BigIntegerField(default=0)
     deploy_endpoint = models.CharField(max_length=63, blank=True, help_text="Deploy there on success")
     requested_by = models.CharField(max_length=150, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+    idempotency_key = models.CharField(max_length=200, blank=True, help_text="The same order twice is one run")
 
     # Where it stands
     state = models.CharField(max_length=12, choices=RunState.choices, default=RunState.QUEUED)
@@ -87,6 +89,9 @@ class Run(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=models.Q(state__in=RunState.values), name="training_run_state_known"),
+            models.UniqueConstraint(
+                fields=("idempotency_key",), condition=~models.Q(idempotency_key=""), name="training_run_key_unique"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -142,6 +142,11 @@ def list_versions(model_name: str = "") -> QuerySet[ModelVersion]:
     return versions.filter(model__name=model_name) if model_name else versions
 
 
+def list_latest_runs(model_name: str, *, limit: int = 100) -> list[Run]:
+    """Return a model's latest runs with their versions, newest first."""
+    return list(Run.objects.filter(model_name=model_name).select_related("version").order_by("-created_at")[:limit])
+
+
 def get_version(model_name: str, reference: str) -> ModelVersion:
     """Return a version by number, by alias, or the newest for 'latest'.
 

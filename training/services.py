@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from aiplatform.errors import ConflictError, InvalidInputError
@@ -36,14 +36,36 @@ class RunOrder:
     seed: int = 0
     deploy_endpoint: str = ""
     actor: str = ""
+    reason: str = ""
+    idempotency_key: str = ""
 
 
 def create_run(order: RunOrder) -> Run:
-    """Queue a run and ring for it.
+    """Queue a run and ring for it; an order whose `idempotency_key` is known returns its run.
 
     Raises: InvalidInputError naming the recipe, parameter, name or seed that cannot be; nothing is queued.
     """
     parameters = check_order(order)
+    known = _find_ordered(order.idempotency_key)
+    if known is not None:
+        return known
+    try:
+        run = _queue_run(order, parameters)
+    except IntegrityError:  # the same order came twice at once
+        known = _find_ordered(order.idempotency_key)
+        if known is None:
+            raise
+        return known
+    log.info("run_created", run=str(run.pk), recipe=run.recipe, model=run.model_name, actor=order.actor)
+    run.refresh_from_db()
+    return run
+
+
+def _find_ordered(key: str) -> Run | None:
+    return Run.objects.filter(idempotency_key=key).first() if key else None
+
+
+def _queue_run(order: RunOrder, parameters: Mapping[str, Any]) -> Run:
     with transaction.atomic():
         run = Run.objects.create(
             recipe=order.recipe,
@@ -54,11 +76,11 @@ def create_run(order: RunOrder) -> Run:
             seed=order.seed,
             deploy_endpoint=order.deploy_endpoint,
             requested_by=order.actor,
+            reason=order.reason[:500],
+            idempotency_key=order.idempotency_key,
             attempts_left=settings.TRAINING_ATTEMPTS,
         )
         transaction.on_commit(lambda: doorbell.ring(run.pk))
-    log.info("run_created", run=str(run.pk), recipe=run.recipe, model=run.model_name, actor=order.actor)
-    run.refresh_from_db()
     return run
 
 

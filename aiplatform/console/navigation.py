@@ -23,14 +23,26 @@ _SYMBOLS = {
     "registeredmodel": "deployed_code",
     "modelversion": "layers",
     "endpoint": "hub",
+    "rollout": "conversion_path",
+    "promotionpolicy": "policy",
+    "automationhold": "front_hand",
+    "retraining": "autorenew",
     "report": "lab_profile",
+    "storedreport": "inventory_2",
+    "reportschedule": "event_repeat",
     "alert": "notifications_active",
     "alertrule": "rule",
+    "alertgroup": "stacks",
     "channel": "campaign",
+    "route": "alt_route",
     "silence": "notifications_off",
+    "inhibition": "notifications_paused",
+    "quiethours": "bedtime",
     "notification": "outgoing_mail",
     "prediction": "query_stats",
     "feedback": "thumbs_up_down",
+    "predictionpolicy": "policy",
+    "predictiondeletion": "delete_sweep",
     "token": "key",
     "auditrecord": "receipt_long",
     "user": "person",
@@ -47,6 +59,11 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 def stylesheet(request: HttpRequest) -> str:
     """Return the address of the console's own style sheet."""
     return static("console/console.css")
+
+
+def chart_script(request: HttpRequest) -> str:
+    """Return the address of the script that draws charts."""
+    return static("console/charts.js")
 
 
 def icon(request: HttpRequest) -> str:

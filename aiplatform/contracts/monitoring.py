@@ -13,6 +13,14 @@ PREFIX = "/internal/monitoring"
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassScores:
+    """The scores of every class, row by row: codes of `aiplatform.scores`, one column for two classes."""
+
+    classes: tuple[str, ...]
+    codes: bytes  # uint16, little-endian, shape (rows, columns)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictionBatch:
     """Predictions of one endpoint version by one replica, in columns of `row_count` rows.
 
@@ -39,6 +47,8 @@ class PredictionBatch:
     predicted_labels: Texts | None = None
     confidences: Numbers | None = None
     predicted_values: Numbers | None = None
+    scores: ClassScores | None = None
+    error_codes: Texts | None = None  # of the requests that failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +97,43 @@ class FeedbackReceipt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShadowComparison:
+    """Live answers of a champion beside a challenger's to the same requests, counted by one process.
+
+    `requests` were answered by both or failed by the challenger (`errors`); `dropped` were not compared.
+    Rows agree if their labels do; of numbers `difference_sum` adds up the absolute differences.
+    Latencies are counts by bucket (aiplatform.latency_buckets). `batch_id` is unique: a comparison
+    that arrives twice counts once.
+    """
+
+    batch_id: str
+    replica: str
+    endpoint: str
+    champion: int
+    challenger: int
+    since_s: float  # seconds since the epoch
+    until_s: float
+    requests: int
+    errors: int
+    dropped: int
+    rows: int
+    labelled_rows: int
+    agreed_rows: int
+    valued_rows: int
+    difference_sum: float
+    champion_latencies: tuple[int, ...]
+    challenger_latencies: tuple[int, ...]
+    last_error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordComparisons:
+    """Comparisons of one process."""
+
+    comparisons: tuple[ShadowComparison, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class VersionReport:
     """How a version did over a period; `report` is the JSON of the performance report."""
 
@@ -94,6 +141,36 @@ class VersionReport:
     version: int
     period_s: int
     report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorePolicy:
+    """What the prediction store keeps of an endpoint's predictions.
+
+    `inputs`: 'full', 'hash' (a pseudonym of all of them) or 'none'. Of the features (input tensors) those in
+    `kept_features` are kept (empty: all), less the redacted ones, and hashed ones as pseudonyms. Inputs
+    of a row that is larger than `max_row_bytes` are kept as with 'hash'.
+    """
+
+    sample_share: float
+    retention_days: float
+    inputs: str = "full"
+    kept_features: tuple[str, ...] = ()
+    redacted_features: tuple[str, ...] = ()
+    hashed_features: tuple[str, ...] = ()
+    max_row_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorePolicies:
+    """The policies of endpoints that have one, and that of all others."""
+
+    default: StorePolicy
+    endpoints: Mapping[str, StorePolicy] = field(default_factory=dict)
+
+    def of(self, endpoint: str) -> StorePolicy:
+        """Return an endpoint's policy."""
+        return self.endpoints.get(endpoint, self.default)
 
 
 class MonitoringClient:
@@ -110,7 +187,15 @@ class MonitoringClient:
         """Hand over true labels; safe to repeat."""
         return self._service.post(f"{PREFIX}/feedback", order, FeedbackReceipt, is_idempotent=True)
 
+    def record_comparisons(self, order: RecordComparisons) -> IngestReceipt:
+        """Hand over what shadows were found to answer; safe to repeat."""
+        return self._service.post(f"{PREFIX}/comparisons", order, IngestReceipt, is_idempotent=True)
+
     def get_report(self, endpoint: str, version: int, period_s: int) -> VersionReport:
         """Return latency, throughput, errors, drift, accuracy and coverage over a period."""
         query = {"endpoint": endpoint, "version": str(version), "period_s": str(period_s)}
         return self._service.get(f"{PREFIX}/report", VersionReport, query=query)
+
+    def get_store_policies(self) -> StorePolicies:
+        """Return what to keep in the prediction store."""
+        return self._service.get(f"{PREFIX}/store-policies", StorePolicies)

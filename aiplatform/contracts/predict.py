@@ -2,7 +2,8 @@
 
 In one process the gateway puts an `Identity` into `scope["state"]["identity"]`; between two it
 travels as a signed header. Every answer carries PREDICTION_ID_HEADER (a successful one) and
-REQUEST_ID_HEADER. DEADLINE_HEADER is the caller's patience in milliseconds.
+REQUEST_ID_HEADER. DEADLINE_HEADER is the caller's patience in milliseconds. SUBJECT_HEADER names whom a
+request is about, so that what was stored of them can be deleted; V2 requests may use SUBJECT_PARAMETER.
 """
 
 # Words that stand where a model's name could, in one of the protocols: no endpoint may have them.
@@ -19,5 +20,8 @@ PREDICTION_ID_HEADER = "X-Prediction-Id"
 MODEL_VERSION_HEADER = "X-Model-Version"
 DEADLINE_HEADER = "X-Request-Timeout-Ms"
 PRIORITY_HEADER = "X-Request-Priority"  # high, normal (the default) or low
+SUBJECT_HEADER = "X-Subject-Id"
+SUBJECT_PARAMETER = "subject_id"
+TRACE_HEADER = "traceparent"  # W3C Trace Context
 IDENTITY_STATE = "identity"
 REQUEST_ID_STATE = "request_id"

@@ -36,6 +36,69 @@ class ModelVersionList:
     versions: tuple[ModelVersionInfo, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class RetrainModel:
+    """Train a model anew with the recipe, the parameters and the target of a version's run.
+
+    It learns from `data_uri` (empty: that of the version's run) and, if given, `extra_data_uri` as well. A
+    repeated `idempotency_key` names the same run.
+    """
+
+    model: str
+    version: int
+    idempotency_key: str
+    actor: str
+    reason: str = ""
+    data_uri: str = ""
+    extra_data_uri: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """A run: `state` as training names it; `version` once it has one that is ready."""
+
+    run_id: str
+    model: str
+    recipe: str
+    data_uri: str
+    state: str
+    is_ended: bool
+    has_succeeded: bool
+    version: int | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """What a timeline tells of a run. Times are ISO 8601, UTC; empty: not yet."""
+
+    run_id: str
+    recipe: str
+    state: str
+    version: int | None
+    actor: str
+    created_at: str
+    ended_at: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunList:
+    """Runs, newest first."""
+
+    runs: tuple[RunSummary, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAlias:
+    """Point an alias at a version, wherever it pointed before; safe to repeat."""
+
+    model: str
+    alias: str
+    version: int
+    actor: str
+
+
 class TrainingClient:
     """Ask the registry. Every method raises a PlatformError; NotFoundError for unknown names."""
 
@@ -55,3 +118,19 @@ class TrainingClient:
         """Return run, recipe, parameters, data fingerprint, commit, packages and seed."""
         path = f"{PREFIX}/models/{path_segment(model)}/versions/{version}/lineage"
         return self._service.get(path, Lineage)
+
+    def retrain(self, order: RetrainModel) -> RunInfo:
+        """Queue a run as a version's own was; ConflictError if the version has none (it was imported)."""
+        return self._service.post(f"{PREFIX}/retrain", order, RunInfo, is_idempotent=True)
+
+    def get_run(self, run_id: str) -> RunInfo:
+        """Return where a run stands."""
+        return self._service.get(f"{PREFIX}/runs/{path_segment(run_id)}", RunInfo)
+
+    def list_runs(self, model: str) -> RunList:
+        """Return the latest runs of a model, newest first; empty for an unknown name."""
+        return self._service.get(f"{PREFIX}/models/{path_segment(model)}/runs", RunList)
+
+    def set_alias(self, order: SetAlias) -> ModelVersionInfo:
+        """Move an alias, and return the version that it stands for now."""
+        return self._service.post(f"{PREFIX}/aliases", order, ModelVersionInfo, is_idempotent=True)

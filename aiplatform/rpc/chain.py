@@ -15,7 +15,9 @@ from django.conf import settings
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.roles import GATEWAY, INFERENCE
 from aiplatform.rpc.calls import CallApplication
+from aiplatform.rpc.listening import held
 from aiplatform.rpc.signature import RequireCallSignature
+from aiplatform.rpc.tls import server_tls
 from aiplatform.wiring import Lifespan, wiring
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def grpc_lifespans() -> list[Lifespan]:
 
 
 def require_free_port() -> None:
-    """Raise InvalidConfigurationError if another process listens on GRPC_BIND.
+    """Raise InvalidConfigurationError if another process listens on GRPC_BIND, or its TLS cannot be set up.
 
     The workers share the port among them, so they would share it with a stranger without a word.
     """
@@ -42,6 +44,7 @@ def require_free_port() -> None:
     host, _, port = settings.GRPC_BIND.rpartition(":")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        server_tls(settings.GRPC_TLS_CERT, settings.GRPC_TLS_KEY)
         socket.create_server((host.strip("[]"), int(port)), family=family).close()
     except (OSError, ValueError) as error:
         raise InvalidConfigurationError(f"GRPC_BIND: {settings.GRPC_BIND} cannot be listened on: {error}") from error
@@ -79,7 +82,11 @@ class _GrpcDoor:
         from aiplatform.rpc.server import CallServer
 
         self._server = CallServer(
-            build_call_chain(), bind=settings.GRPC_BIND, max_message_bytes=settings.MAX_BODY_BYTES
+            build_call_chain(),
+            bind=settings.GRPC_BIND,
+            max_message_bytes=settings.MAX_BODY_BYTES,
+            listening=held.take_own(),
+            tls=server_tls(settings.GRPC_TLS_CERT, settings.GRPC_TLS_KEY),
         )
         await self._server.start()
 

@@ -19,9 +19,9 @@ class RequireCallSignature:
         self._application = application
         self._secrets = secrets
 
-    async def __call__(self, call: Call) -> bytes:
+    def __call__(self, call: Call) -> None:
         call.identity = service_identity("health") if call.method in OPEN_METHODS else self._verified(call)
-        return await self._application(call)
+        self._application(call)
 
     def _verified(self, call: Call) -> Identity:
         identity = call.text(IDENTITY_KEY)

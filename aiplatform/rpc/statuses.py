@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import grpc
+from enum import IntEnum
 
 from aiplatform.errors import (
     ERRORS_BY_CODE,
@@ -24,22 +24,45 @@ PUSHBACK_KEY = "grpc-retry-pushback-ms"  # what gRPC's own retries heed
 LONGEST_MESSAGE_BYTES = 1500  # it travels as a header, up to three times as long; clients take 8 kB of headers
 RETRY_AFTER_S = 1.0
 
+
+class Status(IntEnum):
+    """gRPC's statuses, by their numbers on the wire."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
 # The first class that fits an error counts.
-_STATUSES: tuple[tuple[type[PlatformError], grpc.StatusCode], ...] = (
-    (InvalidInputError, grpc.StatusCode.INVALID_ARGUMENT),
-    (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
-    (PermissionDeniedError, grpc.StatusCode.PERMISSION_DENIED),
-    (NotFoundError, grpc.StatusCode.NOT_FOUND),
-    (MethodNotAllowedError, grpc.StatusCode.UNIMPLEMENTED),
-    (ConflictError, grpc.StatusCode.FAILED_PRECONDITION),
-    (DeadlineExceededError, grpc.StatusCode.DEADLINE_EXCEEDED),
-    (LimitError, grpc.StatusCode.RESOURCE_EXHAUSTED),  # rate, queue, size of the request
-    (UnavailableError, grpc.StatusCode.UNAVAILABLE),
-    (PlatformError, grpc.StatusCode.INTERNAL),
+_STATUSES: tuple[tuple[type[PlatformError], Status], ...] = (
+    (InvalidInputError, Status.INVALID_ARGUMENT),
+    (UnauthenticatedError, Status.UNAUTHENTICATED),
+    (PermissionDeniedError, Status.PERMISSION_DENIED),
+    (NotFoundError, Status.NOT_FOUND),
+    (MethodNotAllowedError, Status.UNIMPLEMENTED),
+    (ConflictError, Status.FAILED_PRECONDITION),
+    (DeadlineExceededError, Status.DEADLINE_EXCEEDED),
+    (LimitError, Status.RESOURCE_EXHAUSTED),  # rate, queue, size of the request
+    (UnavailableError, Status.UNAVAILABLE),
+    (PlatformError, Status.INTERNAL),
 )
 
 
-def status_of(error: PlatformError) -> grpc.StatusCode:
+def status_of(error: PlatformError) -> Status:
     """Return the gRPC status that stands for an error."""
     return next(status for kind, status in _STATUSES if isinstance(error, kind))
 
@@ -64,7 +87,7 @@ def trailers_of(error: PlatformError) -> Pairs:
     return (*pairs, (RETRY_AFTER_KEY, str(wait_s)), (PUSHBACK_KEY, str(wait_s * 1000)))
 
 
-def error_from_status(status: grpc.StatusCode, details: str, trailers: dict[str, str]) -> PlatformError:
+def error_from_status(status: Status, details: str, trailers: dict[str, str]) -> PlatformError:
     """Rebuild the error that a server sent, by its code, else by its status."""
     error_class = ERRORS_BY_CODE.get(trailers.get(ERROR_CODE_KEY, "")) or _class_of(status)
     error = error_class(details or f"the service answered with status {status.name}")
@@ -74,7 +97,7 @@ def error_from_status(status: grpc.StatusCode, details: str, trailers: dict[str,
     return error
 
 
-def _class_of(status: grpc.StatusCode) -> type[PlatformError]:
-    if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
+def _class_of(status: Status) -> type[PlatformError]:
+    if status is Status.RESOURCE_EXHAUSTED:
         return PayloadTooLargeError  # grpc's own word for a message past its limit
     return next((kind for kind, found in _STATUSES if found is status), PlatformError)

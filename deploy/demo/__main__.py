@@ -1,4 +1,4 @@
-"""`make demo`: train, deploy, predict, learn the truth, drift, alert; then say where to look."""
+"""`make demo`: train, deploy, predict, learn the truth, drift, alert, retrain, promote; then say where to look."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 from rich.console import Console
 
+from deploy.demo import loop
 from deploy.demo.pictures import Pictures, load_pictures
 from deploy.demo.platform import ADMIN, DemoError, Platform, log_path, make_administrator, make_token, manage, poll
 
-CLEAN, DRIFTED = 200, 200  # pictures of each kind
-RULE = "Demo: drift"
+CLEAN = 200  # pictures
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -23,6 +24,7 @@ def main() -> int:
     options = _options()
     bind = os.environ.get("BIND", "127.0.0.1:8000")
     os.environ.setdefault("ALERT_INTERVAL_S", "2")
+    loop.store_everything()
     started_s = time.monotonic()
     platform = Platform(bind)
     try:
@@ -53,9 +55,9 @@ def _options() -> argparse.Namespace:
 
 
 def _tell(platform: Platform, options: argparse.Namespace, started_s: float) -> None:
-    _say("Bringing the database up to date")
+    loop.say("Bringing the database up to date")
     manage("migrate", "--verbosity", "0")
-    password, token = make_administrator(), make_token("demo", ["predict", "monitor"], expires="1d")
+    password, token = make_administrator(), make_token("demo", ["admin"], expires="1d")
     platform.use_token(token)
     platform.start()
     model = "digits" if options.data == "digits" else "mnist"
@@ -64,30 +66,30 @@ def _tell(platform: Platform, options: argparse.Namespace, started_s: float) -> 
     platform.wait_until_serving(model, version)
     pictures = load_pictures(options.data)
     accuracy = _predict_and_tell_the_truth(platform, model, version, pictures)
-    _watch(platform, model)
-    _drift(platform, model, version, pictures)
-    _where_to_look(platform, password, token, model, version, pictures)
-    _say(f"Done in {time.monotonic() - started_s:.0f} s; test pictures answered right: {accuracy:.1%}")
+    loop.set_policy(platform, model)
+    loop.show_bad_challenger(platform, model, pictures, data=options.data, folder=log_path().parent / "demo")
+    promoted = loop.show_retraining(platform, model, version, pictures)
+    _where_to_look(platform, password, token, model, promoted, pictures)
+    loop.say(f"Done in {time.monotonic() - started_s:.0f} s; test pictures answered right: {accuracy:.1%}")
 
 
 def _train(options: argparse.Namespace, model: str) -> int:
     epochs = options.epochs or (12 if options.data == "digits" else 5)
-    _say(f"Training a convolutional network on {options.data}, {epochs} epochs; it will be registered and deployed")
+    loop.say(f"Training a convolutional network on {options.data}, {epochs} epochs; it will be registered and deployed")
     arguments = ["train", "run", "keras_cnn", "--data", options.data, "--name", model, "--set", f"epochs={epochs}"]
     manage(*arguments, "--deploy", "--wait", capture=False)
     return int(json.loads(manage("models", "show", model, "--json"))["version"])
 
 
 def _predict_and_tell_the_truth(platform: Platform, model: str, version: int, pictures: Pictures) -> float:
-    _say(f"Sending {CLEAN} pictures that it has not seen, and telling it the truth about them")
+    loop.say(f"Sending {CLEAN} pictures that it has not seen, and telling it the truth about them")
     items, right, latencies_ms = [], 0, []
     for image, label in pictures.clean(CLEAN):
         sent_s = time.perf_counter()
-        response = platform.post(f"/v1/models/{model}:predict", {"instances": [image]})
+        said, prediction_id = platform.predict(model, image, pictures.labels)
         latencies_ms.append((time.perf_counter() - sent_s) * 1000)
-        scores = response.json()["predictions"][0]
-        right += pictures.labels[scores.index(max(scores))] == label
-        items.append({"prediction_id": response.headers["X-Prediction-Id"], "label": label})
+        right += said == label
+        items.append({"prediction_id": prediction_id, "label": label})
     platform.post("/api/monitoring/feedback/", {"items": items})
     path = f"/api/monitoring/reports/?endpoint={model}&version={version}&period_s=3600"
 
@@ -103,48 +105,24 @@ def _predict_and_tell_the_truth(platform: Platform, model: str, version: int, pi
     return right / CLEAN
 
 
-def _watch(platform: Platform, model: str) -> None:
-    # The rule that every platform has waits 20 s before it fires; the demo's own does not.
-    rule = {
-        "name": f"{RULE} of {model}", "endpoint": model, "metric": "drift_psi", "comparison": "gt", "threshold": 0.25,
-        "window_s": 300, "for_s": 0, "minimum_samples": 100, "severity": "warning",
-    }  # fmt: skip
-    platform.ensure_rule(rule, token=make_token("demo-rules", ["admin"], expires="1h"))
-
-
-def _drift(platform: Platform, model: str, version: int, pictures: Pictures) -> None:
-    _say(f"Now {DRIFTED} pictures from a camera gone wrong (inverted), as they happen in production")
-    for image, _ in pictures.drifted(DRIFTED):
-        platform.post(f"/v1/models/{model}:predict", {"instances": [image]})
-
-    def firing() -> list[dict[str, object]]:
-        # Of this version: an earlier demo's alert may be firing still.
-        alerts = platform.get(f"/api/monitoring/alerts/?state=firing&endpoint={model}&version={version}")["results"]
-        return [alert for alert in alerts if str(alert["rule_name"]).startswith(RULE)]
-
-    alert = poll(firing, within_s=90, what="the drift alert fires")[0]
-    console.print(
-        f"  [bold red]alert firing[/bold red]: {alert['rule_name']}: {alert['metric']} is {float(alert['value']):.2f}, "
-        f"the threshold {alert['threshold']}"
-    )
-
-
-def _where_to_look(platform: Platform, password: str, token: str, model: str, version: int, pictures: Pictures) -> None:
+def _where_to_look(
+    platform: Platform, password: str, token: str, model: str, promoted: dict[str, Any], pictures: Pictures
+) -> None:
     picture = pictures.save_one(log_path().parent / "demo")
     console.rule("Where to look")
     console.print(f"  admin        {platform.url}/admin/          user {ADMIN}, password {password}")
     console.print(f"  playground   {platform.url}/playground/     draw a digit")
-    console.print(f"  report       {platform.url}/admin/monitoring/report/{model}/{version}/")
+    console.print(f"  timeline     {platform.url}/admin/monitoring/rollout/timeline/{model}/   all of this on one page")
+    console.print(
+        f"  rollout      {platform.url}/admin/monitoring/rollout/{promoted['id']}/change/   each gate's evidence"
+    )
+    console.print(f"  report       {platform.url}/admin/monitoring/report/{model}/{promoted['challenger']}/")
     console.print(f"  API docs     {platform.url}/api/docs/")
     console.print("  a prediction:")
     console.print(
         f"  curl -H 'Authorization: Bearer {token}' -F image=@{picture} {platform.url}/v1/models/{model}:predict",
         soft_wrap=True, markup=False,
     )  # fmt: skip
-
-
-def _say(text: str) -> None:
-    console.print(f"[bold cyan]>[/bold cyan] {text}")
 
 
 if __name__ == "__main__":

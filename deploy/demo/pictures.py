@@ -46,6 +46,17 @@ class Pictures:
         return path
 
 
+def write_mislabelled(uri: str, path: Path) -> Path:
+    """Write the training rows of a data set with each label moved to the next class."""
+    with tempfile.TemporaryDirectory() as scratch:
+        dataset = load_dataset(uri, target=None, seed=SEED, scratch=Path(scratch))
+    inputs, labels = dataset.train.rows(slice(0, 5000))
+    slipped = np.array([dataset.labels[(code + 1) % len(dataset.labels)] for code in labels.tolist()])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, images=next(iter(inputs.values())).astype(np.uint8), labels=slipped)
+    return path
+
+
 def load_pictures(uri: str) -> Pictures:
     """Return the test rows of a data set of images."""
     with tempfile.TemporaryDirectory() as scratch:

@@ -12,8 +12,9 @@ import structlog
 
 from aiplatform.errors import DeadlineExceededError, PlatformError, UnavailableError
 from aiplatform.rpc.calls import ERROR_CODE_KEY, REQUEST_ID_KEY, Call
+from aiplatform.rpc.fields import field
 from aiplatform.rpc.signature import sign_call
-from aiplatform.rpc.statuses import error_from_status
+from aiplatform.rpc.statuses import Status, error_from_status
 from gateway.discovery.pool import Backend, Pool
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class CallForwarder:
     async def __call__(self, call: Call) -> bytes:
         wait_s = self._longest_s if call.deadline_s is None else min(call.deadline_s, self._longest_s)
         ends_at_s = time.monotonic() + wait_s
-        metadata = ((REQUEST_ID_KEY, call.request_id), *sign_call(self._secret, call))
+        metadata = ((REQUEST_ID_KEY, call.request_id), *sign_call(self._secret, call), *call.passed_on())
         tried: list[Backend] = []
         while True:
             left_s = ends_at_s - time.monotonic()
@@ -72,7 +73,7 @@ class CallForwarder:
         finally:
             backend.in_flight -= 1
         backend.breaker.record_success()
-        call.trailers += ((key, str(trailers[key])) for key in _SENT_BACK if key in trailers)
+        call.trailers += (field(key, str(trailers[key])) for key in _SENT_BACK if key in trailers)
         return answer
 
     def _read_error(self, backend: Backend, error: grpc.aio.AioRpcError, left_s: float) -> Exception:
@@ -87,7 +88,7 @@ class CallForwarder:
                     backend.breaker.record_failure()
                 return TimeoutError(details)
         backend.breaker.record_success()
-        return error_from_status(status, details, trailers)
+        return error_from_status(Status[status.name], details, trailers)
 
     def _method(self, address: str, method: str) -> Any:
         return self._channel(address).unary_unary(method)  # no serializer: bytes in, bytes out

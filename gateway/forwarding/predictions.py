@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import structlog
@@ -34,6 +35,17 @@ _SIGNATURE = SIGNATURE_HEADER.lower().encode()
 _DEADLINE = DEADLINE_HEADER.lower().encode()
 
 
+@dataclass(frozen=True, slots=True)
+class ForwardedRequest:
+    """What of a request is the same for all addresses: `headers` are those that travel on."""
+
+    method: str
+    target: str
+    signed_target: str
+    headers: Headers
+    wait_s: float
+
+
 class PredictForwarder:
     """Answers the predict protocols by asking the inference service.
 
@@ -48,22 +60,45 @@ class PredictForwarder:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        wait_s = patience_s(header(scope, DEADLINE_HEADER), self._longest_s)
+        wait_s = self.patience_s(header(scope, DEADLINE_HEADER))
         ends_at_s = time.monotonic() + wait_s
         body = await read_body(receive, limit_bytes=self._max_body_bytes)
-        headers = self._headers(scope, body)
+        state = scope["state"]
+        request = ForwardedRequest(
+            method=scope["method"],
+            target=_raw_target(scope),
+            signed_target=canonical_target(scope["path"], scope["query_string"].decode("latin-1")),
+            headers=raw_request_headers(scope["headers"]),
+            wait_s=wait_s,
+        )
+        response = await self.ask(
+            request, body, ends_at_s=ends_at_s, identity=state[IDENTITY_STATE], request_id=state[REQUEST_ID_STATE]
+        )
+        await _send_back(send, response)
+
+    def patience_s(self, text: str) -> float:
+        """Return how long a caller waits, by its header; raises InvalidInputError if it is no time."""
+        return patience_s(text, self._longest_s)
+
+    async def ask(
+        self, request: ForwardedRequest, body: bytes, *, ends_at_s: float, identity: Identity, request_id: str
+    ) -> Response:
+        """Return the answer of one of the addresses; `ends_at_s` is on the monotonic clock.
+
+        Raises: DeadlineExceededError; UnavailableError if none can be reached.
+        """
+        headers = self._headers(request, body, identity, request_id)
         tried: list[Backend] = []
         while True:
             left_s = ends_at_s - time.monotonic()
             if left_s <= 0:
-                raise self._too_late(wait_s)
+                raise self._too_late(request.wait_s)
             backend = self._pool.pick(avoid=tried)
             try:
-                await self._ask(backend, scope, headers, body, left_s, send)
-                return
+                return await self._ask(backend, request, headers, body, left_s)
             except OSError as error:
                 if isinstance(error, TimeoutError) and not isinstance(error, ConnectTimeoutError):
-                    raise self._too_late(wait_s) from error
+                    raise self._too_late(request.wait_s) from error
                 # A prediction changes nothing but statistics, so it may be sent again.
                 tried.append(backend)
                 log.warning("address_failed", service=self._pool.service, address=backend.address, error=str(error))
@@ -71,13 +106,13 @@ class PredictForwarder:
                     raise UnavailableError(f"'{self._pool.service}' cannot be reached: {error}") from error
 
     async def _ask(
-        self, backend: Backend, scope: Scope, headers: Headers, body: bytes, left_s: float, send: Send
-    ) -> None:
+        self, backend: Backend, request: ForwardedRequest, headers: Headers, body: bytes, left_s: float
+    ) -> Response:
         headers = [*headers, (_DEADLINE, b"%d" % max(1, int(left_s * 1000)))]
         backend.in_flight += 1
         try:
             response = await self._upstreams.request(
-                backend.address, scope["method"], _raw_target(scope), headers=headers, body=body, timeout_s=left_s
+                backend.address, request.method, request.target, headers=headers, body=body, timeout_s=left_s
             )
         except TimeoutError as error:
             self._note_timeout(backend, error, left_s)
@@ -88,22 +123,17 @@ class PredictForwarder:
         finally:
             backend.in_flight -= 1
         backend.breaker.record_success()
-        await _send_back(send, response)
+        return response
 
-    def _headers(self, scope: Scope, body: bytes) -> Headers:
-        state = scope["state"]
-        identity = _encode_identity(state[IDENTITY_STATE])
+    def _headers(self, request: ForwardedRequest, body: bytes, identity: Identity, request_id: str) -> Headers:
+        encoded = _encode_identity(identity)
         signature = sign_request(
-            self._secret,
-            method=scope["method"],
-            target=canonical_target(scope["path"], scope["query_string"].decode("latin-1")),
-            body=body,
-            identity=identity,
+            self._secret, method=request.method, target=request.signed_target, body=body, identity=encoded
         )
         return [
-            *raw_request_headers(scope["headers"]),
-            (_REQUEST_ID, state[REQUEST_ID_STATE].encode()),
-            (_IDENTITY, identity.encode()),
+            *request.headers,
+            (_REQUEST_ID, request_id.encode()),
+            (_IDENTITY, encoded.encode()),
             (_SIGNATURE, signature.encode()),
         ]
 

@@ -7,15 +7,24 @@ from django.http import HttpRequest
 from aiplatform.contracts.inference import (
     CompileVersion,
     DeployVersion,
+    EndpointHistory,
     EndpointInfo,
     EndpointList,
     EngineReports,
+    FreezeEndpoint,
+    OrderReceipt,
+    OrderReplay,
     Predictions,
     PredictRows,
+    ReplayReport,
     RollBackEndpoint,
+    SetShadow,
+    SetTraffic,
+    SwitchEndpoint,
 )
 from aiplatform.http.views import internal_view, read_message
-from inference import engine_reports, selectors, services
+from inference import controls, engine_reports, selectors, services
+from inference.replay import orders as replays
 
 
 @internal_view
@@ -47,9 +56,51 @@ def rollback(request: HttpRequest) -> EndpointInfo:
 
 
 @internal_view
+def traffic(request: HttpRequest) -> OrderReceipt:
+    """Change the split."""
+    return services.order_traffic(read_message(request, SetTraffic))
+
+
+@internal_view
+def shadow(request: HttpRequest) -> OrderReceipt:
+    """Begin or end the shadow."""
+    return controls.set_shadow(read_message(request, SetShadow))
+
+
+@internal_view
+def switch(request: HttpRequest) -> OrderReceipt:
+    """Switch an endpoint off or on."""
+    return controls.switch_endpoint(read_message(request, SwitchEndpoint))
+
+
+@internal_view
+def freeze(request: HttpRequest) -> OrderReceipt:
+    """Freeze an endpoint's traffic, or lift that."""
+    return controls.freeze_endpoint(read_message(request, FreezeEndpoint))
+
+
+@internal_view
+def order_replay(request: HttpRequest) -> ReplayReport:
+    """Queue a replay."""
+    return replays.order_replay(read_message(request, OrderReplay))
+
+
+@internal_view
+def replay(request: HttpRequest, key: str) -> ReplayReport:
+    """Return how far a replay is."""
+    return replays.get_replay(key)
+
+
+@internal_view
 def endpoint(request: HttpRequest, name: str) -> EndpointInfo:
     """Return one endpoint."""
     return selectors.get_endpoint(name)
+
+
+@internal_view
+def history(request: HttpRequest, name: str) -> EndpointHistory:
+    """Return an endpoint's latest changes."""
+    return selectors.get_history(name)
 
 
 @internal_view

@@ -49,6 +49,12 @@ class EndpointSerializer(serializers.Serializer[Any]):
     labels = serializers.ListField(child=serializers.CharField(), help_text="Class labels of the main version")
     image = ImageInputSerializer(allow_null=True)
     engine = serializers.CharField(allow_blank=True, help_text="The engine that is pinned; empty: none")
+    traffic_generation = serializers.IntegerField(help_text="The generation of the last order that concerned traffic")
+    shadow = serializers.IntegerField(allow_null=True, help_text="The version that gets copies of live requests")
+    is_off = serializers.BooleanField(help_text="Switched off: it answers 503")
+    off_reason = serializers.CharField(allow_blank=True)
+    is_frozen = serializers.BooleanField(help_text="Refuses new deployments and splits")
+    frozen_reason = serializers.CharField(allow_blank=True)
 
 
 class RevisionSerializer(serializers.ModelSerializer[EndpointRevision]):
@@ -65,6 +71,7 @@ class RevisionSerializer(serializers.ModelSerializer[EndpointRevision]):
             "traffic",
             "engine",
             "restored_generation",
+            "is_step",
             "actor",
             "reason",
             "created_at",
@@ -107,6 +114,19 @@ class RollBackOrderSerializer(OrderSerializer):
     from_version = serializers.IntegerField(
         required=False, allow_null=True, default=None, min_value=1, help_text="Must still have traffic, else 409"
     )
+
+
+class ReasonSerializer(serializers.Serializer[Any]):
+    """Why, kept in the history; safe to repeat with an idempotency key."""
+
+    reason = serializers.CharField(max_length=2000)
+    idempotency_key = serializers.CharField(required=False, allow_blank=True, default="", max_length=200)
+
+
+class ShadowOrderSerializer(ReasonSerializer):
+    """The version that gets copies, or null to end it."""
+
+    version = serializers.IntegerField(allow_null=True, min_value=1)
 
 
 def read_shares(rows: list[dict[str, int]]) -> tuple[TrafficShare, ...]:

@@ -11,14 +11,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
+from aiplatform.contracts.inference import FreezeEndpoint, SetShadow, SwitchEndpoint
 from aiplatform.identity import Identity, Scope
-from inference import selectors, services
+from inference import controls, selectors, services
 from inference.api.filters import EndpointFilter
 from inference.api.serializers import (
     DeployOrderSerializer,
     EndpointSerializer,
+    ReasonSerializer,
     RevisionSerializer,
     RollBackOrderSerializer,
+    ShadowOrderSerializer,
     TrafficOrderSerializer,
     read_shares,
 )
@@ -99,6 +102,50 @@ class EndpointViewSet(viewsets.GenericViewSet[Endpoint]):
             from_version=order["from_version"],
         )
         return Response(EndpointSerializer(info).data)
+
+    @extend_schema(summary="Switch off", request=ReasonSerializer, responses=EndpointSerializer, filters=False)
+    @action(detail=True, methods=["post"], url_path="switch-off")
+    def switch_off(self, request: Request, name: str) -> Response:
+        """Answer 503 with the reason from now on; versions stay loaded."""
+        return self._switch(request, name, is_on=False)
+
+    @extend_schema(summary="Switch on", request=ReasonSerializer, responses=EndpointSerializer, filters=False)
+    @action(detail=True, methods=["post"], url_path="switch-on")
+    def switch_on(self, request: Request, name: str) -> Response:
+        """Serve again as before."""
+        return self._switch(request, name, is_on=True)
+
+    @extend_schema(summary="Freeze", request=ReasonSerializer, responses=EndpointSerializer, filters=False)
+    @action(detail=True, methods=["post"])
+    def freeze(self, request: Request, name: str) -> Response:
+        """Refuse new deployments and splits; a rollback stays possible."""
+        return self._freeze(request, name, is_frozen=True)
+
+    @extend_schema(summary="Lift a freeze", request=ReasonSerializer, responses=EndpointSerializer, filters=False)
+    @action(detail=True, methods=["post"])
+    def unfreeze(self, request: Request, name: str) -> Response:
+        """Allow deployments and splits again."""
+        return self._freeze(request, name, is_frozen=False)
+
+    @extend_schema(summary="Set the shadow", request=ShadowOrderSerializer, responses=EndpointSerializer, filters=False)
+    @action(detail=True, methods=["post"])
+    def shadow(self, request: Request, name: str) -> Response:
+        """Send copies of live requests to a version, or end that; its answers are compared, never returned."""
+        order = _validated(ShadowOrderSerializer, request)
+        done = controls.set_shadow(SetShadow(endpoint=name, actor=_actor(request), **order))
+        return Response(EndpointSerializer(done.endpoint).data)
+
+    def _switch(self, request: Request, name: str, *, is_on: bool) -> Response:
+        order = _validated(ReasonSerializer, request)
+        done = controls.switch_endpoint(SwitchEndpoint(endpoint=name, is_on=is_on, actor=_actor(request), **order))
+        return Response(EndpointSerializer(done.endpoint).data)
+
+    def _freeze(self, request: Request, name: str, *, is_frozen: bool) -> Response:
+        order = _validated(ReasonSerializer, request)
+        done = controls.freeze_endpoint(
+            FreezeEndpoint(endpoint=name, is_frozen=is_frozen, actor=_actor(request), **order)
+        )
+        return Response(EndpointSerializer(done.endpoint).data)
 
     @extend_schema(summary="History of an endpoint", responses=RevisionSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"], filterset_class=None)

@@ -106,9 +106,7 @@ def decode_predict(message: PredictRequest, signature: Signature, *, max_bytes: 
 
     Raises: InvalidInputError naming the rule and the value.
     """
-    name = message.model_spec.signature_name
-    if name not in (*_NAMES_ANY, signature.name):
-        raise InvalidInputError(f"signature_name must be '{signature.name}', not {name!r:.80}")
+    check_signature(message.model_spec, signature)
     wanted = tuple(message.output_filter)
     check_output_names(signature, wanted)
     check_names(signature, message.inputs)
@@ -116,10 +114,16 @@ def decode_predict(message: PredictRequest, signature: Signature, *, max_bytes: 
     return InferRequest(inputs=inputs, form=Form.TENSORS, outputs=wanted)
 
 
+def check_signature(spec: ModelSpec, signature: Signature) -> None:
+    """Raise InvalidInputError unless a model spec names the only signature, or none."""
+    if spec.signature_name not in (*_NAMES_ANY, signature.name):
+        raise InvalidInputError(f"signature_name must be '{signature.name}', not {spec.signature_name!r:.80}")
+
+
 def encode_predict(request: InferRequest, response: InferResponse, signature_name: str) -> bytes:
     """Return the outputs asked for, with model, version and signature."""
     message = PredictResponse()
-    _fill_spec(message.model_spec, response.model, response.version, signature_name)
+    fill_spec(message.model_spec, response.model, response.version, signature_name)
     for name, array in select_outputs(response.outputs, request.outputs).items():
         _encode(message.outputs[name], array)
     return message.SerializeToString()
@@ -137,7 +141,7 @@ def encode_metadata(model: str, version: int, signature: Signature) -> bytes:
             info.dtype = _number(spec.dtype)
             _fill_shape(info.tensor_shape, spec.shape)
     message = GetModelMetadataResponse()
-    _fill_spec(message.model_spec, model, version, "")
+    fill_spec(message.model_spec, model, version, "")
     packed = message.metadata[SIGNATURE_FIELD]
     packed.type_url, packed.value = _SIGNATURE_URL, definitions.SerializeToString()
     return message.SerializeToString()
@@ -229,7 +233,8 @@ def _fill_shape(message: TensorShapeProto, shape: Iterable[int]) -> None:
         message.dim.add(size=size)
 
 
-def _fill_spec(message: ModelSpec, model: str, version: int, signature_name: str) -> None:
+def fill_spec(message: ModelSpec, model: str, version: int, signature_name: str) -> None:
+    """Say which version of which model has answered."""
     message.name = model
     message.version.value = version
     message.signature_name = signature_name

@@ -6,8 +6,12 @@ of its request, as the specification has it; FP16 and BF16 have no typed form, s
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import numpy as np
+
+from aiplatform.contracts.predict import SUBJECT_PARAMETER
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, Signature, TensorSpec
 from inference.protocols.binary_tensors import bytes_from_array
@@ -22,12 +26,13 @@ from inference.protocols.grpc_tensors import (
 )
 from inference.protocols.messages import Array, Arrays, Form, InferRequest, InferResponse, OutputLayout
 from inference.protocols.protos.open_inference_pb2 import (
+    InferParameter,
     InferTensorContents,
     ModelInferRequest,
     ModelInferResponse,
-    ModelMetadataResponse,
 )
 from inference.protocols.tensor_rules import check_names, check_output_names, select_outputs
+from inference.protocols.urgency import ORDINARY, Urgency, read_urgency
 
 _FIELDS = {
     DType.BOOL: "bool_contents",
@@ -43,6 +48,11 @@ _FIELDS = {
     DType.FP64: "fp64_contents",
     DType.BYTES: "bytes_contents",
 }
+_ID_SIZE = 32
+_ID_TAG = b"\x1a\x20"  # id: field 3, 32 bytes
+# parameters: field 4, an entry of 51 bytes with the key, and as value an InferParameter with string_param.
+_PARAMETER = b"\x22\x33\x0a\x0dprediction_id\x12\x22\x1a\x20"
+_RAW_OUTPUT_TAG = b"\x32"  # raw_output_contents: field 6
 _SHARED_MEMORY = "shared_memory_region"  # to overlook it would be wrong; other parameters have no effect
 _CLASSIFICATION = "classification"
 
@@ -71,17 +81,13 @@ def decode_infer(message: ModelInferRequest, signature: Signature) -> InferReque
         outputs=wanted,
         id=message.id,
         layout=OutputLayout(classes=_classes(message)),
+        urgency=_urgency(message),
+        subject=message.parameters[SUBJECT_PARAMETER].string_param if SUBJECT_PARAMETER in message.parameters else "",
     )
 
 
 def encode_infer(request: InferRequest, response: InferResponse, *, is_raw: bool) -> bytes:
     """Return the outputs asked for, with the request's id or else the prediction's."""
-    message = ModelInferResponse(
-        model_name=response.model,
-        model_version=str(response.version),
-        id=request.id or response.prediction_id,
-    )
-    message.parameters["prediction_id"].string_param = response.prediction_id
     outputs = select_outputs(response.outputs, request.outputs)
     classes = request.layout.classes
     if classes:
@@ -89,24 +95,60 @@ def encode_infer(request: InferRequest, response: InferResponse, *, is_raw: bool
             name: classify_output(name, array, classes[name], response.labels) if name in classes else array
             for name, array in outputs.items()
         }
-    types = {name: DType.of(array.dtype) for name, array in outputs.items()}
-    is_raw = is_raw or not all(dtype in _FIELDS for dtype in types.values())
+    head = _model_fields(response.model, response.version) + _id_fields(request.id, response.prediction_id)
+    if is_raw or not all(DType.of(array.dtype) in _FIELDS for array in outputs.values()):
+        return head + _raw_outputs(outputs)
+    message = ModelInferResponse()
     for name, array in outputs.items():
-        tensor = message.outputs.add(name=name, datatype=types[name].value, shape=array.shape)
-        if is_raw:
-            message.raw_output_contents.append(bytes_from_array(array))
-        else:
-            _fill(tensor.contents, types[name], array)
+        dtype = DType.of(array.dtype)
+        tensor = message.outputs.add(name=name, datatype=dtype.value, shape=array.shape)
+        _fill(tensor.contents, dtype, array)
+    return head + message.SerializeToString()
+
+
+# A raw answer is written field by field: what repeats is kept as bytes, and a message object takes longer to fill
+# and to serialize than all the rest of an answer. Messages that are put one behind the other are one message.
+
+
+@functools.lru_cache(maxsize=1024)
+def _model_fields(model: str, version: int) -> bytes:
+    return ModelInferResponse(model_name=model, model_version=str(version)).SerializeToString()
+
+
+def _id_fields(request_id: str, prediction_id: str) -> bytes:
+    if request_id or len(prediction_id) != _ID_SIZE:
+        message = ModelInferResponse(id=request_id or prediction_id)
+        message.parameters["prediction_id"].string_param = prediction_id
+        return message.SerializeToString()
+    raw = prediction_id.encode()
+    return b"".join((_ID_TAG, raw, _PARAMETER, raw))
+
+
+@functools.lru_cache(maxsize=1024)
+def _output_field(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    message = ModelInferResponse()
+    message.outputs.add(name=name, datatype=DType.of(dtype).value, shape=shape)
     return message.SerializeToString()
 
 
-def encode_model(model: str, versions: list[int], platform: str, signature: Signature) -> bytes:
-    """Return a model's inputs and outputs."""
-    message = ModelMetadataResponse(name=model, versions=[str(version) for version in versions], platform=platform)
-    for specs, tensors in ((signature.inputs, message.inputs), (signature.outputs, message.outputs)):
-        for spec in specs:
-            tensors.add(name=spec.name, datatype=spec.dtype.value, shape=spec.shape)
-    return message.SerializeToString()
+def _raw_outputs(outputs: Arrays) -> bytes:
+    described = [_output_field(name, array.dtype, array.shape) for name, array in outputs.items()]
+    for array in outputs.values():
+        raw = bytes_from_array(array)
+        described += (_RAW_OUTPUT_TAG, varint(len(raw)), raw)
+    return b"".join(described)
+
+
+def varint(number: int) -> bytes:
+    """Return a number as protobuf writes lengths."""
+    if number < 128:
+        return bytes((number,))
+    out = bytearray()
+    while number >= 128:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
 
 
 def _inputs(message: ModelInferRequest, signature: Signature) -> Arrays:
@@ -173,3 +215,17 @@ def _classes(message: ModelInferRequest) -> dict[str, int]:
             if count:
                 classes[output.name] = count
     return classes
+
+
+def _urgency(message: ModelInferRequest) -> Urgency:
+    parameters = message.parameters
+    if not parameters:
+        return ORDINARY
+    return read_urgency(lambda name: _number(parameters[name], name) if name in parameters else None)
+
+
+def _number(parameter: InferParameter, name: str) -> int:
+    kind = parameter.WhichOneof("parameter_choice")
+    if kind not in ("int64_param", "uint64_param"):
+        raise InvalidInputError(f"the parameter '{name}' must be an int64_param or a uint64_param, not {kind}")
+    return int(getattr(parameter, kind))

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from aiplatform.contracts.predict import SUBJECT_PARAMETER
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, Signature, TensorSpec
 from inference.protocols.binary_tensors import check_size
@@ -19,9 +20,11 @@ from inference.protocols.json_body import json_kind
 from inference.protocols.messages import AS_JSON, OutputLayout
 from inference.protocols.number_text import NumberText, first_long_array, parse_lifting
 from inference.protocols.tensor_rules import check_names, check_output_names
+from inference.protocols.urgency import ORDINARY, Urgency, read_urgency
 
 ONLY_BINARY = frozenset({DType.FP16, DType.BF16})  # JSON has no form for them
 MAX_KEPT = 512
+MAX_SUBJECT = 1000
 MAX_KEPT_BYTES = 2048
 MAX_EMPTY_SIDES = 2**40  # numpy cannot make an empty array whose other sides are longer
 
@@ -48,6 +51,8 @@ class InferHead:
     outputs: tuple[str, ...]
     layout: OutputLayout
     size_bytes: int  # of all binary inputs
+    urgency: Urgency = ORDINARY
+    subject: str = ""
 
 
 _kept: dict[tuple[int, bytes], InferHead] = {}
@@ -113,7 +118,8 @@ def _parse_head(message: dict[str, Any], signature: Signature) -> InferHead:
     request_id = message.get("id", "")
     if not isinstance(request_id, str):
         raise InvalidInputError(f"'id' must be a string, not {json_kind(request_id)}")
-    is_binary = _flag(_parameters(message, "the request"), "binary_data_output", default=False)
+    parameters = _parameters(message, "the request")
+    is_binary = _flag(parameters, "binary_data_output", default=False)
     wanted = _objects(message.get("outputs"), "outputs")
     outputs = tuple(_text(item, "name", "outputs") for item in wanted)
     check_output_names(signature, outputs)
@@ -125,7 +131,24 @@ def _parse_head(message: dict[str, Any], signature: Signature) -> InferHead:
         outputs=outputs,
         layout=_layout(wanted, signature, is_binary) if wanted else layout_of(signature, is_binary=is_binary),
         size_bytes=sum(item.size_bytes or 0 for item in inputs),
+        urgency=read_urgency(lambda name: _whole_number(parameters, name)),
+        subject=_subject(parameters.get(SUBJECT_PARAMETER)),
     )
+
+
+def _subject(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > MAX_SUBJECT:
+        raise InvalidInputError(f"'{SUBJECT_PARAMETER}' must be a string of up to {MAX_SUBJECT} characters")
+    return value
+
+
+def _whole_number(parameters: dict[str, Any], name: str) -> int | None:
+    value = parameters.get(name)
+    if value is not None and type(value) is not int:
+        raise InvalidInputError(f"the parameter '{name}' must be a whole number, not {value!r:.80}")
+    return value
 
 
 def _inputs(items: Any, signature: Signature) -> tuple[InputHead, ...]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from inference.protocols.urgency import ORDINARY, Urgency
+
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 
@@ -37,13 +39,18 @@ AS_JSON = OutputLayout()
 
 @dataclass(slots=True, kw_only=True)  # made on each request: freezing would cost more than all the rest
 class InferRequest:
-    """Named arrays as the signature wants them. `outputs` empty asks for all; `id` is echoed."""
+    """Named arrays as the signature wants them. `outputs` empty asks for all; `id` is echoed.
+
+    `subject` is whom it is about, if the request says so itself.
+    """
 
     inputs: Arrays
     form: Form
     outputs: tuple[str, ...] = ()
     id: str = ""
     layout: OutputLayout = AS_JSON
+    urgency: Urgency = ORDINARY
+    subject: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -47,7 +47,13 @@ def decode_infer(body: bytes, signature: Signature, *, head_size: int | None = N
             f"({HEAD_SIZE_HEADER} says where it ends)"
         )
     return InferRequest(
-        inputs=_arrays(body, start, head), form=_TENSORS, outputs=head.outputs, id=head.id, layout=head.layout
+        inputs=_arrays(body, start, head),
+        form=_TENSORS,
+        outputs=head.outputs,
+        id=head.id,
+        layout=head.layout,
+        urgency=head.urgency,
+        subject=head.subject,
     )
 
 

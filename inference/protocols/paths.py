@@ -37,6 +37,7 @@ class Operation(StrEnum):
 
 
 EXAMPLE_OPERATIONS = frozenset({Operation.V1_CLASSIFY, Operation.V1_REGRESS})
+PREDICTING = frozenset({Operation.V1_PREDICT, Operation.V2_INFER, *EXAMPLE_OPERATIONS})
 _POSTED = frozenset({Operation.V1_PREDICT, *EXAMPLE_OPERATIONS, Operation.V2_INFER, Operation.V2_INDEX})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +33,12 @@ class Store(DesiredSource, Protocol):
     def remove_status(self, replica: str) -> None: ...
 
 
+class Mirrors(Protocol):
+    """Who hands copies of live requests to shadows: told their versions and the routes at each step."""
+
+    def follow(self, shadows: Mapping[str, int], routes: Mapping[str, Route]) -> None: ...
+
+
 class Reconciler:
     """Drives one replica. `step` runs in one thread; `report` may be called from any.
 
@@ -53,6 +59,7 @@ class Reconciler:
         on_change: Callable[[], None] | None = None,
         on_ready: Callable[[str, bool], None] | None = None,
         improvement: Improvement | None = None,
+        mirrors: Mirrors | None = None,
     ) -> None:
         self._replica = replica
         self._store = store
@@ -63,6 +70,7 @@ class Reconciler:
         self._shelf = VersionShelf(load=load, on_change=on_change or (lambda: None), improvement=improvement)
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="aliases")
         self._aliases = AliasBook(read_aliases or (lambda _: {}), self._asking)
+        self._mirrors = mirrors
         self._told: list[StatusRow] | None = None
         self._next_heartbeat = 0.0
         self._is_settled = False
@@ -133,6 +141,8 @@ class Reconciler:
         routes = {endpoint.name: self._route_of(endpoint) for endpoint in self._desired()}
         if routes != dict(self._table.routes):
             self._table.swap(routes)
+        if self._mirrors is not None:
+            self._mirrors.follow({e.name: e.shadow for e in self._desired() if e.shadow is not None}, routes)
         for name in self._known.forget_others(set(routes)):
             self._on_ready(name, True)  # nothing is wanted of it, so nothing is missing
         self._aliases.refresh_when_due(endpoint.model for endpoint in self._desired())
@@ -166,11 +176,12 @@ class Reconciler:
             weights={share.version: share.weight for share in served.traffic},
             labels={alias: version for alias, version in aliases.items() if version in versions},
             pending={version: state for version, state in pending.items() if version not in versions},
+            off_reason=desired.off_reason,
         )
 
     def _settle(self) -> None:
         routes = self._table.routes
-        has_all = all(e.name in routes and routes[e.name].is_ready for e in self._desired())
+        has_all = all(e.off_reason or (e.name in routes and routes[e.name].is_ready) for e in self._desired())
         self._is_settled = self._is_settled or has_all or not self._shelf.is_loading()
 
     def _tell(self) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 import structlog
 
 from aiplatform.contracts.columns import Numbers, PredictionIds, Texts
-from aiplatform.contracts.monitoring import PredictionBatch
+from aiplatform.contracts.monitoring import ClassScores, PredictionBatch
 from aiplatform.features import PredictionColumns, extract_features, predicted_columns
+from aiplatform.scores import CODE, MISSING
 from inference.recording_api import Arrays, PredictionEvent
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,8 @@ class Part:
     labels: CodedTexts | None = None
     confidences: Array | None = None
     values: Array | None = None
+    scores: Array | None = None  # (rows, columns)
+    error_codes: CodedTexts | None = None
 
     @property
     def row_count(self) -> int:
@@ -71,7 +74,8 @@ class Part:
     @property
     def size_bytes(self) -> int:
         """Return about what the rows take in a batch."""
-        return self.row_count * (64 + 8 * len(self.numbers) + 4 * len(self.categories))
+        columns = 0 if self.scores is None else self.scores.shape[1]
+        return self.row_count * (64 + 8 * len(self.numbers) + 4 * len(self.categories) + 2 * columns)
 
 
 def digest_events(events: Sequence[PredictionEvent], *, max_rows: int = CHUNK_ROWS) -> Iterator[Part]:
@@ -214,6 +218,8 @@ def _part(
         labels=None if predicted.codes is None else CodedTexts(predicted.codes, predicted.texts),
         confidences=predicted.confidences,
         values=predicted.values,
+        scores=predicted.scores,
+        error_codes=None if first.inputs else _coded(np.array([event.error_code or None for event in events], object)),
     )
 
 
@@ -259,7 +265,24 @@ def _assemble(parts: Sequence[Part], replica: str) -> PredictionBatch:
         predicted_labels=_unless_empty(_texts, parts, [part.labels for part in parts]),
         confidences=_unless_empty(_numbers, parts, [part.confidences for part in parts]),
         predicted_values=_unless_empty(_numbers, parts, [part.values for part in parts]),
+        scores=_scores(parts),
+        error_codes=_unless_empty(_texts, parts, [part.error_codes for part in parts]),
     )
+
+
+def _scores(parts: Sequence[Part]) -> ClassScores | None:
+    """Join the scores of parts with the classes of the first that has any; missing in the others."""
+    first = next((part for part in parts if part.scores is not None and part.labels is not None), None)
+    if first is None or first.scores is None or first.labels is None:
+        return None
+    classes, columns = first.labels.texts, first.scores.shape[1]
+    filled = [
+        part.scores
+        if part.scores is not None and part.labels is not None and part.labels.texts == classes
+        else np.full((part.row_count, columns), MISSING, CODE)
+        for part in parts
+    ]
+    return ClassScores(classes=classes, codes=np.concatenate(filled).tobytes())
 
 
 def _unless_empty(pack: Any, parts: Sequence[Part], columns: Sequence[Any]) -> Any:

@@ -1,7 +1,7 @@
 """The recorder of one serving process: takes events on the hot path, and writes them to the spool.
 
-`record` appends to a deque. Under much traffic it also turns what waits into columns, 64 requests at a time, which costs
-less there than in a thread: the arrays are still in the processor's cache, and the interpreter's lock need not change
+`record` appends to a deque. Under much traffic it also turns what waits into columns, 64 requests at a time, which
+costs less there than in a thread: the arrays are still in the processor's cache, and the interpreter's lock need not change
 hands at each step. Under little traffic one thread does that, a few times a second. Only the thread writes.
 """
 
@@ -17,6 +17,7 @@ import structlog
 
 from aiplatform.contracts.monitoring import IngestReceipt, PredictionBatch, RecordPredictions
 from inference.recording.columns import CHUNK_ROWS, Part, assemble_batches, digest_events, event_bytes, event_rows
+from inference.recording.keeping import RowKeeper
 from inference.recording.spool import Spool
 from inference.recording_api import PredictionEvent
 
@@ -29,6 +30,7 @@ STEP_EVENTS = 64  # are enough for a step
 STEP_BYTES = 1024 * 1024  # and so are such of arrays
 MAX_HERE_BYTES = 2 * 1024 * 1024  # more than this, most of it one large request's, is left to the thread
 ORDER_BYTES = 8 * 1024 * 1024  # of columns in one spool file and one call to monitoring
+MAX_KEPT_STEPS = 64  # of which rows wait to be kept whole: no more steps but the thread's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,8 @@ class RecorderLimits:
 class PredictionRecorder:
     """Keeps every prediction that fits its limits until the spool has it.
 
-    `on_drop` is told rows and reason of what is lost. `ship` takes what the disk refuses.
+    `on_drop` is told rows and reason of what is lost. `ship` takes what the disk refuses. `keeper` keeps
+    some whole, for the prediction store.
     """
 
     def __init__(
@@ -55,12 +58,14 @@ class PredictionRecorder:
         ship: Ship,
         on_drop: Callable[[int, str], None],
         limits: RecorderLimits | None = None,
+        keeper: RowKeeper | None = None,
     ) -> None:
         self._replica = replica
         self._spool = spool
         self._ship = ship
         self._on_drop = on_drop
         self._limits = limits or RecorderLimits()
+        self._keeper = keeper
         self._events: deque[PredictionEvent] = deque()
         self._max_events = self._limits.queue_events
         self._max_bytes = self._limits.queue_bytes
@@ -68,6 +73,7 @@ class PredictionRecorder:
         # few from the count, which is put right whenever the queue is empty.
         self._bytes_in = 0
         self._bytes_out = 0
+        self._to_keep: deque[list[PredictionEvent]] = deque()
         self._parts: list[Part] = []
         self._part_rows = 0
         self._part_bytes = 0
@@ -85,6 +91,8 @@ class PredictionRecorder:
             self._has_spool = True
         except OSError as error:
             log.error("spool_unusable", error=str(error), consequence="predictions are shipped from memory only")
+        if self._keeper is not None:
+            self._keeper.start()
         self._flusher.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -95,6 +103,8 @@ class PredictionRecorder:
             self._flusher.join(timeout_s)
         if self._has_spool:
             self._spool.close()
+        if self._keeper is not None:
+            self._keeper.stop()
 
     def record(self, event: PredictionEvent) -> None:
         """Keep an event for the next flush, or count it as dropped; never waits, never raises."""
@@ -110,7 +120,7 @@ class PredictionRecorder:
 
     def _step_here(self) -> None:
         """Digest a step in the caller's thread, unless it is long, another does so, or there is a file to write."""
-        is_long = self._bytes_in - self._bytes_out > MAX_HERE_BYTES
+        is_long = self._bytes_in - self._bytes_out > MAX_HERE_BYTES or len(self._to_keep) > MAX_KEPT_STEPS
         if is_long or self._is_full or not self._digesting.acquire(blocking=False):
             self._hurry.set()
             return
@@ -125,6 +135,10 @@ class PredictionRecorder:
         """Move what waits to the spool, or to monitoring if the disk refuses."""
         self._digest(len(self._events))
         self._write()
+        if self._keeper is not None:
+            self._keep_rows(self._keeper)
+            with self._writing:
+                self._keeper.write()
 
     def _run(self) -> None:
         due = time.monotonic() + self._limits.flush_interval_s
@@ -141,18 +155,22 @@ class PredictionRecorder:
         try:
             if is_due:
                 self.flush()
-            elif self._events:
+            elif self._events or self._to_keep:
                 self._digest(len(self._events))
         except Exception:  # one bad flush must not end recording
             log.exception("predictions_not_flushed")
 
     def _digest(self, count: int) -> None:
         """Turn the first `count` events into columns, in short steps, and write when there is enough."""
+        if self._keeper is not None:
+            self._keep_rows(self._keeper)
         while count > 0:
             with self._digesting:
                 count -= self._digest_next()
             if self._is_full:
                 self._write()
+            if self._keeper is not None:
+                self._keep_rows(self._keeper)
             if count > 0:
                 time.sleep(REST_S)
 
@@ -160,6 +178,8 @@ class PredictionRecorder:
         """Turn the first events into columns, as many as are one step; return how many."""
         some, size = self._take_step()
         try:
+            if self._keeper is not None:
+                self._to_keep.append(self._keeper.choose(some))
             for part in digest_events(some, max_rows=min(CHUNK_ROWS, self._limits.batch_rows)):
                 self._parts.append(part)
                 self._part_rows += part.row_count
@@ -169,6 +189,12 @@ class PredictionRecorder:
             if not self._events:
                 self._bytes_out = self._bytes_in
         return max(1, len(some))
+
+    def _keep_rows(self, keeper: RowKeeper) -> None:
+        """Have the keeper take what it has chosen: it may write, so that is the thread's."""
+        with self._writing:
+            while self._to_keep:
+                keeper.keep(self._to_keep.popleft())
 
     def _take_step(self) -> tuple[list[PredictionEvent], int]:
         """Return the first events, up to CHUNK_ROWS rows or STEP_BYTES, and how many bytes they hold."""

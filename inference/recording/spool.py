@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -31,6 +32,7 @@ MAX_SET_ASIDE = 20  # files kept for people to look at
 FORMAT = b"predictions-2"  # msgpack of columns; files of another format are set aside
 
 OnDrop = Callable[[int, str], None]  # rows, reason
+T = TypeVar("T")
 
 
 class SpoolFileCorruptError(Exception):
@@ -45,10 +47,14 @@ class Spool:
     """This process's spool; `open` before use. One appends while another process takes.
 
     `max_bytes` bounds the files; when it is met the oldest go, and `on_drop` is told how many rows.
+    `form` is named in the first line of each file.
     """
 
-    def __init__(self, root: Path, *, replica: str, max_bytes: int, on_drop: OnDrop) -> None:
+    def __init__(
+        self, root: Path, *, replica: str, max_bytes: int, on_drop: OnDrop, form: bytes = FORMAT
+    ) -> None:  # fmt: skip
         self._root = root
+        self._form = form
         self._replica = replica
         self._max_bytes = max_bytes
         self._on_drop = on_drop
@@ -71,16 +77,19 @@ class Spool:
 
     def append(self, order: RecordPredictions) -> None:
         """Write batches to disk; they are safe when this returns. OSError if the disk refuses."""
-        body = encode_packed(order)
-        raw = b"%s %08x\n" % (FORMAT, zlib.crc32(body)) + body
-        rows = sum(batch.row_count for batch in order.batches)
-        self._make_room(len(raw))
+        self.append_body(encode_packed(order), rows=sum(batch.row_count for batch in order.batches))
+
+    def append_body(self, body: bytes, *, rows: int) -> None:
+        """Do the same with a message that is packed already and stands for so many rows."""
+        head = b"%s %08x\n" % (self._form, zlib.crc32(body))
+        self._make_room(len(head) + len(body))
         self._last_name_ns = max(time.time_ns(), self._last_name_ns + 1)  # names sort even if the clock goes back
         path = self.folder / f"{self._last_name_ns:020d}-{secrets.token_hex(4)}-{rows}{SUFFIX}"
         draft = path.with_suffix(".draft")
         try:
             with draft.open("wb") as file:
-                file.write(raw)
+                file.write(head)
+                file.write(body)
                 file.flush()
                 os.fsync(file.fileno())
             draft.rename(path)
@@ -167,18 +176,29 @@ def read_spool_file(path: Path) -> RecordPredictions:
     Raises: SpoolFileCorruptError if it was altered; SpoolFormatError if another release wrote it;
     FileNotFoundError if it has been dropped.
     """
+    return read_spooled(path, RecordPredictions, form=FORMAT)
+
+
+def read_spooled(path: Path, kind: type[T], *, form: bytes) -> T:
+    """Return the message in a file of a form; raises as `read_spool_file`."""
     head, _, body = path.read_bytes().partition(b"\n")
     name, _, checksum = head.partition(b" ")
-    if name != FORMAT:
-        if _is_checksum(name) or name.startswith(b"predictions-"):  # the first format had only the checksum
-            raise SpoolFormatError(f"{path}: the format is not {FORMAT.decode()}")
+    if name != form:
+        family = form.rpartition(b"-")[0] + b"-"
+        if _is_checksum(name) or name.startswith(family):  # the first format had only the checksum
+            raise SpoolFormatError(f"{path}: the format is not {form.decode()}")
         raise SpoolFileCorruptError(f"{path}: the first line is damaged")
     if not _is_checksum(checksum) or int(checksum, 16) != zlib.crc32(body):
         raise SpoolFileCorruptError(f"{path}: the checksum differs")
     try:
-        return decode_message(body, RecordPredictions, content_type=PACKED_TYPE)
+        return decode_message(body, kind, content_type=PACKED_TYPE)
     except InvalidInputError as error:
         raise SpoolFileCorruptError(f"{path}: {error.message}") from error
+
+
+def spooled_rows(path: Path) -> int:
+    """Return how many rows a file stands for; its name says it."""
+    return _rows(path)
 
 
 def _is_checksum(text: bytes) -> bool:

@@ -32,6 +32,7 @@ class Priority(IntEnum):
     HIGH = 0
     NORMAL = 1
     LOW = 2
+    SHADOW = 3  # copies and replays: nobody waits for them
 
 
 class Job:

@@ -1,5 +1,5 @@
 """Pages of monitoring in the console."""
 
-from monitoring.admin import alerts, predictions, reports
+from monitoring.admin import alerts, predictions, report_schedules, reports, rollouts, store
 
-__all__ = ["alerts", "predictions", "reports"]
+__all__ = ["alerts", "predictions", "report_schedules", "reports", "rollouts", "store"]

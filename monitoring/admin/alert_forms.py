@@ -1,12 +1,23 @@
-"""What people are asked when they handle an alert."""
+"""What people are asked when they set up and handle alerts."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from aiplatform.errors import InvalidInputError
-from monitoring.alerts.channels import check_channel_url
-from monitoring.models.alerts import AlertRule, Channel
+from monitoring.alerts.channels import check_channel
+from monitoring.alerts.matchers import split_matchers
+from monitoring.alerts.templates import render_template
+from monitoring.alerts.vocabulary import Weekday
+from monitoring.models.alerts import AlertRule, Channel, Inhibition, QuietHours, Route, Silence
 from monitoring.statistics import METRICS
 
 DURATIONS = (("900", "15 minutes"), ("3600", "1 hour"), ("14400", "4 hours"), ("86400", "1 day"), ("604800", "1 week"))
@@ -25,13 +36,65 @@ class SilenceForm(forms.Form):
     reason = forms.CharField(max_length=500)
 
 
+class MatchersField(forms.CharField):
+    """Matchers, one a line in the browser, a list in the database."""
+
+    def __init__(self, **options: Any) -> None:
+        options.pop("encoder", None)
+        options.pop("decoder", None)
+        options["widget"] = UnfoldAdminTextareaWidget(attrs={"rows": 3, "placeholder": 'endpoint="digits"'})
+        super().__init__(**options)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the text to be edited."""
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        """Return the list.
+
+        Raises: ValidationError naming the line that is no matcher.
+        """
+        try:
+            return split_matchers(super().to_python(value) or "")
+        except InvalidInputError as error:
+            raise forms.ValidationError(error.message) from error
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare as texts."""
+        return super().has_changed(self.prepare_value(initial), data)
+
+
+class NamesField(forms.CharField):
+    """Names with commas between them in the browser, a list in the database."""
+
+    def __init__(self, **options: Any) -> None:
+        options.pop("encoder", None)
+        options.pop("decoder", None)
+        options["widget"] = UnfoldAdminTextInputWidget()
+        super().__init__(**options)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the text to be edited."""
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        """Return the list."""
+        return [name.strip() for name in (super().to_python(value) or "").split(",") if name.strip()]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare as texts."""
+        return super().has_changed(self.prepare_value(initial), data)
+
+
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
     """A rule, with the metrics there are to choose from."""
 
     class Meta:
         model = AlertRule
         exclude: tuple[str, ...] = ()
-        widgets = {"metric": forms.Select(choices=[(m.name, f"{m.name}: {m.help}") for m in METRICS.values()])}
+        widgets = {
+            "metric": UnfoldAdminSelectWidget(choices=[(m.name, f"{m.name}: {m.help}") for m in METRICS.values()])
+        }
 
 
 class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -39,7 +102,7 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Channel
-        fields = ("name", "url", "is_default", "is_enabled")
+        fields = ("name", "kind", "url", "title_template", "body_template", "is_default", "is_enabled")
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
@@ -52,11 +115,68 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_url(self) -> str:
         """Return the new address, or the stored one if none was typed.
 
-        Raises: ValidationError if Apprise cannot use it.
+        Raises: ValidationError if it cannot be used.
         """
         url: str = self.cleaned_data.get("url") or self._stored_url
         try:
-            check_channel_url(url)
+            check_channel(self.cleaned_data.get("kind", ""), url)
         except InvalidInputError as error:
             raise forms.ValidationError(error.message) from error
         return url
+
+    def clean_title_template(self) -> str:
+        """Return the template, if it can be read."""
+        return self._checked("title_template")
+
+    def clean_body_template(self) -> str:
+        """Return the template, if it can be read."""
+        return self._checked("body_template")
+
+    def _checked(self, name: str) -> str:
+        template: str = self.cleaned_data.get(name) or ""
+        try:
+            render_template(template, {})
+        except InvalidInputError as error:
+            raise forms.ValidationError(error.message) from error
+        return template
+
+
+class SilenceModelForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A silence, with its matchers one a line."""
+
+    class Meta:
+        model = Silence
+        fields = ("matchers", "starts_at", "ends_at", "reason", "holds_actions")
+        field_classes = {"matchers": MatchersField}
+
+
+class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A route, with its matchers one a line."""
+
+    class Meta:
+        model = Route
+        exclude: tuple[str, ...] = ()
+        field_classes = {"matchers": MatchersField, "group_by": NamesField}
+
+
+class InhibitionForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An inhibition, with its matchers one a line."""
+
+    class Meta:
+        model = Inhibition
+        exclude: tuple[str, ...] = ()
+        field_classes = {"source_matchers": MatchersField, "target_matchers": MatchersField, "equal": NamesField}
+
+
+class QuietHoursForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Quiet hours, with the days to tick."""
+
+    days = forms.MultipleChoiceField(
+        choices=Weekday.choices,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="The days on which it starts.",
+    )
+
+    class Meta:
+        model = QuietHours
+        exclude: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ def alert_story(alert: Alert) -> dict[str, Any]:
             thresholds={"threshold": alert.threshold},
         ),
         "events": list(alert.events.all()),
+        "groups": [member.group for member in alert.memberships.select_related("group__route")],
         "notifications": list(alert.notifications.select_related("channel").order_by("pk")),
         "action": ActionRun.objects.filter(alert=alert).first(),
     }

@@ -15,7 +15,7 @@ from unfold.enums import ActionVariant
 
 from aiplatform.console.pages import Question, confirm, done
 from aiplatform.errors import PlatformError
-from monitoring.admin import alert_settings
+from monitoring.admin import alert_channels, alert_routes, alert_settings, alert_silences
 from monitoring.admin.alert_forms import NoteForm, SilenceForm
 from monitoring.admin.alert_story import alert_story
 from monitoring.alerts import marks, selectors, silences
@@ -23,9 +23,9 @@ from monitoring.alerts.judgement import format_number
 from monitoring.alerts.vocabulary import Comparison
 from monitoring.models.alerts import Alert
 
-__all__ = ["alert_settings"]
+__all__ = ["alert_channels", "alert_routes", "alert_settings", "alert_silences"]
 
-STATE_COLOURS = {"firing": "danger", "pending": "warning", "resolved": "success"}
+STATE_COLOURS = {"firing": "danger", "recovering": "info", "pending": "warning", "resolved": "success"}
 SEVERITY_COLOURS = {"critical": "danger", "warning": "warning", "info": "info"}
 
 
@@ -170,9 +170,10 @@ class AlertAdmin(ModelAdmin):  # type: ignore[misc]
 
     @display(description="Marks")  # type: ignore[untyped-decorator]
     def marks(self, alert: Alert) -> str:
-        """Return who took it on, and whether it is silenced."""
+        """Return who took it on, and why nobody is told."""
         acknowledged = f"acknowledged by {alert.acknowledged_by}" if alert.is_acknowledged else ""
-        return ", ".join(filter(None, [acknowledged, "silenced" if alert.is_silenced and alert.is_active else ""]))
+        silenced = "silenced" if alert.is_silenced else ""
+        return ", ".join(filter(None, [acknowledged, alert.muted_reason or silenced if alert.is_active else ""]))
 
 
 def _page(alert: Alert) -> str:

@@ -12,11 +12,13 @@ from django.urls import URLPattern, path
 from aiplatform.console.pages import page_context
 from aiplatform.errors import NotFoundError
 from monitoring.admin.read_only import ReadOnlyAdmin
+from monitoring.admin.stored_view import show_row
 from monitoring.lineage import trace_prediction
 from monitoring.models import Prediction
 from monitoring.predictions import Cursor, PredictionPage, attach_feedback, find_rows, list_latest
 
 PER_PAGE = 50
+STORED_SHOWN = 20  # rows of one request, with their images
 
 
 @admin.register(Prediction)
@@ -49,7 +51,8 @@ class PredictionAdmin(ReadOnlyAdmin):
             trace = trace_prediction(prediction_id)
         except NotFoundError as error:
             raise Http404(error.message) from error
-        context = page_context(request, title=f"Prediction {prediction_id}", trace=trace)
+        stored = [show_row(row) for row in trace.stored[:STORED_SHOWN]]
+        context = page_context(request, title=f"Prediction {prediction_id}", trace=trace, stored=stored)
         return TemplateResponse(request, "monitoring/reports/prediction.html", context)
 
     def _require_view(self, request: HttpRequest) -> None:

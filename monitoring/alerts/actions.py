@@ -1,7 +1,8 @@
-"""What a rule does by itself, once a firing. Freeze and retrain will join `Performers`.
+"""What a rule does by itself, once a firing. What each kind does stands in `monitoring.actions`.
 
 An action is ordered in the transaction that makes the alert fire, and carried out by a job. The
-order's key makes a repeat after a crash change nothing. What was known is kept as evidence.
+order's key makes a repeat after a crash change nothing. What was known is kept as evidence, also in the
+audit log. A person's hold lets nothing begin; cooldown, limit a day and dry run are the rule's.
 """
 
 from __future__ import annotations
@@ -14,17 +15,25 @@ import structlog
 from django.db import transaction
 from django.db.models import F, Q
 
-from aiplatform.contracts.inference import EndpointInfo, RollBackEndpoint
+from aiplatform.audit import write_audit
 from aiplatform.errors import ConflictError, InvalidInputError, NotFoundError, PlatformError
 from monitoring.alerts.metrics import ACTIONS
 from monitoring.alerts.notifications import Backoff, enqueue_notifications
 from monitoring.alerts.timeline import add_event
-from monitoring.alerts.vocabulary import ActionKind, ActionState, AlertState, EventKind, NotificationKind
+from monitoring.alerts.vocabulary import (
+    STANDING_STATES,
+    ActionKind,
+    ActionState,
+    EventKind,
+    NotificationKind,
+)
 from monitoring.models.alerts import ActionRun, Alert, AlertRule
+from monitoring.rollouts.holds import describe_hold, find_hold
 
 log = structlog.get_logger(__name__)
 
 CLAIM_S = 60.0
+HELD_PAUSE_S = 5.0
 _UNFINISHED = (ActionState.PENDING, ActionState.RUNNING)
 _FINAL_ERRORS = (ConflictError, NotFoundError, InvalidInputError)
 
@@ -41,7 +50,7 @@ def order_action_if_due(alert: Alert, rule: AlertRule, *, now: datetime) -> Acti
         idempotency_key=f"alert-{alert.pk}-{int((alert.fired_at or now).timestamp())}",
         next_attempt_at=now, created_at=now, evidence=_evidence(alert),
     )  # fmt: skip
-    run.error = _cooldown_text(run, rule, now)
+    run.error = _why_not(run, rule, now)
     if run.error:
         run.state, run.finished_at = ActionState.SKIPPED, now
     run.save()
@@ -55,30 +64,25 @@ def run_due_actions(*, performers: Performers, clock: Callable[[], datetime], ba
     """Carry out what is due, in the order in which it was ordered, and return how many were tried."""
     tried = 0
     for run in _list_due(clock(), backoff):
-        if not _has_one_before_it(run) and _claim(run, clock()):
+        if not _is_held(run, clock()) and not _has_one_before_it(run) and _claim(run, clock()):
             tried += 1
             _attempt(run, performers, clock, backoff)
     return tried
 
 
-def roll_back_performer(roll_back: Callable[[RollBackEndpoint], EndpointInfo]) -> Performer:
-    """Return the performer of 'rollback' over a given call to inference."""
+def describe_action(run: ActionRun) -> str:
+    """Return what a run does, as people say it."""
+    return f"{run.get_kind_display()}: {run.endpoint}, because of version {run.version}"
 
-    def perform(run: ActionRun) -> Mapping[str, Any]:
-        order = RollBackEndpoint(
-            endpoint=run.endpoint,
-            actor="alert rule",
-            reason=f"alert {run.alert_id} ({run.alert.rule_name}): {run.alert.message}",
-            idempotency_key=run.idempotency_key,
-            from_version=run.version,
-        )
-        info = roll_back(order)
-        return {
-            "generation": info.generation,
-            "traffic": [{"version": share.version, "weight": share.weight} for share in info.traffic],
-        }
 
-    return perform
+def _is_held(run: ActionRun, now: datetime) -> bool:
+    """Say whether a person stopped all automation; the run says so, and is looked at again later."""
+    hold = find_hold(run.endpoint) if run.state == ActionState.PENDING else None
+    if hold is None:
+        return False
+    later = now + timedelta(seconds=HELD_PAUSE_S)
+    ActionRun.objects.filter(pk=run.pk, attempts=run.attempts).update(error=describe_hold(hold), next_attempt_at=later)
+    return True
 
 
 def _list_due(now: datetime, backoff: Backoff) -> list[ActionRun]:
@@ -99,12 +103,15 @@ def _claim(run: ActionRun, now: datetime) -> bool:
 def _attempt(run: ActionRun, performers: Performers, clock: Callable[[], datetime], backoff: Backoff) -> None:
     # An order that was not carried out is too late once its alert is over. One whose process was
     # lost may have been carried out: only repeating it can tell.
-    if run.state == ActionState.PENDING and run.alert.state != AlertState.FIRING:
+    if run.state == ActionState.PENDING and run.alert.state not in STANDING_STATES:
         _finish(run, ActionState.SKIPPED, clock(), error=f"the alert was over first. {run.error}".strip())
         return
-    cooldown = _cooldown_text(run, run.alert.rule, clock()) if run.state == ActionState.PENDING else ""
-    if cooldown:
-        _finish(run, ActionState.SKIPPED, clock(), error=cooldown)
+    reason = _why_not(run, run.alert.rule, clock()) if run.state == ActionState.PENDING else ""
+    if reason:
+        _finish(run, ActionState.SKIPPED, clock(), error=reason)
+        return
+    if run.alert.rule is not None and run.alert.rule.action_is_dry_run:
+        _finish(run, ActionState.DRY_RUN, clock(), result={"would": describe_action(run)})
         return
     try:
         result = performers[run.kind](run)
@@ -144,12 +151,33 @@ def _finish(
         if state is not ActionState.SKIPPED:
             enqueue_notifications(run.alert, run.alert.rule, NotificationKind.ACTION, now=now, note=text)
     ACTIONS.labels(run.kind, state.value).inc()
+    write_audit(
+        actor=f"alert rule {run.alert.rule_name}", action=f"action.{run.kind}.{state.value}",
+        object=f"endpoint:{run.endpoint}",
+        evidence={"alert": run.alert_id, "version": run.version, "error": error, "result": dict(result or {}),
+                  **run.evidence},
+    )  # fmt: skip
     log.info("alert_action", action=run.kind, endpoint=run.endpoint, version=run.version, outcome=state.value)
 
 
 def _has_one_before_it(run: ActionRun) -> bool:
     # What becomes of the earlier order decides: a refused one, say from an idle version, starts no cooldown.
     return ActionRun.objects.filter(endpoint=run.endpoint, kind=run.kind, state__in=_UNFINISHED, pk__lt=run.pk).exists()
+
+
+def _why_not(run: ActionRun, rule: AlertRule | None, now: datetime) -> str:
+    """Return why cooldown or limit forbid this, or nothing."""
+    return _cooldown_text(run, rule, now) or _limit_text(run, rule, now)
+
+
+def _limit_text(run: ActionRun, rule: AlertRule | None, now: datetime) -> str:
+    limit = rule.action_limit_per_day if rule else 0
+    if rule is None or not limit:
+        return ""
+    since = now - timedelta(days=1)
+    done = ActionRun.objects.filter(alert__rule=rule, kind=run.kind, state=ActionState.SUCCEEDED, created_at__gt=since)
+    count = done.count()
+    return f"limit: {count} actions of this rule in 24 hours, {limit} are allowed" if count >= limit else ""
 
 
 def _cooldown_text(run: ActionRun, rule: AlertRule | None, now: datetime) -> str:

@@ -12,7 +12,9 @@ from types import ModuleType
 from typing import Any
 
 from aiplatform.errors import InvalidInputError, PlatformError, UnavailableError
+from monitoring.alerts.alertmanager import check_alertmanager_url, mask_alertmanager_url, push_test_alert
 from monitoring.alerts.notifications import Delivery
+from monitoring.alerts.vocabulary import ChannelKind
 from monitoring.models.alerts import Channel
 
 _SECRET_NAMES = ("password", "token", "access_token", "webhook_token", "apikey")
@@ -28,7 +30,10 @@ def deliver(delivery: Delivery) -> None:
     sender = apprise.Apprise(asset=_asset())
     sender.add(service)
     with apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s") as captured:
-        is_sent = bool(sender.notify(title=delivery.title, body=delivery.body, notify_type=delivery.tone))
+        attached = delivery.attachment if service.attachment_support else ""
+        is_sent = bool(
+            sender.notify(title=delivery.title, body=delivery.body, notify_type=delivery.tone, attach=attached or None)
+        )
         reason = " ".join(captured.getvalue().split())
     if not is_sent:
         raise UnavailableError(_without_secrets(reason, service) or "the channel took no message and gave no reason")
@@ -50,6 +55,19 @@ def mask_url(url: str) -> str:
     return f"{scheme}://{host}/****" if path else f"{scheme}://{host}"
 
 
+def check_channel(kind: str, url: str) -> None:
+    """Raise InvalidInputError unless the address is one that this kind of channel can use."""
+    if kind == ChannelKind.ALERTMANAGER:
+        check_alertmanager_url(url)
+    else:
+        check_channel_url(url)
+
+
+def channel_address(channel: Channel) -> str:
+    """Return a channel's address without its secrets."""
+    return mask_alertmanager_url(channel.url) if channel.kind == ChannelKind.ALERTMANAGER else mask_url(channel.url)
+
+
 def send_test_message(channel: Channel, *, by: str, now: datetime) -> None:
     """Send a test to a channel at once, and keep on it what became of it.
 
@@ -57,7 +75,10 @@ def send_test_message(channel: Channel, *, by: str, now: datetime) -> None:
     """
     body = f"This is a test of the channel '{channel.name}', asked for by {by} at {now:%Y-%m-%d %H:%M:%S} UTC."
     try:
-        deliver(Delivery(url=channel.url, title="[TEST] aiplatform", body=body, tone="info"))
+        if channel.kind == ChannelKind.ALERTMANAGER:
+            push_test_alert(channel.url, by=by, now=now)
+        else:
+            deliver(Delivery(url=channel.url, title="[TEST] aiplatform", body=body, tone="info"))
     except PlatformError as error:
         Channel.objects.filter(pk=channel.pk).update(last_error=error.message)
         raise

@@ -9,11 +9,15 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from monitoring.alerts.vocabulary import Comparison, Severity
-from monitoring.models.alerts import AlertRule, ShippedRule
+from monitoring.alerts.routing import ensure_default_route
+from monitoring.alerts.vocabulary import ChangeUnit, Comparison, Reference, RuleKind, Severity
+from monitoring.models.alerts import AlertRule, Route, ShippedRule
+
+DAY_S = 86_400
 
 # Fewer samples than these give, now and then, a value beyond the threshold by chance alone: the
-# population stability index of n rows over 10 bins is about chi-square(9)/n without any drift.
+# population stability index of n rows over 10 bins is about chi-square(9)/n without any drift; 6 errors
+# in 100 requests that fail once in 300 are one in a million.
 DEFAULT_RULES: dict[str, dict[str, Any]] = {
     "error-rate": {
         "name": "High error rate",
@@ -22,7 +26,7 @@ DEFAULT_RULES: dict[str, dict[str, Any]] = {
         "window_s": 300,
         "for_s": 30,
         "keep_firing_for_s": 120,
-        "minimum_samples": 50,
+        "minimum_samples": 100,
         "severity": Severity.CRITICAL,
         "summary": "{endpoint} version {version} fails {value} of its requests (of 1), more than {threshold}.",
     },
@@ -37,6 +41,37 @@ DEFAULT_RULES: dict[str, dict[str, Any]] = {
         "severity": Severity.WARNING,
         "summary": "1% of the answers of {endpoint} version {version} take {value} ms or more.",
     },
+    # Against yesterday at this time, since latency has its hours; three times, since a p99 is a restless number.
+    "latency-change": {
+        "name": "Slower than yesterday",
+        "kind": RuleKind.CHANGE,
+        "metric": "latency_p99_ms",
+        "change_unit": ChangeUnit.RELATIVE,
+        "offset_s": DAY_S,
+        "threshold": 2.0,
+        "window_s": 900,
+        "for_s": 600,
+        "keep_firing_for_s": 600,
+        "minimum_samples": 500,
+        "severity": Severity.WARNING,
+        "summary": "The slowest percent of {endpoint} version {version} takes three times as long as a day ago.",
+    },
+    # Against last week, since a quiet night, and a quiet Sunday, are no news. No data before a version is a week old.
+    "no-traffic": {
+        "name": "No traffic",
+        "kind": RuleKind.CHANGE,
+        "metric": "prediction_count",
+        "change_unit": ChangeUnit.RELATIVE,
+        "offset_s": 7 * DAY_S,
+        "comparison": Comparison.LE,
+        "threshold": -1.0,
+        "window_s": 1800,
+        "for_s": 300,
+        "keep_firing_for_s": 300,
+        "minimum_samples": 200,
+        "severity": Severity.CRITICAL,
+        "summary": "{endpoint} version {version} has had no request for half an hour; a week ago it had some.",
+    },
     "drift": {
         "name": "Input drift",
         "metric": "drift_psi",
@@ -48,25 +83,42 @@ DEFAULT_RULES: dict[str, dict[str, Any]] = {
         "severity": Severity.WARNING,
         "summary": "What {endpoint} version {version} is asked is unlike what it learned from (PSI {value}).",
     },
-    "accuracy": {
-        "name": "Low accuracy",
+    "accuracy-drop": {
+        "name": "Accuracy drop",
+        "kind": RuleKind.CHANGE,
         "metric": "accuracy",
+        "reference": Reference.TRAINING,
         "comparison": Comparison.LT,
-        "threshold": 0.8,
+        "threshold": -0.1,
         "window_s": 3600,
         "for_s": 60,
         "keep_firing_for_s": 300,
-        "minimum_samples": 100,
+        "minimum_samples": 400,
         "severity": Severity.CRITICAL,
-        "summary": "Of {samples} labelled predictions of {endpoint} version {version}, a share of {value} was right.",
+        "summary": "{endpoint} version {version} is right less often than in training: a difference of {value} (of 1).",
     },
-}
+    "estimated-accuracy-drop": {
+        "name": "Estimated accuracy drop",
+        "metric": "estimated_accuracy_drop",
+        "threshold": 0.1,
+        "window_s": 3600,
+        "for_s": 300,
+        "keep_firing_for_s": 600,
+        "minimum_samples": 500,
+        "severity": Severity.WARNING,
+        "summary": "{endpoint} version {version} seems to be right less often than in training: by {value} (of 1).",
+    },
+}  # fmt: skip
 
 
 def ensure_default_rules() -> list[str]:
     """Make the default rules that were never made here; return their names."""
+    from monitoring.statistics import METRICS  # statistics reads models; this module is wired before they are ready
+
     made: list[str] = []
     for key, fields in DEFAULT_RULES.items():
+        if fields["metric"] not in METRICS:  # not measured here: made once it is
+            continue
         with transaction.atomic():
             _, is_new = ShippedRule.objects.get_or_create(key=key)
             if is_new and not AlertRule.objects.filter(name=fields["name"]).exists():
@@ -77,6 +129,7 @@ def ensure_default_rules() -> list[str]:
 
 def make_default_rules_after_migrate(*, using: str, **kwargs: Any) -> None:
     """Make the default rules once their tables are there; a receiver of post_migrate."""
-    needed = {AlertRule._meta.db_table, ShippedRule._meta.db_table}
+    needed = {model._meta.db_table for model in (AlertRule, ShippedRule, Route)}
     if using == "default" and needed <= set(connections[using].introspection.table_names()):
+        ensure_default_route()
         ensure_default_rules()

@@ -1,4 +1,8 @@
-"""The periodic job: measure every target of every rule, judge, and record the step.
+"""The periodic job: observe every target of every rule, and record the step.
+
+Time is cut into slots of `slot_s`, on the clock: a rule is evaluated for the moment in which a slot
+ends, once, soon after it. Slots that nobody evaluated are not made up for. One process at a time
+evaluates (a lease), and a step is written only while that holds and nobody else wrote first.
 
 Measuring happens outside transactions and may call other services; only recording writes. An error
 in one rule is that target's state, and stops no other.
@@ -10,32 +14,29 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
 
 import structlog
+from django.db import InterfaceError, OperationalError
 from django.db.models import Q
 
-from monitoring.alerts.judgement import Measured, Observation, judge
+from monitoring.alerts import gauges
+from monitoring.alerts.judgement import Observation
+from monitoring.alerts.lease import LeaseHolder, LeaseLostError
 from monitoring.alerts.lifecycle import Timing, advance
-from monitoring.alerts.metrics import EVALUATION_SECONDS, EVALUATIONS, FIRING
-from monitoring.alerts.targets import EndpointVersion, ServingVersions, list_targets, reason_to_retire
+from monitoring.alerts.metrics import EVALUATION_DELAY_SECONDS, EVALUATION_SECONDS, EVALUATIONS
+from monitoring.alerts.observing import Measure, observe
+from monitoring.alerts.quiet import find_quiet
+from monitoring.alerts.targets import EndpointVersion, ServingVersions, list_targets, minds_silence, reason_to_retire
 from monitoring.alerts.transitions import Step, close_alert, position_of, record_step
-from monitoring.alerts.vocabulary import ACTIVE_STATES, AlertState, NoDataPolicy, Phase, Severity, Transition, Verdict
+from monitoring.alerts.vocabulary import ACTIVE_STATES, NoDataPolicy, Phase, QuietEffect, Transition, Verdict
 from monitoring.models.alerts import Alert, AlertRule, RuleTarget
 
 log = structlog.get_logger(__name__)
 
 LOOK_BACK = timedelta(hours=1)  # a version without a prediction for so long is no longer looked for
-
-
-class Measure(Protocol):
-    """`monitoring.statistics.measure`."""
-
-    def __call__(
-        self, metric: str, *, endpoint: str, version: int, window_s: int, now: datetime, feature: str | None
-    ) -> Measured:
-        """Return one metric of one version over the last `window_s` seconds."""
+LONG_LOOK_BACK = timedelta(days=8)  # by rules that look for missing traffic: last week, with a day to spare
+FAR_AHEAD_S = 120.0  # a target evaluated so far in the future: the clock went back
 
 
 @dataclass
@@ -43,8 +44,8 @@ class Evaluator:
     """Evaluates all rules once per `run`.
 
     `list_active_versions(since)` are the versions with predictions since then. A pause of more than
-    `stale_after_s` between two evaluations restarts waiting times. A target evaluated less than
-    `minimum_pause_s` ago, by another clock, is left alone.
+    `stale_after_s` between two evaluations restarts waiting times. With `slot_s` 0 the moment of the
+    call is the slot. Without a `lease`, nobody else evaluates.
     """
 
     measure: Measure
@@ -52,27 +53,57 @@ class Evaluator:
     serving_versions: ServingVersions
     clock: Callable[[], datetime]
     stale_after_s: float = 60.0
-    minimum_pause_s: float = 0.0
+    slot_s: float = 0.0
+    lease: LeaseHolder | None = None
     steps: Counter[str] = field(default_factory=Counter)  # of the last run
+    _now: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    _done: datetime | None = None  # the last slot that this process evaluated in full
 
     def run(self) -> Counter[str]:
-        """Evaluate every enabled rule on everything it watches; return how many steps of each kind."""
+        """Evaluate every enabled rule for the present slot; return how many steps of each kind."""
         self.steps = Counter()
-        serving = functools.cache(self.serving_versions)
-        with EVALUATION_SECONDS.time():
-            self._close_orphans()
-            active = list(self.list_active_versions(self.clock() - LOOK_BACK))
-            for rule in AlertRule.objects.filter(is_enabled=True).prefetch_related("channels"):
-                try:
-                    self._evaluate_rule(rule, active, serving)
-                except Exception:  # what one rule cannot write must not keep the others from being looked at
-                    log.exception("alert_rule_failed", rule=rule.name)
-                    self.steps["failed"] += 1
-        _count_firing()
+        self._now = slot_end(self.clock(), self.slot_s)
+        if self.slot_s and self._done == self._now:
+            return self.steps
+        if self.lease is not None and not self.lease.acquire():
+            gauges.forget_all()
+            return self.steps
+        try:
+            with EVALUATION_SECONDS.time():
+                self._evaluate_all()
+        except LeaseLostError as error:
+            log.warning("alert_lease_lost", reason=error.message)
+            gauges.forget_all()
+            self.steps["lost"] += 1
+            return self.steps
+        self._done = self._now
+        EVALUATION_DELAY_SECONDS.set((self.clock() - self._now).total_seconds())
+        gauges.count_standing()
         return self.steps
 
-    def _evaluate_rule(self, rule: AlertRule, active: Sequence[EndpointVersion], serving: ServingVersions) -> None:
-        wanted = list_targets(rule, active, serving)
+    def _evaluate_all(self) -> None:
+        serving = functools.cache(self.serving_versions)
+        self._close_orphans()
+        rules = list(AlertRule.objects.filter(is_enabled=True).prefetch_related("channels", "quiet_hours"))
+        active = list(self.list_active_versions(self._now - LOOK_BACK))
+        missed = list(self.list_active_versions(self._now - LONG_LOOK_BACK)) if any(map(minds_silence, rules)) else []
+        for rule in rules:
+            try:
+                self._evaluate_rule(rule, active, missed, serving)
+            except (LeaseLostError, OperationalError, InterfaceError):  # nobody can write now
+                raise
+            except Exception:  # what one rule cannot write must not keep the others from being looked at
+                log.exception("alert_rule_failed", rule=rule.name)
+                self.steps["failed"] += 1
+
+    def _evaluate_rule(
+        self, rule: AlertRule, active: Sequence[EndpointVersion], missed: Sequence[EndpointVersion],
+        serving: ServingVersions,
+    ) -> None:  # fmt: skip
+        if find_quiet(rule.quiet_hours.all(), QuietEffect.PAUSE, self._now):
+            self.steps["paused"] += 1
+            return
+        wanted = list_targets(rule, active, missed, serving)
         rows = rule.targets.select_related("alert", "alert__silence", "alert__rule")
         known = {(target.endpoint, target.version): target for target in rows}
         for endpoint, version in wanted:
@@ -86,46 +117,33 @@ class Evaluator:
     def _evaluate_absent(self, rule: AlertRule, target: RuleTarget, serving: ServingVersions) -> None:
         reason = reason_to_retire(rule, (target.endpoint, target.version), serving)
         if reason:
-            self._retire(target, reason)
+            self._retire(rule, target, reason)
         elif target.phase == Phase.INACTIVE and rule.no_data != NoDataPolicy.ALERT:
+            gauges.forget(rule, target)
             target.delete()
         else:
             self._evaluate_target(rule, target, serving)
 
     def _evaluate_target(self, rule: AlertRule, target: RuleTarget, serving: ServingVersions) -> None:
-        now = self.clock()
-        if self._is_too_soon(target, now):
+        now = self._now
+        if _is_evaluated(target, now):
             return
-        found = self._observe(rule, target, now)
-        if found.verdict is Verdict.NO_DATA and target.phase != Phase.INACTIVE:
+        found = observe(rule, self.measure, target.endpoint, target.version, now)
+        if _may_be_gone(rule, target, found):
             reason = reason_to_retire(rule, (target.endpoint, target.version), serving)
             if reason:
-                self._retire(target, reason)
+                self._retire(rule, target, reason)
                 return
         position, transition = advance(position_of(target), found.verdict, self._timing(rule), now)
         step = Step(observation=found, position=position, transition=transition, now=now)
-        if record_step(rule, target, step):
+        if record_step(rule, target, step, fence=self.lease.check if self.lease else None):
             EVALUATIONS.labels(found.verdict.value).inc()
+            gauges.show(rule, target, found)
             self.steps[transition.value] += 1
 
-    def _observe(self, rule: AlertRule, target: RuleTarget, now: datetime) -> Observation:
-        try:
-            measured = self.measure(
-                rule.metric, endpoint=target.endpoint, version=target.version,
-                window_s=rule.window_s, now=now, feature=rule.feature or None,
-            )  # fmt: skip
-            return judge(rule, measured)
-        except Exception as error:  # whatever a measurement raises is this target's state
-            log.exception("alert_evaluation_failed", rule=rule.name, endpoint=target.endpoint, version=target.version)
-            return Observation(verdict=Verdict.ERROR, message=f"{type(error).__name__}: {error}")
-
-    def _is_too_soon(self, target: RuleTarget, now: datetime) -> bool:
-        if target.evaluated_at is None:
-            return False
-        return 0 <= (now - target.evaluated_at).total_seconds() < self.minimum_pause_s
-
-    def _retire(self, target: RuleTarget, reason: str) -> None:
-        if target.alert and close_alert(target.alert, now=self.clock(), text=reason):
+    def _retire(self, rule: AlertRule, target: RuleTarget, reason: str) -> None:
+        gauges.forget(rule, target)
+        if target.alert and close_alert(target.alert, now=self._now, text=reason):
             self.steps[Transition.RESOLVED.value] += 1
         RuleTarget.objects.filter(pk=target.pk, alert=None).delete()
 
@@ -133,18 +151,34 @@ class Evaluator:
         orphans = Q(rule=None) | Q(rule__is_enabled=False) | Q(target=None)
         for alert in Alert.objects.filter(orphans, state__in=ACTIVE_STATES).select_related("rule"):
             text = "the rule was disabled" if alert.rule else "the rule was deleted"
-            close_alert(alert, now=self.clock(), text=text)
+            close_alert(alert, now=self._now, text=text)
 
     def _timing(self, rule: AlertRule) -> Timing:
         return Timing(
             for_s=rule.for_s,
             keep_firing_for_s=rule.keep_firing_for_s,
             no_data=NoDataPolicy(rule.no_data),
+            on_error=NoDataPolicy(rule.on_error),
             stale_after_s=self.stale_after_s,
         )
 
 
-def _count_firing() -> None:
-    firing = Counter(Alert.objects.filter(state=AlertState.FIRING).values_list("severity", flat=True))
-    for severity in Severity.values:
-        FIRING.labels(severity).set(firing[severity])
+def _may_be_gone(rule: AlertRule, target: RuleTarget, found: Observation) -> bool:
+    """Say whether an observation may only mean that the version is no longer served."""
+    if found.verdict is Verdict.NO_DATA:
+        return target.phase != Phase.INACTIVE
+    return found.verdict is Verdict.BREACH and found.is_empty and minds_silence(rule)
+
+
+def slot_end(now: datetime, slot_s: float) -> datetime:
+    """Return the last moment that ends a slot, at or before now; now itself without slots."""
+    if not slot_s:
+        return now
+    return datetime.fromtimestamp(now.timestamp() // slot_s * slot_s, tz=UTC)
+
+
+def _is_evaluated(target: RuleTarget, now: datetime) -> bool:
+    """Say whether the slot was evaluated; a target from far in the future was not: the clock went back."""
+    if target.evaluated_at is None:
+        return False
+    return 0 <= (target.evaluated_at - now).total_seconds() < FAR_AHEAD_S

@@ -1,7 +1,7 @@
 """The outbox: messages are written with the step that they tell of, and sent by a job of their own.
 
 At least once: a process that dies between sending and noting it sends again after its claim ends.
-Messages about one alert reach a channel in order, so 'resolved' never overtakes 'firing'.
+Messages about one group reach a channel in order, so 'resolved' never overtakes 'firing'.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from aiplatform.errors import ConflictError, PlatformError
-from monitoring.alerts.messages import alert_message
 from monitoring.alerts.metrics import NOTIFICATIONS
+from monitoring.alerts.outbox import enqueue_alert
+from monitoring.alerts.routing import channels_of_alert
 from monitoring.alerts.timeline import add_event
-from monitoring.alerts.vocabulary import AlertState, EventKind, NotificationKind, NotificationState, Severity
+from monitoring.alerts.vocabulary import EventKind, NotificationKind, NotificationState
 from monitoring.models.alerts import Alert, AlertRule, Channel, Notification
 
 log = structlog.get_logger(__name__)
@@ -31,12 +32,16 @@ _UNFINISHED = (NotificationState.PENDING, NotificationState.SENDING)
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One message on its way. `tone` is info, warning, failure or success, as Apprise has it."""
+    """One message on its way. `tone` is info, warning, failure or success, as Apprise has it.
+
+    `attachment` is the path of a file, for channels that can carry one.
+    """
 
     url: str
     title: str
     body: str
     tone: str
+    attachment: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,26 +60,11 @@ class Backoff:
 def enqueue_notifications(
     alert: Alert, rule: AlertRule | None, kind: NotificationKind, *, now: datetime, note: str = ""
 ) -> int:
-    """Write a message for each of the rule's channels; call it inside the step's transaction."""
-    message = alert_message(alert, kind, now=now, note=note)
-    stamp = int(now.timestamp() * 1000)
-    rows = [
-        Notification(
-            alert=alert, channel=channel, kind=kind, key=f"{alert.pk}:{channel.pk}:{kind.value}:{stamp}",
-            title=message.title, body=message.body, next_attempt_at=now, created_at=now,
-        )
-        for channel in channels_of(rule)
-    ]  # fmt: skip
-    Notification.objects.bulk_create(rows)
-    return len(rows)
+    """Write a message about one alert by itself, at once; call it inside the step's transaction.
 
-
-def channels_of(rule: AlertRule | None) -> list[Channel]:
-    """Return the enabled channels of a rule; the default channels if it names none."""
-    named = list(rule.channels.all()) if rule else []
-    if named:
-        return [channel for channel in named if channel.is_enabled]
-    return list(Channel.objects.filter(is_default=True, is_enabled=True))
+    What fires and resolves is told by its group; this is for what is news of itself, as an action's outcome is.
+    """
+    return enqueue_alert(alert, channels_of_alert(alert, rule), kind, now=now, note=note)
 
 
 def send_due_notifications(
@@ -93,7 +83,7 @@ def send_due_notifications(
             if time.monotonic() < stop_s and _claim(notification, clock()):
                 sent_now += _attempt(notification, deliver, clock, backoff)
         sent += sent_now
-        if not sent_now:  # what was sent may have made way for the next message about the same alert
+        if not sent_now:  # what was sent may have made way for the next message about the same group
             break
     return sent
 
@@ -117,7 +107,7 @@ def _list_due(now: datetime, backoff: Backoff) -> Iterable[Notification]:
     due: Q = Q(state=NotificationState.PENDING) & (Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=far))
     lost: Q = Q(state=NotificationState.SENDING) & (Q(claimed_until__lte=now) | Q(claimed_until__gt=far))
     earlier = Notification.objects.filter(
-        alert=OuterRef("alert"), channel=OuterRef("channel"), pk__lt=OuterRef("pk"), state__in=_UNFINISHED
+        stream=OuterRef("stream"), channel=OuterRef("channel"), pk__lt=OuterRef("pk"), state__in=_UNFINISHED
     )
     rows: QuerySet[Notification] = Notification.objects.filter(due | lost).exclude(Exists(earlier))
     return rows.select_related("channel", "alert").order_by("pk")[:BATCH]
@@ -142,7 +132,7 @@ def _attempt(
     if not channel.is_enabled:
         _finish(notification, NotificationState.CANCELLED, clock(), error=f"the channel '{channel.name}' is disabled")
         return False
-    message = Delivery(url=channel.url, title=notification.title, body=notification.body, tone=_tone(notification))
+    message = Delivery(url=channel.url, title=notification.title, body=notification.body, tone=notification.tone)
     try:
         deliver(message)
     except PlatformError as error:
@@ -176,15 +166,8 @@ def _finish(notification: Notification, state: NotificationState, now: datetime,
             return
         kind = EventKind.NOTIFIED if is_sent else EventKind.NOT_NOTIFIED
         text = f"{notification.channel.name}: {notification.kind}" + (f" ({error})" if error else "")
-        add_event(notification.alert, kind, at=now, text=text)
+        for alert in notification.alerts.all():
+            add_event(alert, kind, at=now, text=text)
         changes = {"last_error": "", "last_sent_at": now} if is_sent else {"last_error": error}
         Channel.objects.filter(pk=notification.channel_id).update(**changes)
     NOTIFICATIONS.labels(state.value).inc()
-
-
-def _tone(notification: Notification) -> str:
-    if notification.kind == NotificationKind.RESOLVED:
-        return "success"
-    if notification.alert.state == AlertState.FIRING and notification.alert.severity == Severity.CRITICAL:
-        return "failure"
-    return "info" if notification.alert.severity == Severity.INFO else "warning"

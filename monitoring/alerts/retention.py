@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from monitoring.alerts.groups import delete_empty_groups
 from monitoring.alerts.vocabulary import AlertState
 from monitoring.models.alerts import Alert, Silence
 
@@ -15,4 +16,5 @@ def delete_old_alerts(*, now: datetime, keep_days: float) -> int:
     count = old.count()
     old.delete()
     Silence.objects.filter(ends_at__lt=before).delete()
+    delete_empty_groups(before=before)
     return count

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from monitoring.alerts.vocabulary import EVERY_ENDPOINT, VersionScope
+from monitoring.alerts.matchers import LABEL_NAME
+from monitoring.alerts.vocabulary import EVERY_ENDPOINT, Reference, RuleKind, VersionScope
 
 ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 RESERVED_LABELS = frozenset({"alertname", "endpoint", "version", "severity", "feature"})
 WINDOW_RANGE_S = (10, 30 * 24 * 3600)
+OFFSET_LIMIT_S = 60 * 24 * 3600
 
 
 class RuleFields(Protocol):
@@ -21,9 +22,12 @@ class RuleFields(Protocol):
     endpoint: str
     version_scope: str
     version: int | None
+    kind: str
     metric: str
     feature: str
     threshold: float
+    reference: str
+    offset_s: int
     window_s: int
     labels: Any
     annotations: Any
@@ -40,6 +44,10 @@ def rule_problems(rule: RuleFields) -> Iterator[tuple[str, str]]:
     low, high = WINDOW_RANGE_S
     if rule.window_s is not None and not low <= rule.window_s <= high:
         yield "window_s", f"must be from {low} to {high} seconds, not {rule.window_s}"
+    if rule.kind == RuleKind.CHANGE and rule.offset_s is not None and not 60 <= rule.offset_s <= OFFSET_LIMIT_S:
+        yield "offset_s", f"must be from 60 to {OFFSET_LIMIT_S} seconds, not {rule.offset_s}"
+    if rule.kind == RuleKind.CHANGE and rule.reference == Reference.TRAINING and rule.metric != "accuracy":
+        yield "reference", f"only accuracy is known from training, not '{rule.metric}'"
     yield from _label_problems(rule)
     if not _is_text_mapping(rule.annotations):
         yield "annotations", "must be an object of texts"

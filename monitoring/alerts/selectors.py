@@ -9,8 +9,19 @@ from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from django.db.models.expressions import Combinable
 
 from aiplatform.errors import NotFoundError
-from monitoring.alerts.vocabulary import AlertState, Severity
-from monitoring.models.alerts import Alert, AlertRule, Channel, Notification, RuleTarget, Silence
+from monitoring.alerts.vocabulary import STANDING_STATES, AlertState, Severity
+from monitoring.models.alerts import (
+    Alert,
+    AlertGroup,
+    AlertRule,
+    Channel,
+    Inhibition,
+    Notification,
+    QuietHours,
+    Route,
+    RuleTarget,
+    Silence,
+)
 
 
 def list_alerts() -> QuerySet[Alert]:
@@ -20,13 +31,13 @@ def list_alerts() -> QuerySet[Alert]:
 
 def urgency_order() -> tuple[Combinable | str, ...]:
     """Return the order of alerts in which people should look at them."""
-    by_state = _rank("state", [AlertState.FIRING, AlertState.PENDING, AlertState.RESOLVED])
+    by_state = _rank("state", [*STANDING_STATES, AlertState.PENDING, AlertState.RESOLVED])
     return by_state, _rank("severity", list(Severity)), "-started_at", "-pk"
 
 
 def list_firing_alerts() -> QuerySet[Alert]:
-    """Return the alerts that are firing, the worst first."""
-    return list_alerts().filter(state=AlertState.FIRING)
+    """Return the alerts that fired and are not over, the worst first."""
+    return list_alerts().filter(state__in=STANDING_STATES)
 
 
 def get_alert(alert_id: int) -> Alert:
@@ -42,8 +53,8 @@ def get_alert(alert_id: int) -> Alert:
 
 def list_rules() -> QuerySet[AlertRule]:
     """Return all rules with their channels and `firing_count`."""
-    firing = Count("alerts", filter=Q(alerts__state=AlertState.FIRING), distinct=True)
-    return AlertRule.objects.prefetch_related("channels").annotate(firing_count=firing).order_by("name")
+    firing = Count("alerts", filter=Q(alerts__state__in=STANDING_STATES), distinct=True)
+    return AlertRule.objects.prefetch_related("channels", "quiet_hours").annotate(firing_count=firing).order_by("name")
 
 
 def list_rule_targets(rule: AlertRule) -> QuerySet[RuleTarget]:
@@ -80,7 +91,7 @@ def get_rule(name: str) -> AlertRule:
 
 def list_silences() -> QuerySet[Silence]:
     """Return all silences, those that end last first."""
-    return Silence.objects.select_related("rule").order_by("-ends_at", "-pk")
+    return Silence.objects.order_by("-ends_at", "-pk")
 
 
 def list_active_silences(now: datetime) -> QuerySet[Silence]:
@@ -90,7 +101,41 @@ def list_active_silences(now: datetime) -> QuerySet[Silence]:
 
 def list_notifications() -> QuerySet[Notification]:
     """Return all notifications, the newest first."""
-    return Notification.objects.select_related("alert", "channel").order_by("-created_at", "-pk")
+    return (
+        Notification.objects.select_related("alert", "channel", "group")
+        .prefetch_related("alerts")
+        .order_by("-created_at", "-pk")
+    )
+
+
+def list_routes() -> QuerySet[Route]:
+    """Return all routes in the order in which they are asked."""
+    return Route.objects.prefetch_related("channels", "escalations__channels").order_by("is_default", "position", "pk")
+
+
+def list_inhibitions() -> QuerySet[Inhibition]:
+    """Return all inhibitions."""
+    return Inhibition.objects.order_by("name")
+
+
+def list_quiet_hours() -> QuerySet[QuietHours]:
+    """Return all quiet hours."""
+    return QuietHours.objects.order_by("name")
+
+
+def list_groups() -> QuerySet[AlertGroup]:
+    """Return the groups with something in them first, the newest first, with `member_count`."""
+    counted = AlertGroup.objects.select_related("route").annotate(member_count=Count("members"))
+    return counted.prefetch_related("members__alert", "channels").order_by(
+        Case(When(next_flush_at=None, then=Value(1)), default=Value(0), output_field=IntegerField()),
+        "-opened_at",
+        "-pk",
+    )
+
+
+def list_rule_alerts(rule: AlertRule) -> QuerySet[Alert]:
+    """Return a rule's alerts, the newest first."""
+    return Alert.objects.filter(rule=rule).order_by("-started_at", "-pk")
 
 
 def _rank(field: str, order: Iterable[str]) -> Case:

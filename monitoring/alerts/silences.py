@@ -1,44 +1,36 @@
-"""Silences: who must not be disturbed by which alerts, from when to when, and why."""
+"""Silences: which alerts must disturb nobody, from when to when, and why."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Case, IntegerField, Q, Value, When
 
 from aiplatform.errors import ConflictError, InvalidInputError
+from monitoring.alerts.matchers import Matcher, all_match, parse_matcher
 from monitoring.alerts.timeline import add_event
-from monitoring.alerts.vocabulary import ACTIVE_STATES, EVERY_ENDPOINT, EventKind
-from monitoring.models.alerts import Alert, AlertRule, Silence
+from monitoring.alerts.vocabulary import ACTIVE_STATES, EventKind
+from monitoring.models.alerts import Alert, Silence
 
 LONGEST_S = 365 * 24 * 3600
 
 
 def find_silence(alert: Alert, now: datetime) -> Silence | None:
     """Return the silence that holds for an alert now; one that holds actions goes first."""
-    matches = Silence.objects.filter(
-        Q(endpoint__in=[EVERY_ENDPOINT, alert.endpoint]),
-        Q(rule=None) | Q(rule=alert.rule_id),
-        Q(severity__in=["", alert.severity]),
-        starts_at__lte=now,
-        ends_at__gt=now,
-    )
-    holding_first = Case(When(holds_actions=True, then=Value(0)), default=Value(1), output_field=IntegerField())
-    return matches.order_by(holding_first, "-ends_at").first()
+    active = Silence.objects.filter(starts_at__lte=now, ends_at__gt=now).order_by("-holds_actions", "-ends_at")
+    return next((silence for silence in active if all_match(silence.matchers, alert.labels)), None)
 
 
 def create_silence(
     *,
     created_by: str,
     reason: str,
+    matchers: Sequence[str],
     starts_at: datetime,
     ends_at: datetime,
     now: datetime,
-    endpoint: str = EVERY_ENDPOINT,
-    rule: AlertRule | None = None,
-    severity: str = "",
     holds_actions: bool = True,
 ) -> Silence:
     """Make a silence and mark the alerts that it covers.
@@ -46,8 +38,8 @@ def create_silence(
     Raises: InvalidInputError if a field breaks a rule.
     """
     silence = Silence(
-        endpoint=endpoint, rule=rule, severity=severity, starts_at=starts_at, ends_at=ends_at,
-        reason=reason, created_by=created_by, holds_actions=holds_actions,
+        matchers=list(matchers), starts_at=starts_at, ends_at=ends_at, reason=reason, created_by=created_by,
+        holds_actions=holds_actions,
     )  # fmt: skip
     return save_silence(silence, now=now)
 
@@ -61,6 +53,7 @@ def save_silence(silence: Silence, *, now: datetime) -> Silence:
         silence.full_clean()
     except ValidationError as error:
         raise InvalidInputError("; ".join(error.messages), fields=error.message_dict) from error
+    silence.matchers = [str(parse_matcher(text)) for text in silence.matchers]
     with transaction.atomic():
         silence.save()
         mark_active_alerts(now=now, actor=silence.created_by)
@@ -68,18 +61,16 @@ def save_silence(silence: Silence, *, now: datetime) -> Silence:
 
 
 def silence_alert(alert: Alert, *, by: str, reason: str, duration_s: float, now: datetime) -> Silence:
-    """Silence an alert's rule on its endpoint, from now on.
+    """Silence an alert's rule on its endpoint, all versions, from now on.
 
-    Raises: InvalidInputError if the duration is not from 1 s to a year; ConflictError if the
-    alert's rule is gone.
+    Raises: InvalidInputError if the duration is not from 1 s to a year.
     """
     if not 1 <= duration_s <= LONGEST_S:
         raise InvalidInputError(f"duration_s must be from 1 to {LONGEST_S}, not {duration_s:g}")
-    if alert.rule is None:
-        raise ConflictError(f"the rule '{alert.rule_name}' was deleted; there is nothing left to silence")
+    matchers = [str(Matcher(name, "=", alert.labels[name])) for name in ("alertname", "endpoint")]
     return create_silence(
         created_by=by, reason=reason, starts_at=now, ends_at=now + timedelta(seconds=duration_s), now=now,
-        endpoint=alert.endpoint, rule=alert.rule,
+        matchers=matchers,
     )  # fmt: skip
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from monitoring.alerts.vocabulary import EVERY_ENDPOINT, NoDataPolicy, VersionScope
+from monitoring.alerts.observing import zero_is_data
+from monitoring.alerts.vocabulary import EVERY_ENDPOINT, NoDataPolicy, RuleKind, VersionScope
 from monitoring.models.alerts import AlertRule
 
 EndpointVersion = tuple[str, int]
@@ -12,16 +13,32 @@ EndpointVersion = tuple[str, int]
 ServingVersions = Callable[[str], frozenset[int] | None]
 
 
-def list_targets(rule: AlertRule, active: Iterable[EndpointVersion], serving: ServingVersions) -> list[EndpointVersion]:
-    """Return what a rule watches now. `active` are the versions with recent predictions."""
+def list_targets(
+    rule: AlertRule, active: Iterable[EndpointVersion], missed: Iterable[EndpointVersion], serving: ServingVersions
+) -> list[EndpointVersion]:
+    """Return what a rule watches now.
+
+    `active` are the versions with recent predictions; `missed` those that had some within days, of which a
+    rule that looks for missing traffic watches the ones that should still have some.
+    """
     if rule.version_scope == VersionScope.ONE:
         return [(rule.endpoint, rule.version or 0)]
     found = {target for target in active if is_in_scope(rule, target)}
     if rule.version_scope == VersionScope.SERVING:
         found = {(endpoint, version) for endpoint, version in found if _is_serving(endpoint, version, serving)}
-    if rule.endpoint != EVERY_ENDPOINT and _minds_silence(rule):
-        found |= {(rule.endpoint, version) for version in serving(rule.endpoint) or ()}
+    if minds_silence(rule):
+        found |= {(name, version) for name, version in missed
+                  if is_in_scope(rule, (name, version)) and version in (serving(name) or ())}  # fmt: skip
+        if rule.endpoint != EVERY_ENDPOINT:
+            found |= {(rule.endpoint, version) for version in serving(rule.endpoint) or ()}
     return sorted(found)
+
+
+def minds_silence(rule: AlertRule) -> bool:
+    """Say whether no traffic at all can be what a rule looks for."""
+    if rule.kind == RuleKind.ABSENCE or rule.no_data == NoDataPolicy.ALERT:
+        return True
+    return zero_is_data(rule.metric)
 
 
 def is_in_scope(rule: AlertRule, target: EndpointVersion) -> bool:
@@ -45,10 +62,3 @@ def reason_to_retire(rule: AlertRule, target: EndpointVersion, serving: ServingV
 def _is_serving(endpoint: str, version: int, serving: ServingVersions) -> bool:
     versions: frozenset[int] | Sequence[int] | None = serving(endpoint)
     return versions is None or version in versions
-
-
-def _minds_silence(rule: AlertRule) -> bool:
-    from monitoring.statistics import METRICS
-
-    info = METRICS.get(rule.metric)
-    return rule.no_data == NoDataPolicy.ALERT or (info is not None and info.zero_is_data)

@@ -6,8 +6,7 @@ so a step happens once, and so do its message and its action.
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,24 +15,25 @@ from django.db import transaction
 from django.db.models import F
 
 from monitoring.alerts.actions import order_action_if_due
+from monitoring.alerts.conditions import condition_text
+from monitoring.alerts.groups import join_groups
 from monitoring.alerts.history import append_recent, append_thinned
 from monitoring.alerts.judgement import Observation, format_number
+from monitoring.alerts.labels import fingerprint_of, labels_of
 from monitoring.alerts.lifecycle import Position
 from monitoring.alerts.messages import render_text
-from monitoring.alerts.notifications import enqueue_notifications
 from monitoring.alerts.silences import find_silence, mark_alert
 from monitoring.alerts.timeline import TEXT_LENGTH, add_event
 from monitoring.alerts.vocabulary import (
     ACTIVE_STATES,
     AlertState,
     EventKind,
-    NotificationKind,
     Phase,
     TargetState,
     Transition,
     Verdict,
 )
-from monitoring.models.alerts import Alert, AlertRule, RuleTarget
+from monitoring.models.alerts import Alert, AlertRule, RuleTarget, Silence
 
 log = structlog.get_logger(__name__)
 
@@ -68,9 +68,14 @@ def position_of(target: RuleTarget) -> Position:
     )
 
 
-def record_step(rule: AlertRule, target: RuleTarget, step: Step) -> bool:
-    """Write a step and what follows from it; False if another evaluator was first."""
+def record_step(rule: AlertRule, target: RuleTarget, step: Step, *, fence: Callable[[], None] | None = None) -> bool:
+    """Write a step and what follows from it; False if another evaluator was first.
+
+    `fence` is called inside the transaction and raises if the evaluator is no longer the one that may write.
+    """
     with transaction.atomic():
+        if fence is not None:
+            fence()
         if not _advance_target(target, step):
             return False
         alert = _alert_after(rule, target, step)
@@ -78,7 +83,7 @@ def record_step(rule: AlertRule, target: RuleTarget, step: Step) -> bool:
             silence = find_silence(alert, step.now)
             mark_alert(alert, silence, now=step.now)
             if alert.state == AlertState.FIRING:
-                _respond(rule, alert, step.now)
+                _respond(rule, alert, silence, step)
     if step.transition is not Transition.NONE:
         log.info(
             "alert_step", step=step.transition.value, rule=rule.name, endpoint=target.endpoint,
@@ -143,19 +148,22 @@ def _alert_after(rule: AlertRule, target: RuleTarget, step: Step) -> Alert | Non
         case Transition.STARTED | Transition.FIRED:
             alert = _refresh(alert, step) if alert else _create_alert(rule, target, step)
             if step.transition is Transition.FIRED:
-                _fire(alert, step)
+                _fire(alert, rule, step)
             return alert
+        case Transition.RECOVERING | Transition.RELAPSED:
+            return _turn(_refresh(alert, step), step) if alert else None
         case _:
             return _refresh(alert, step) if alert else None
 
 
 def _create_alert(rule: AlertRule, target: RuleTarget, step: Step) -> Alert:
     found = step.observation
-    labels = _labels(rule, target)
+    labels = labels_of(rule, target.endpoint, target.version)
     alert = Alert.objects.create(
-        fingerprint=_fingerprint(labels), rule=rule, rule_name=rule.name, endpoint=target.endpoint,
+        fingerprint=fingerprint_of(labels), rule=rule, rule_name=rule.name, endpoint=target.endpoint,
         version=target.version, metric=rule.metric, feature=rule.feature, comparison=rule.comparison,
-        threshold=rule.threshold, window_s=rule.window_s, severity=rule.severity, labels=labels,
+        threshold=rule.threshold, condition=condition_text(rule), window_s=rule.window_s, severity=rule.severity,
+        labels=labels,
         state=AlertState.PENDING, reason=found.verdict, last_verdict=found.verdict, value=found.value,
         samples=found.samples, message=found.message[:TEXT_LENGTH], detail=dict(found.detail),
         history=append_recent(target.recent, step.now, found.value), started_at=step.now, last_evaluated_at=step.now,
@@ -181,10 +189,20 @@ def _refresh(alert: Alert, step: Step) -> Alert:
     return alert
 
 
-def _fire(alert: Alert, step: Step) -> None:
+def _fire(alert: Alert, rule: AlertRule, step: Step) -> None:
     alert.state, alert.fired_at = AlertState.FIRING, step.now
     alert.save(update_fields=["state", "fired_at"])
     add_event(alert, EventKind.FIRED, at=step.now, text=step.observation.message)
+    join_groups(alert, rule, now=step.now)
+
+
+def _turn(alert: Alert, step: Step) -> Alert:
+    is_well = step.transition is Transition.RECOVERING
+    alert.state = AlertState.RECOVERING if is_well else AlertState.FIRING
+    alert.save(update_fields=["state"])
+    kind = EventKind.RECOVERING if is_well else EventKind.RELAPSED
+    add_event(alert, kind, at=step.now, text=step.observation.message)
+    return alert
 
 
 def _resolve(alert: Alert, *, now: datetime, text: str, by: str = "") -> bool:
@@ -195,46 +213,12 @@ def _resolve(alert: Alert, *, now: datetime, text: str, by: str = "") -> bool:
         return False
     alert.state, alert.resolved_at, alert.resolved_by = AlertState.RESOLVED, now, by
     add_event(alert, EventKind.RESOLVED, at=now, text=text, actor=by)
-    if alert.notified_at and find_silence(alert, now) is None:
-        note = f"Resolved{f' by {by}' if by else ''}: {text}"
-        enqueue_notifications(alert, alert.rule, NotificationKind.RESOLVED, now=now, note=note)
     return True
 
 
-def _respond(rule: AlertRule, alert: Alert, now: datetime) -> None:
-    silence = alert.silence
-    if silence is None and not alert.is_acknowledged:
-        _notify_if_due(rule, alert, now)
+def _respond(rule: AlertRule, alert: Alert, silence: Silence | None, step: Step) -> None:
     if silence is None or not silence.holds_actions:
-        order_action_if_due(alert, rule, now=now)
-
-
-def _notify_if_due(rule: AlertRule, alert: Alert, now: datetime) -> None:
-    if alert.notified_at is None:
-        kind = NotificationKind.FIRING
-    elif rule.repeat_s and (now - alert.notified_at).total_seconds() >= rule.repeat_s:
-        kind = NotificationKind.REPEAT
-    else:
-        return
-    if enqueue_notifications(alert, rule, kind, now=now):
-        alert.notified_at = now
-        alert.save(update_fields=["notified_at"])
-
-
-def _labels(rule: AlertRule, target: RuleTarget) -> dict[str, str]:
-    labels = {
-        **rule.labels,
-        "alertname": rule.name,
-        "endpoint": target.endpoint,
-        "version": str(target.version),
-        "severity": rule.severity,
-        "feature": rule.feature,
-    }
-    return {name: text for name, text in labels.items() if text}
-
-
-def _fingerprint(labels: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()[:16]
+        order_action_if_due(alert, rule, now=step.now)
 
 
 def _texts(rule: AlertRule, target: RuleTarget, found: Observation) -> dict[str, object]:

@@ -40,8 +40,56 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
+class RuleKind(TextChoices):
+    """What a rule compares."""
+
+    THRESHOLD = "threshold", "threshold: the value itself"
+    CHANGE = "change", "change: the value against an earlier period"
+    ABSENCE = "absence", "absence: no data where there should be some"
+
+
+class ChangeUnit(TextChoices):
+    """How a change is expressed."""
+
+    ABSOLUTE = "absolute", "absolute: now minus before"
+    RELATIVE = "relative", "relative: (now minus before) / before"
+
+
+class Reference(TextChoices):
+    """What a change is measured from."""
+
+    EARLIER = "earlier", "an earlier period: the same window so long ago"
+    TRAINING = "training", "training: what the artifact says (accuracy only)"
+
+
+class QuietEffect(TextChoices):
+    """What quiet hours do to a rule."""
+
+    MUTE = "mute", "mute: evaluate as ever, tell nobody"
+    PAUSE = "pause", "pause: do not evaluate at all"
+
+
+class Weekday(TextChoices):
+    """The days of quiet hours."""
+
+    MON = "mon", "Monday"
+    TUE = "tue", "Tuesday"
+    WED = "wed", "Wednesday"
+    THU = "thu", "Thursday"
+    FRI = "fri", "Friday"
+    SAT = "sat", "Saturday"
+    SUN = "sun", "Sunday"
+
+
+class ChannelKind(TextChoices):
+    """What stands behind a channel."""
+
+    APPRISE = "apprise", "messages (Apprise)"
+    ALERTMANAGER = "alertmanager", "a Prometheus Alertmanager"
+
+
 class NoDataPolicy(TextChoices):
-    """What an evaluation without enough data means for an alert."""
+    """What an evaluation without enough data, or one that failed, means for an alert."""
 
     KEEP = "keep", "keep the state as it is"
     ALERT = "alert", "treat it as wrong"
@@ -71,6 +119,7 @@ class Phase(TextChoices):
     INACTIVE = "inactive"
     PENDING = "pending"
     FIRING = "firing"
+    RECOVERING = "recovering"
 
 
 class TargetState(TextChoices):
@@ -79,19 +128,30 @@ class TargetState(TextChoices):
     INACTIVE = "inactive"
     PENDING = "pending"
     FIRING = "firing"
+    RECOVERING = "recovering"
     NO_DATA = "no_data", "no data"
     ERROR = "error"
 
 
 class AlertState(TextChoices):
-    """The states of an alert. Acknowledged and silenced are marks beside the state."""
+    """The states of an alert. Acknowledged, silenced, inhibited and muted are marks beside the state."""
 
     PENDING = "pending"
     FIRING = "firing"
+    RECOVERING = "recovering"
     RESOLVED = "resolved"
 
 
-ACTIVE_STATES = (AlertState.PENDING, AlertState.FIRING)
+STANDING_STATES = (AlertState.FIRING, AlertState.RECOVERING)  # it fired, and is not over
+ACTIVE_STATES = (AlertState.PENDING, *STANDING_STATES)
+
+
+class ToldState(TextChoices):
+    """What a group's receivers know of an alert."""
+
+    NOTHING = "", "nothing"
+    FIRING = "firing"
+    RESOLVED = "resolved"
 
 
 class EventKind(TextChoices):
@@ -99,12 +159,17 @@ class EventKind(TextChoices):
 
     STARTED = "started"
     FIRED = "fired"
+    RECOVERING = "recovering"
+    RELAPSED = "relapsed", "wrong again"
     NO_DATA = "no_data", "no data"
     ERROR = "error"
     DATA_BACK = "data_back", "data is back"
     ACKNOWLEDGED = "acknowledged"
     SILENCED = "silenced"
     UNSILENCED = "unsilenced", "no longer silenced"
+    MUTED = "muted"
+    UNMUTED = "unmuted", "no longer muted"
+    ESCALATED = "escalated"
     NOTIFIED = "notified"
     NOT_NOTIFIED = "not_notified", "notification failed"
     ACTION = "action"
@@ -112,14 +177,20 @@ class EventKind(TextChoices):
 
 
 class ActionKind(TextChoices):
-    """What a rule may do by itself. Freeze and retrain will join here."""
+    """What a rule may do by itself."""
 
     NONE = "none"
+    FREEZE = "freeze", "freeze the endpoint's rollout"
     ROLLBACK = "rollback", "roll the endpoint back"
+    RETRAIN = "retrain", "retrain, and put the result up as challenger"
+    SWITCH_OFF = "switch_off", "switch the endpoint off"
 
 
 class ActionState(TextChoices):
-    """How far an action has come. `refused`: the present state forbids it, trying again is useless."""
+    """How far an action has come.
+
+    `refused`: the present state forbids it, trying again is useless. `dry_run`: written down, not done.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
@@ -127,6 +198,7 @@ class ActionState(TextChoices):
     REFUSED = "refused"
     FAILED = "failed"
     SKIPPED = "skipped"
+    DRY_RUN = "dry_run", "would have been done"
 
 
 class NotificationKind(TextChoices):
@@ -135,6 +207,7 @@ class NotificationKind(TextChoices):
     FIRING = "firing"
     REPEAT = "repeat", "still firing"
     RESOLVED = "resolved"
+    ESCALATION = "escalation"
     ACTION = "action"
 
 
@@ -154,5 +227,7 @@ class Transition(StrEnum):
     NONE = "none"
     STARTED = "started"
     FIRED = "fired"
+    RECOVERING = "recovering"
+    RELAPSED = "relapsed"
     DROPPED = "dropped"
     RESOLVED = "resolved"

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+from typing import TYPE_CHECKING
+
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import register
 from django.db.models.signals import post_migrate
 from django.utils import timezone
 
-from aiplatform.contracts.inference import EndpointInfo, RollBackEndpoint
 from aiplatform.errors import NotFoundError, PlatformError
 from aiplatform.roles import MONITORING
 from aiplatform.services import inference_client
 from aiplatform.wiring import Job, Panel, wiring
 from monitoring.alerts.checks import check_alert_settings
+
+if TYPE_CHECKING:
+    from monitoring.alerts.evaluation import Evaluator
+    from monitoring.alerts.trial import Past
 
 HOUR_S = 3600.0
 
@@ -31,27 +37,72 @@ def wire_alerts() -> None:
         Panel(name="alerts", order=0, template="monitoring/alerts/firing_panel.html", context=firing_panel)
     )
     if MONITORING in settings.ROLES:
-        wiring.add_job(Job(name="alerts-evaluate", interval_s=settings.ALERT_INTERVAL_S, run=evaluate_rules))
+        look_s = min(1.0, settings.ALERT_INTERVAL_S / 2)  # how late after a slot's end its evaluation may begin
+        wiring.add_job(Job(name="alerts-evaluate", interval_s=look_s, run=evaluate_rules, on_stop=release_lease))
+        wiring.add_job(Job(name="alerts-group", interval_s=settings.NOTIFICATION_INTERVAL_S, run=tell_groups))
+        wiring.add_job(Job(name="alerts-push", interval_s=settings.NOTIFICATION_INTERVAL_S, run=push_alerts))
         wiring.add_job(Job(name="alerts-notify", interval_s=settings.NOTIFICATION_INTERVAL_S, run=send_notifications))
         wiring.add_job(Job(name="alerts-act", interval_s=settings.NOTIFICATION_INTERVAL_S, run=run_actions))
         wiring.add_job(Job(name="alerts-tidy", interval_s=HOUR_S, run=tidy_alerts))
 
 
-def evaluate_rules() -> None:
-    """Evaluate all rules once."""
+@functools.cache
+def evaluator() -> Evaluator:
+    """Return this process' evaluator: it remembers the lease, and the slot that it evaluated last."""
     from monitoring.alerts.evaluation import Evaluator
+    from monitoring.alerts.lease import LeaseHolder
     from monitoring.selectors import list_active_versions
     from monitoring.statistics import measure
 
     interval_s = settings.ALERT_INTERVAL_S
-    Evaluator(
+    return Evaluator(
         measure=measure,
         list_active_versions=list_active_versions,
         serving_versions=serving_versions,
         clock=timezone.now,
         stale_after_s=max(60.0, 6 * interval_s),
-        minimum_pause_s=interval_s / 2,
-    ).run()
+        slot_s=interval_s,
+        lease=LeaseHolder(name="alert rules", duration_s=max(15.0, 3 * interval_s)),
+    )
+
+
+def past() -> Past:
+    """Return where trials of rules read."""
+    from monitoring.alerts.trial import Past
+    from monitoring.alerts.trial_windows import list_window_starts
+    from monitoring.selectors import list_active_versions
+    from monitoring.statistics import measure
+
+    return Past(measure=measure, list_active_versions=list_active_versions, window_starts=list_window_starts)
+
+
+def evaluate_rules() -> None:
+    """Evaluate all rules for the present slot, if this process holds the lease and did not do so already."""
+    evaluator().run()
+
+
+def release_lease() -> None:
+    """Let another process take over at once."""
+    holder = evaluator().lease
+    if holder is not None:
+        holder.release()
+
+
+def tell_groups() -> None:
+    """Tell what changed in groups of alerts, and escalate."""
+    from monitoring.alerts.groups import flush_due_groups
+
+    flush_due_groups(clock=timezone.now)
+
+
+def push_alerts() -> None:
+    """Bring Alertmanager channels up to date."""
+    from monitoring.alerts.alertmanager import post_alerts
+    from monitoring.alerts.notifications import Backoff
+    from monitoring.alerts.pushing import push_due_alerts
+
+    backoff = Backoff(attempts=settings.NOTIFICATION_ATTEMPTS, longest_s=60.0)
+    push_due_alerts(post=post_alerts, clock=timezone.now, backoff=backoff)
 
 
 def send_notifications() -> None:
@@ -65,11 +116,11 @@ def send_notifications() -> None:
 
 def run_actions() -> None:
     """Carry out the actions that are due."""
-    from monitoring.alerts.actions import roll_back_performer, run_due_actions
+    from monitoring.actions.performers import make_performers
+    from monitoring.alerts.actions import run_due_actions
     from monitoring.alerts.notifications import Backoff
-    from monitoring.alerts.vocabulary import ActionKind
 
-    performers = {ActionKind.ROLLBACK.value: roll_back_performer(_roll_back)}
+    performers = make_performers(inference_client(), timezone.now)
     run_due_actions(performers=performers, clock=timezone.now, backoff=Backoff(attempts=6, first_s=2.0, longest_s=60.0))
 
 
@@ -89,7 +140,3 @@ def serving_versions(endpoint: str) -> frozenset[int] | None:
     except PlatformError:
         return None
     return frozenset(share.version for share in info.traffic if share.weight > 0)
-
-
-def _roll_back(order: RollBackEndpoint) -> EndpointInfo:
-    return inference_client().roll_back_endpoint(order)

@@ -29,17 +29,17 @@ class RuleFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     class Meta:
         model = AlertRule
-        fields = ("name", "endpoint", "metric", "severity", "action", "is_enabled")
+        fields = ("name", "endpoint", "kind", "metric", "severity", "action", "is_enabled")
 
 
 class SilenceFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """Silences by place, and whether they hold at a time."""
+    """Silences by who made them, and whether they hold at a time."""
 
     active_at = django_filters.IsoDateTimeFilter(method="filter_active", label="Holds at this time.")
 
     class Meta:
         model = Silence
-        fields = ("endpoint", "rule", "severity", "created_by")
+        fields = ("created_by", "holds_actions")
 
     def filter_active(self, silences: QuerySet[Silence], name: str, at: object) -> QuerySet[Silence]:
         """Keep the silences that hold at a time."""
@@ -47,11 +47,12 @@ class SilenceFilter(django_filters.FilterSet):  # type: ignore[misc]
 
 
 class NotificationFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """Notifications by alert, channel and what became of them."""
+    """Notifications by alert, group, channel and what became of them."""
 
     state = django_filters.MultipleChoiceFilter(choices=NotificationState.choices)
     kind = django_filters.MultipleChoiceFilter(choices=NotificationKind.choices)
+    alert = django_filters.NumberFilter(field_name="alerts", distinct=True, label="An alert that it tells of.")
 
     class Meta:
         model = Notification
-        fields = ("alert", "channel")
+        fields = ("group", "channel")

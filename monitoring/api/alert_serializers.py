@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -10,8 +11,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from aiplatform.errors import InvalidInputError
-from monitoring.alerts.channels import check_channel_url, mask_url
+from monitoring.alerts.channels import channel_address, check_channel
 from monitoring.alerts.messages import alert_link
+from monitoring.alerts.templates import render_template
+from monitoring.alerts.vocabulary import ChannelKind, RuleKind
 from monitoring.models.alerts import (
     ActionRun,
     Alert,
@@ -57,7 +60,7 @@ class AlertSerializer(serializers.ModelSerializer[Alert]):
             "threshold", "window_s", "severity", "state", "reason", "last_verdict", "value", "samples", "message",
             "summary", "labels", "annotations", "started_at", "fired_at", "resolved_at", "last_evaluated_at",
             "is_acknowledged", "acknowledged_at", "acknowledged_by", "acknowledgement_note", "resolved_by",
-            "is_silenced", "silence", "notified_at", "link",
+            "is_silenced", "silence", "muted_reason", "notified_at", "condition", "link",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -105,9 +108,10 @@ class RuleSerializer(serializers.ModelSerializer[AlertRule]):
     class Meta:
         model = AlertRule
         fields = (
-            "id", "name", "endpoint", "version_scope", "version", "metric", "feature", "comparison", "threshold",
-            "window_s", "for_s", "keep_firing_for_s", "severity", "minimum_samples", "no_data", "labels",
-            "annotations", "summary", "channels", "repeat_s", "action", "action_cooldown_s", "is_enabled",
+            "id", "name", "endpoint", "version_scope", "version", "kind", "metric", "feature", "comparison",
+            "threshold", "change_unit", "reference", "offset_s", "window_s", "for_s", "keep_firing_for_s", "severity",
+            "minimum_samples", "no_data", "on_error", "quiet_hours", "labels", "annotations", "summary", "channels",
+            "action", "action_cooldown_s", "action_limit_per_day", "action_is_dry_run", "action_source", "is_enabled",
             "condition", "firing_count", "created_at", "updated_at",
         )  # fmt: skip
 
@@ -120,6 +124,8 @@ class RuleSerializer(serializers.ModelSerializer[AlertRule]):
             candidate.clean()
         except DjangoValidationError as error:
             raise serializers.ValidationError(error.message_dict) from error
+        if self.instance is None and "threshold" not in attrs and candidate.kind != RuleKind.ABSENCE:
+            raise serializers.ValidationError({"threshold": f"a rule of the kind '{candidate.kind}' needs one"})
         return attrs
 
 
@@ -143,22 +149,31 @@ class ChannelSerializer(serializers.ModelSerializer[Channel]):
     class Meta:
         model = Channel
         fields = (
-            "id", "name", "url", "address", "is_default", "is_enabled", "created_at", "last_sent_at", "last_error",
+            "id", "name", "kind", "url", "address", "title_template", "body_template", "is_default",
+            "is_enabled", "created_at", "last_sent_at", "last_error", "push_failures",
         )  # fmt: skip
-        read_only_fields = ("last_sent_at", "last_error")
+        read_only_fields = ("last_sent_at", "last_error", "push_failures")
         extra_kwargs = {"url": {"write_only": True}}
 
-    def validate_url(self, url: str) -> str:
-        """Refuse an address that Apprise cannot use."""
-        try:
-            check_channel_url(url)
-        except InvalidInputError as error:
-            raise serializers.ValidationError(error.message) from error
-        return url
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse an address that this kind cannot use, and templates that cannot be read."""
+        kind = attrs.get("kind", self.instance.kind if self.instance else ChannelKind.APPRISE)
+        if "url" in attrs or "kind" in attrs:
+            _refuse("url", check_channel, kind, attrs.get("url") or (self.instance.url if self.instance else ""))
+        for name in ("title_template", "body_template"):
+            _refuse(name, render_template, attrs.get(name, ""), {})
+        return attrs
 
     def get_address(self, channel: Channel) -> str:
         """Return the address without its secrets."""
-        return mask_url(channel.url)
+        return channel_address(channel)
+
+
+def _refuse(field: str, check: Callable[..., object], *arguments: Any) -> None:
+    try:
+        check(*arguments)
+    except InvalidInputError as error:
+        raise serializers.ValidationError({field: error.message}) from error
 
 
 class ChannelTestSerializer(serializers.Serializer[Any]):
@@ -171,14 +186,19 @@ class ChannelTestSerializer(serializers.Serializer[Any]):
 class SilenceSerializer(serializers.ModelSerializer[Silence]):
     """A silence. `starts_at` left out: now."""
 
+    matchers = serializers.ListField(
+        child=serializers.CharField(),
+        allow_empty=False,
+        help_text='All must match: endpoint="digits", severity=~"a|b" ...',
+    )
     starts_at = serializers.DateTimeField(required=False)
     is_active = serializers.SerializerMethodField()
 
     class Meta:
         model = Silence
         fields = (
-            "id", "endpoint", "rule", "severity", "starts_at", "ends_at", "reason", "holds_actions",
-            "created_by", "created_at", "is_active",
+            "id", "matchers", "starts_at", "ends_at", "reason", "holds_actions", "created_by", "created_at",
+            "is_active",
         )  # fmt: skip
         read_only_fields = ("created_by", "created_at")
 
@@ -195,7 +215,7 @@ class NotificationSerializer(serializers.ModelSerializer[Notification]):
     class Meta:
         model = Notification
         fields = (
-            "id", "alert", "channel", "channel_name", "kind", "state", "title", "body", "attempts",
+            "id", "alert", "alerts", "group", "channel", "channel_name", "kind", "state", "title", "body", "attempts",
             "next_attempt_at", "last_error", "created_at", "sent_at",
         )  # fmt: skip
         read_only_fields = fields

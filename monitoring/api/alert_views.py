@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
@@ -17,8 +18,13 @@ from aiplatform.identity import Identity, Scope
 from monitoring.alerts import marks, selectors, silences
 from monitoring.alerts.channels import send_test_message
 from monitoring.alerts.notifications import retry_notification
+from monitoring.alerts.preview import preview_message
+from monitoring.alerts.prometheus import export_rules
+from monitoring.alerts.trial import run_trial
+from monitoring.alerts.wire import past
 from monitoring.api import alert_filters as filters
 from monitoring.api import alert_serializers as shapes
+from monitoring.api.trial_serializers import PreviewSerializer, TrialSerializer
 from monitoring.models.alerts import Alert, AlertRule, Channel, Notification, Silence
 
 
@@ -107,6 +113,38 @@ class RuleViewSet(viewsets.ModelViewSet[AlertRule]):
         """Return all rules."""
         return selectors.list_rules()
 
+    @extend_schema(
+        summary="Test a rule on the last week", request=None, responses=TrialSerializer,
+        description="What it would have done, from the stored windows: states, firings, messages. Nothing is sent.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"])
+    def test(self, request: Request, pk: str | None = None) -> Response:
+        """Return what a stored rule would have done."""
+        return Response(TrialSerializer(run_trial(self.get_object(), past(), now=timezone.now())).data)
+
+    @extend_schema(
+        operation_id="rules_test_draft",
+        summary="Test a rule that is not stored",
+        request=shapes.RuleSerializer,
+        responses={200: TrialSerializer},
+    )
+    @action(detail=False, methods=["post"], url_path="test")
+    def test_draft(self, request: Request) -> Response:
+        """Return what a rule would have done, before it is made. Channels and quiet hours are not regarded."""
+        form = shapes.RuleSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        fields = {k: v for k, v in form.validated_data.items() if k not in ("channels", "quiet_hours")}
+        return Response(TrialSerializer(run_trial(AlertRule(**fields), past(), now=timezone.now())).data)
+
+    @extend_schema(
+        summary="Export the rules for Prometheus", responses={(200, "text/plain"): str}, filters=False,
+        description="A rule file. Comments name the rules that were left out, and why.",
+    )  # fmt: skip
+    @action(detail=False, methods=["get"], url_path="prometheus", filter_backends=[], pagination_class=None)
+    def prometheus(self, request: Request) -> HttpResponse:
+        """Return the enabled rules as a Prometheus rule file."""
+        return HttpResponse(export_rules(selectors.list_rules()), content_type="text/plain; charset=utf-8")
+
     @extend_schema(summary="Show what a rule watches", responses=shapes.RuleTargetSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"], filter_backends=[])
     def targets(self, request: Request, pk: str | None = None) -> Response:
@@ -137,6 +175,16 @@ class ChannelViewSet(viewsets.ModelViewSet[Channel]):
     def get_queryset(self) -> Any:
         """Return all channels."""
         return selectors.list_channels()
+
+    @extend_schema(summary="Preview a channel's templates", request=PreviewSerializer, responses=PreviewSerializer)
+    @action(detail=False, methods=["post"])
+    def preview(self, request: Request) -> Response:
+        """Return the message of an invented group of alerts in the given form."""
+        form = PreviewSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        fields = form.validated_data
+        message = preview_message(fields["title_template"], fields["body_template"])
+        return Response({**fields, "title": message.title, "body": message.body, "problem": message.problem})
 
     @extend_schema(summary="Send a test message", request=None, responses=shapes.ChannelTestSerializer)
     @action(detail=True, methods=["post"])

@@ -7,15 +7,20 @@ from django.http import HttpRequest
 from aiplatform.contracts.monitoring import (
     FeedbackReceipt,
     IngestReceipt,
+    RecordComparisons,
     RecordFeedback,
     RecordPredictions,
+    StorePolicies,
     VersionReport,
 )
 from aiplatform.http.views import internal_view, read_message
 from monitoring.api.queries import read_report_query
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
-from monitoring.reports.report import build_report, report_to_dict
+from monitoring.reports.document import report_to_dict
+from monitoring.reports.report import build_period_report
+from monitoring.rollouts.comparisons import record_comparisons
+from monitoring.store.policies import get_policies
 
 
 @internal_view
@@ -31,10 +36,22 @@ def feedback(request: HttpRequest) -> FeedbackReceipt:
 
 
 @internal_view
+def comparisons(request: HttpRequest) -> IngestReceipt:
+    """Count what shadows were found to answer."""
+    return record_comparisons(read_message(request, RecordComparisons))
+
+
+@internal_view
 def report(request: HttpRequest) -> VersionReport:
     """Answer a performance report."""
     query = read_report_query(request.GET)
-    found = build_report(endpoint=query.endpoint, version=query.version, period_s=query.period_s)
+    found = build_period_report(endpoint=query.endpoint, version=query.version, period=query.period())
     return VersionReport(
         endpoint=query.endpoint, version=query.version, period_s=query.period_s, report=report_to_dict(found)
     )
+
+
+@internal_view
+def store_policies(request: HttpRequest) -> StorePolicies:
+    """Answer what to keep in the prediction store."""
+    return get_policies()

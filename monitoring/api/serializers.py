@@ -104,6 +104,11 @@ class PredictionTraceSerializer(serializers.Serializer[Any]):
         allow_null=True, help_text="Run, recipe, parameters, data fingerprint, commit, packages, seed"
     )
     lineage_error = serializers.CharField(help_text="Why there is no lineage")
+    stored = serializers.ListField(
+        child=serializers.DictField(),
+        help_text="What was kept whole, row by row: inputs, outputs, trace id, latency, status, truth",
+    )
+    stored_error = serializers.CharField(help_text="Why the prediction store could not be read")
 
 
 def read_feedback(data: Any, *, source: str) -> list[FeedbackItem]:

@@ -1,4 +1,4 @@
-"""The public REST API of statistics: versions, reports, measurements, feedback, predictions."""
+"""The public REST API of statistics: versions, measurements, feedback, predictions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -17,11 +16,10 @@ from rest_framework.views import APIView
 from aiplatform.identity import Identity, Scope
 from monitoring.api import serializers as shapes
 from monitoring.api.permissions import MayGiveFeedback
-from monitoring.api.queries import read_measure_query, read_report_query
+from monitoring.api.queries import read_measure_query
 from monitoring.feedback import record_feedback
 from monitoring.lineage import trace_prediction, trace_to_dict
 from monitoring.models import Feedback, ServedVersion
-from monitoring.reports.report import DEFAULT_PERIOD_S, build_report, report_to_dict
 from monitoring.selectors import list_feedback, list_served_versions
 from monitoring.statistics import METRICS, measure
 
@@ -44,29 +42,6 @@ class ServedVersionList(ListAPIView[ServedVersion]):
     def get_queryset(self) -> QuerySet[ServedVersion]:
         """Return all of them."""
         return list_served_versions()
-
-
-class ReportView(APIView):
-    """The performance report of one version."""
-
-    required_scope = Scope.MONITOR
-
-    @extend_schema(
-        tags=["monitoring"],
-        summary="Report how a version did",
-        description="Verdict, traffic, latency, accuracy with coverage, drift of each feature, and a time series.",
-        parameters=[
-            _ENDPOINT,
-            OpenApiParameter("version", int, required=True),
-            OpenApiParameter("period_s", int, default=DEFAULT_PERIOD_S, description="How far back, seconds"),
-        ],
-        responses=OpenApiTypes.OBJECT,
-    )
-    def get(self, request: Request) -> Response:
-        """Answer the report."""
-        query = read_report_query(request.query_params)
-        report = build_report(endpoint=query.endpoint, version=query.version, period_s=query.period_s)
-        return Response(report_to_dict(report))
 
 
 class MetricList(APIView):

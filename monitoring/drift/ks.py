@@ -1,18 +1,29 @@
-"""Two-sample Kolmogorov-Smirnov test on quantile sketches: the largest gap between two distributions."""
+"""Two-sample Kolmogorov-Smirnov distance on quantile sketches: the largest gap between two distributions."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from aiplatform.profiles import NumericProfile
-from monitoring.drift.results import DriftLimits, TestResult, Verdict, judge
-
-TERMS = 101  # of the series; it converges after a few
+from monitoring.drift.tails import kolmogorov_tail
 
 Array = np.ndarray[Any, Any]
+Sample = tuple[Array, Array]  # values in order, the running share of their weights
+
+
+def read_sample(profile: NumericProfile) -> Sample:
+    """Return a sketch's values, rounded as those of windows are, and their cumulative shares, shape (kept,) each."""
+    values, weights = profile.kept()
+    return values, np.cumsum(weights) / max(1.0, float(weights.sum()))
+
+
+def cumulative_shares(sample: Sample, points: Array) -> Array:
+    """Return the share of a sample at or below each point."""
+    values, shares = sample
+    found: Array = np.concatenate([[0.0], shares])[np.searchsorted(values, points, side="right")]
+    return found
 
 
 def kolmogorov_smirnov_distance(baseline: NumericProfile, window: NumericProfile) -> float:
@@ -21,10 +32,13 @@ def kolmogorov_smirnov_distance(baseline: NumericProfile, window: NumericProfile
     Evaluated exactly on the values that the sketches kept, so it differs from the distance of
     the full samples by at most `distance_error`. Both profiles must hold values.
     """
-    values_b, weights_b = _kept(baseline)
-    values_w, weights_w = _kept(window)
-    points = np.concatenate([values_b, values_w])
-    return float(np.max(np.abs(_cdf(values_b, weights_b, points) - _cdf(values_w, weights_w, points))))
+    return sample_distance(read_sample(baseline), read_sample(window))
+
+
+def sample_distance(baseline: Sample, window: Sample) -> float:
+    """Return the same of two samples that have been read."""
+    points = np.concatenate([baseline[0], window[0]])
+    return float(np.max(np.abs(cumulative_shares(baseline, points) - cumulative_shares(window, points))))
 
 
 def distance_error(baseline: NumericProfile, window: NumericProfile) -> float:
@@ -32,52 +46,20 @@ def distance_error(baseline: NumericProfile, window: NumericProfile) -> float:
 
     A sketch that has kept every value has no error.
     """
-    return sum(
-        p.sketch.normalized_rank_error(False) if p.sketch.is_estimation_mode() else 0.0 for p in (baseline, window)
-    )
+    return baseline.rank_error + window.rank_error
 
 
-def ks_p_value(distance: float, *, baseline_samples: int, window_samples: int) -> float:
-    """Return the chance of a distance this large between samples of one distribution.
+def effective_samples(profile: NumericProfile, *, share: float = 0.5) -> float:
+    """Return how many exact values would tell a share as well as the sketch does.
 
-    The asymptotic Kolmogorov distribution, 2 * sum over j >= 1 of (-1)^(j-1) exp(-2 j^2 t^2), at
-    t = (sqrt(e) + 0.12 + 0.11 / sqrt(e)) * distance with e = n m / (n + m).
-    Source: Stephens, J. Royal Stat. Soc. B 32 (1970); Kolmogorov (1933).
+    A cumulative share q of n values varies by q (1 - q) / n; the sketch adds the variance of its rank error.
     """
-    root = math.sqrt(baseline_samples * window_samples / (baseline_samples + window_samples))
-    t = (root + 0.12 + 0.11 / root) * distance
-    if t < 0.2:  # the series converges slowly here, and the value is 1 to twelve digits
-        return 1.0
-    j = np.arange(1, TERMS)
-    total = 2.0 * float(np.sum((-1.0) ** (j - 1) * np.exp(-2.0 * j * j * t * t)))
-    return min(1.0, max(0.0, total))
+    sampling = share * (1.0 - share) / max(1, profile.count)
+    return share * (1.0 - share) / (sampling + profile.rank_deviation**2)
 
 
-def run_ks_test(
-    baseline: NumericProfile, window: NumericProfile, limits: DriftLimits, *, significance: float
-) -> TestResult:
-    """Return the distance with its verdict; the p-value is that of the least distance the sketches allow."""
-    n, m = baseline.count, window.count
-    distance = p_value = None
-    verdict = Verdict.NOT_ENOUGH_DATA
-    if min(n, m) >= limits.min_samples:
-        distance = kolmogorov_smirnov_distance(baseline, window)
-        least = max(0.0, distance - distance_error(baseline, window))
-        p_value = ks_p_value(least, baseline_samples=n, window_samples=m)
-        verdict = judge(distance, limits.ks_threshold, p_value, significance)
-    return TestResult(
-        test="ks", statistic=distance, threshold=limits.ks_threshold, p_value=p_value,
-        baseline_samples=n, window_samples=m, verdict=verdict,
-    )  # fmt: skip
-
-
-def _kept(profile: NumericProfile) -> tuple[Array, Array]:
-    """Return the sketch's values in order and the running share of their weights, shape (kept,) each."""
-    kept = np.array(list(profile.sketch), dtype=np.float64)  # (kept, 2): value, weight
-    kept = kept[np.argsort(kept[:, 0], kind="stable")]
-    return kept[:, 0], np.cumsum(kept[:, 1]) / kept[:, 1].sum()
-
-
-def _cdf(values: Array, shares: Array, points: Array) -> Array:
-    places = np.searchsorted(values, points, side="right")
-    return np.concatenate([[0.0], shares])[places]
+def ks_p_value(distance: float, baseline: NumericProfile, window: NumericProfile) -> float:
+    """Return the chance of such a distance without drift, sampling and sketching both counted."""
+    return kolmogorov_tail(
+        distance, baseline_samples=effective_samples(baseline), window_samples=effective_samples(window)
+    )

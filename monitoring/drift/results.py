@@ -16,32 +16,56 @@ class Verdict(StrEnum):
     NOT_ENOUGH_DATA = "not_enough_data"
 
 
+class Direction(StrEnum):
+    """Which way a column has moved. Empty: it has not, or nobody can say."""
+
+    NONE = ""
+    UP = "up"
+    DOWN = "down"
+    SHAPE = "shape"
+    NEW_CATEGORIES = "new_categories"
+    MISSING = "missing"  # more or fewer missing values than in the baseline
+
+
 @dataclass(frozen=True, kw_only=True)
 class DriftLimits:
     """When a statistic is drift: it is as large as its threshold, and hardly chance.
 
-    `significance` is the chance of a false verdict over all tests of one table together.
+    `significance` is the false-discovery level over all columns of a table (Benjamini-Hochberg).
+    A baseline of at most `small_baseline` rows is judged by KS or chi-square, a larger one by
+    Wasserstein or Jensen-Shannon; PSI decides beside either.
     """
 
-    psi_threshold: float = 0.2
-    ks_threshold: float = 0.2
+    psi_threshold: float = 0.1
+    ks_threshold: float = 0.05
+    wasserstein_threshold: float = 0.1
+    js_threshold: float = 0.05
     significance: float = 0.001
+    dataset_share: float = 0.5
+    small_baseline: int = 1000
     min_samples: int = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestResult:
-    """One test of one column. `statistic` and `p_value` are None with too little data."""
+    """One test of one column. `statistic` and the p-values are None with too little data.
+
+    `test` is 'psi', 'ks', 'wasserstein', 'js', 'chi2' or 'mmd'. `p_value` is the test's own, None
+    where it has none. The verdict of a deciding test: the statistic is at least the threshold and
+    the column is significant; of another test it is only told.
+    """
 
     __test__ = False  # not a test case
 
-    test: str  # 'psi' or 'ks'
+    test: str
     statistic: float | None
     threshold: float
     p_value: float | None
     baseline_samples: int
     window_samples: int
     verdict: Verdict
+    is_deciding: bool = False
+    direction: Direction = Direction.NONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +86,23 @@ class ColumnDrift:
     tests: tuple[TestResult, ...]
     verdict: Verdict
     distribution: Distribution = field(default_factory=Distribution)
+    p_value: float | None = None  # of the column: its tests' together
+    adjusted_p_value: float | None = None  # by Benjamini-Hochberg over all columns of the table
+    direction: Direction = Direction.NONE
+    new_categories: tuple[str, ...] = ()  # the most frequent that the baseline does not have
+    missing_share: float | None = None  # of the window
+    baseline_missing_share: float | None = None
+    distinct: int | None = None  # of the window's categories, estimated
 
     def find_test(self, name: str) -> TestResult | None:
         """Return the result of a test; None if it does not apply to this kind of column."""
         return next((result for result in self.tests if result.test == name), None)
+
+    @property
+    def deciding(self) -> tuple[TestResult, ...]:
+        """Return the tests that decide the verdict, the one that speaks loudest for drift first."""
+        found = [result for result in self.tests if result.is_deciding]
+        return tuple(sorted(found, key=lambda result: (result.statistic or 0.0) / result.threshold, reverse=True))
 
     def statistic(self, name: str) -> float | None:
         """Return the statistic of a test, if there is one."""
@@ -75,13 +112,22 @@ class ColumnDrift:
 
 @dataclass(frozen=True, kw_only=True)
 class DriftTable:
-    """All columns of a window against the baseline. `reason` says why there is no verdict."""
+    """All columns of a window against the baseline. `reason` says why there is no verdict.
+
+    `verdict` is drifted if any column is. `dataset_verdict` is drifted if `drifted_share`, the share
+    of the judged features that drifted, is at least the limits' `dataset_share`.
+    """
 
     verdict: Verdict
     has_baseline: bool
     reason: str = ""
     features: tuple[ColumnDrift, ...] = ()
     predictions: tuple[ColumnDrift, ...] = ()
+    dataset_verdict: Verdict = Verdict.NOT_ENOUGH_DATA
+    drifted_share: float | None = None
+    drifted_count: int = 0
+    judged_count: int = 0
+    dataset_share: float = 0.5
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""

@@ -39,20 +39,30 @@ class Report(ServedVersion):
 
 
 class Window(models.Model):
-    """What one served version did in one minute; cost does not grow with traffic.
+    """What one served version did in one minute, hour or day; cost does not grow with traffic.
 
-    `profile` is a `DataProfile` of features and outputs; `latency` a serialized KLL sketch of
-    milliseconds of answered requests. Labels are counted in the window of their prediction.
+    `sketches` is a packed `DataProfile` of features and outputs (monitoring.packing), which rows once
+    had as JSON in `profile`; `latency` a serialized KLL sketch of milliseconds of answered requests.
+    Labels are counted in the window of their prediction. What is `is_rolled_up` is also counted in the
+    next coarser window, and takes no more; what comes late goes into a second row of the same time.
     """
 
+    class Resolution(models.IntegerChoices):
+        MINUTE = 60
+        HOUR = 3600
+        DAY = 86400
+
     served = models.ForeignKey(ServedVersion, on_delete=models.CASCADE, related_name="windows")
-    start = models.DateTimeField()  # the minute
+    start = models.DateTimeField()
+    resolution = models.PositiveIntegerField(choices=Resolution.choices, default=Resolution.MINUTE)  # seconds
+    is_rolled_up = models.BooleanField(default=False)
     rows = models.PositiveBigIntegerField(default=0)  # answered predictions
     requests = models.PositiveBigIntegerField(default=0)  # answered or failed
     errors = models.PositiveBigIntegerField(default=0)  # requests with a 5xx
     rejected = models.PositiveBigIntegerField(default=0)  # requests with a 4xx
     latency = models.BinaryField(default=bytes)
     profile = models.JSONField(default=dict)
+    sketches = models.BinaryField(default=bytes)
     confidence_sum = models.FloatField(default=0.0)
     confidence_count = models.PositiveBigIntegerField(default=0)
     labelled = models.BigIntegerField(default=0)
@@ -64,9 +74,14 @@ class Window(models.Model):
     class Meta:
         ordering: ClassVar[list[str]] = ["start"]
         constraints: ClassVar[list[Any]] = [
-            models.UniqueConstraint(fields=["served", "start"], name="one_window_per_minute")
+            models.UniqueConstraint(
+                fields=["served", "resolution", "start", "is_rolled_up"], name="one_open_window_per_time"
+            )
         ]
-        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["start"], name="window_start")]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["start"], name="window_start"),
+            models.Index(fields=["resolution", "start"], name="window_open", condition=models.Q(is_rolled_up=False)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.served} at {self.start:%Y-%m-%d %H:%M}"
@@ -97,6 +112,7 @@ class Baseline(models.Model):
     state = models.CharField(max_length=10, choices=State.choices)
     reason = models.TextField(default="", blank=True)
     profile = models.JSONField(default=dict)
+    calibration = models.JSONField(default=dict)  # aiplatform.calibration; empty if the artifact has none
     accuracy = models.FloatField(null=True)  # on the trainer's held-out data, from the manifest
     checked_at = models.DateTimeField()
 

@@ -13,9 +13,10 @@ from django.utils.safestring import SafeString
 from aiplatform.console.charts import sparkline
 from monitoring.drift.results import ColumnDrift, Verdict
 from monitoring.models import ServedVersion
+from monitoring.reports.document import PerformanceReport
 from monitoring.reports.page import percent
-from monitoring.reports.report import PerformanceReport, build_report
-from monitoring.selectors import list_active_served
+from monitoring.reports.report import build_report
+from monitoring.selectors import list_active_served, list_served_versions
 
 SHOWN_FOR = timedelta(days=1)
 MAX_LINES = 20
@@ -42,6 +43,12 @@ def list_overview(*, now: datetime | None = None, limit: int = MAX_LINES) -> lis
     return [_line(served, now) for served in recent[:limit]]
 
 
+def list_choices() -> list[tuple[str, str]]:
+    """Return the versions that have predictions as a form's choices: 'endpoint:version' and its name."""
+    found = {(served.endpoint, served.version) for served in list_served_versions()}
+    return [(f"{endpoint}:{version}", f"{endpoint} version {version}") for endpoint, version in sorted(found)]
+
+
 def overview_panel() -> dict[str, Any]:
     """Return what the home page's panel shows."""
     minutes = settings.DRIFT_PERIOD_S / 60
@@ -65,7 +72,7 @@ def _line(served: ServedVersion, now: datetime) -> OverviewLine:
         served=served,
         url=report_url(served.endpoint, served.version),
         report=report,
-        throughput_per_s=report.totals.rows / report.period.seconds,
+        throughput_per_s=report.traffic.throughput_per_s,
         accuracy=percent(report.accuracy.value),
         worst=worst_feature(report),
         traffic=sparkline([point.throughput_per_s for point in report.series], label="predictions per second"),

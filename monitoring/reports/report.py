@@ -1,13 +1,13 @@
-"""The performance report of a version over a period."""
+"""Makes the performance report of a version over a period."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import datasketches
 from django.conf import settings
 
 from aiplatform.errors import InvalidInputError
@@ -17,76 +17,48 @@ from monitoring.baselines import BaselineProfile, load_baseline
 from monitoring.drift.results import DriftTable
 from monitoring.drift.table import compare_profiles, missing_baseline
 from monitoring.models import ServedVersion, Window
-from monitoring.reports.series import SeriesPoint, build_series
-from monitoring.reports.verdict import Health, HealthVerdict, judge_health
+from monitoring.performance.results import Estimate
+from monitoring.reports.document import (
+    AccuracySection,
+    Numbers,
+    PerformanceReport,
+    Predictions,
+    ReportPeriod,
+    Traffic,
+)
+from monitoring.reports.findings import Evidence, judge_health
+from monitoring.reports.latency import estimate_quantiles
+from monitoring.reports.measured import measure_period
+from monitoring.reports.series import MAX_POINTS, build_series
+from monitoring.reports.surroundings import find_lineage, firing_at_end, list_period_alerts, list_period_rollouts
+from monitoring.reports.verdict import Health, HealthVerdict
 from monitoring.selectors import (
     Period,
     Totals,
-    count_confusions,
     drift_limits,
     get_served_version,
     get_totals,
-    latency_quantiles,
     list_windows,
     merge_latency,
 )
-from monitoring.windows import merge_profile, read_window_profile
+from monitoring.windows import read_window_profile, union_profiles
 
 DEFAULT_PERIOD_S = 3600
 MAX_CLASSES = 100  # of a model with more, the most frequent are reported
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelAccuracy:
-    """How often a true label was recognised, with the 95% interval, and what it was taken for."""
-
-    label: str
-    labelled: int
-    correct: int
-    value: float
-    low: float
-    high: float
-    mistaken_for: str | None  # the most frequent wrong prediction
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerformanceReport:
-    """Everything that the page shows and the API answers."""
+class MeasuredWindows:
+    """What the windows of a period add up to."""
 
     served: ServedVersion
     period: Period
-    verdict: HealthVerdict
     totals: Totals
-    latency_ms: dict[str, float | None]
     accuracy: Accuracy
-    expected_accuracy: float | None
-    accuracy_by_label: list[LabelAccuracy]
-    predicted_labels: dict[str, int]
-    predicted_values: dict[str, float]  # quantiles by name, of a model that predicts numbers
+    baseline: BaselineProfile
+    profile: DataProfile
     drift: DriftTable
-    series: list[SeriesPoint]
-
-    @property
-    def mean_confidence(self) -> float | None:
-        """Return the mean confidence of the predicted labels."""
-        return self.totals.confidence_sum / self.totals.confidence_count if self.totals.confidence_count else None
-
-    @property
-    def error_rate(self) -> float | None:
-        """Return the share of requests that met a server error."""
-        return self.totals.errors / self.totals.requests if self.totals.requests else None
-
-    @property
-    def mean_absolute_error(self) -> float | None:
-        """Return the mean distance of predicted numbers from the truth."""
-        return self.totals.absolute_error_sum / self.totals.valued if self.totals.valued else None
-
-    @property
-    def root_mean_squared_error(self) -> float | None:
-        """Return the root of the mean squared distance of predicted numbers from the truth."""
-        if not self.totals.valued:
-            return None
-        return float((max(0.0, self.totals.squared_error_sum) / self.totals.valued) ** 0.5)
+    latency: datasketches.kll_doubles_sketch
 
 
 def build_report(*, endpoint: str, version: int, period_s: float, now: datetime | None = None) -> PerformanceReport:
@@ -95,42 +67,117 @@ def build_report(*, endpoint: str, version: int, period_s: float, now: datetime 
     Raises: NotFoundError if the version has no predictions; InvalidInputError for a period that
     is not between a minute and the retention.
     """
-    check_period(period_s)
-    served = get_served_version(endpoint, version)
-    period = Period.last(period_s, now=now or datetime.now(UTC))
-    windows = list_windows(endpoint, version, period)
-    rows, totals = list(windows), get_totals(windows)
-    baseline, profile = load_baseline(served), _merged_profile(rows)
-    drift = _compare(baseline, profile)
-    accuracy = realised_accuracy(labelled=totals.labelled, correct=totals.correct, predictions=totals.rows)
-    p50, p95, p99 = latency_quantiles(merge_latency(windows), [0.5, 0.95, 0.99])
+    now = now or datetime.now(UTC)
+    period = choose_period(period_s=period_s, start=None, end=None, now=now)
+    return build_period_report(endpoint=endpoint, version=version, period=period, now=now)
+
+
+def build_period_report(
+    *, endpoint: str, version: int, period: Period, now: datetime | None = None
+) -> PerformanceReport:
+    """Return the report over a period.
+
+    Raises: NotFoundError if the version has no predictions.
+    """
+    return report_on(measure_windows(get_served_version(endpoint, version), period), now=now or datetime.now(UTC))
+
+
+def report_on(found: MeasuredWindows, *, now: datetime) -> PerformanceReport:
+    """Return the report on what a version's windows say."""
+    served, period, totals = found.served, found.period, found.totals
+    more, alerts = measure_period(served, period), list_period_alerts(served, period)
+    evidence = Evidence(
+        totals=totals, accuracy=found.accuracy, expected_accuracy=found.baseline.accuracy, drift=found.drift,
+        estimated=more.performance.estimated, quality=more.quality, changes=more.changes,
+        alerts=firing_at_end(alerts, period),
+    )  # fmt: skip
+    latencies = estimate_quantiles(found.latency)
     return PerformanceReport(
-        served=served,
-        period=period,
-        verdict=_recent_trouble(served, period, baseline) or judge_health(totals, accuracy, baseline.accuracy, drift),
-        totals=totals,
-        latency_ms={"p50": p50, "p95": p95, "p99": p99},
-        accuracy=accuracy,
-        expected_accuracy=baseline.accuracy,
-        accuracy_by_label=group_confusions(count_confusions(endpoint, version, period)),
-        predicted_labels=_label_counts(profile),
-        predicted_values=_value_quantiles(profile),
-        drift=drift,
-        series=build_series(rows, period, baseline=baseline.profile, min_samples=settings.DRIFT_MIN_SAMPLES),
+        endpoint=served.endpoint,
+        model=served.model,
+        version=served.version,
+        artifact_digest=served.artifact_digest,
+        generated_at=now,
+        period=ReportPeriod(start=period.start, end=period.end, seconds=period.seconds),
+        verdict=_verdict(found, evidence),
+        traffic=_traffic(totals, period),
+        latency_ms={name: estimate.value for name, estimate in latencies.items()},
+        latency_estimates_ms=latencies,
+        accuracy=_accuracy(found),
+        numbers=_numbers(totals),
+        predictions=_predictions(found),
+        drift=found.drift,
+        performance=more.performance,
+        quality=more.quality,
+        changes=more.changes,
+        alerts=alerts,
+        rollouts=list_period_rollouts(served, period),
+        lineage=find_lineage(served),
+        series=tuple(
+            build_series(
+                _fine_windows(served, period),
+                period,
+                baseline=found.baseline.profile,
+                min_samples=settings.DRIFT_MIN_SAMPLES,
+            )
+        ),
     )
 
 
-def _recent_trouble(served: ServedVersion, period: Period, baseline: BaselineProfile) -> HealthVerdict | None:
-    """Return the verdict on the period's end alone, if it is bad: in the whole it could drown."""
-    recent = Period.last(settings.DRIFT_PERIOD_S, now=period.end)
-    if recent.start <= period.start:
+def measure_windows(served: ServedVersion, period: Period) -> MeasuredWindows:
+    """Return what a version's windows say of a period."""
+    windows = list_windows(served.endpoint, served.version, period)
+    totals, baseline = get_totals(windows), load_baseline(served)
+    profile = union_profiles(read_window_profile(window) for window in windows.iterator())
+    return MeasuredWindows(
+        served=served,
+        period=period,
+        totals=totals,
+        accuracy=realised_accuracy(labelled=totals.labelled, correct=totals.correct, predictions=totals.rows),
+        baseline=baseline,
+        profile=profile,
+        drift=_compare(baseline, profile),
+        latency=merge_latency(windows),
+    )
+
+
+def choose_period(*, period_s: float, start: datetime | None, end: datetime | None, now: datetime) -> Period:
+    """Return the period from `start` to `end`; without a start the `period_s` seconds before the end, or before now.
+
+    Raises: InvalidInputError for a period that is not between a minute and the retention.
+    """
+    longest_s = settings.WINDOW_RETENTION_DAYS * 86400
+    end = min(_in_utc(end) or now, now)
+    seconds = (end - start_utc).total_seconds() if (start_utc := _in_utc(start)) else period_s
+    if not 60 <= seconds <= longest_s:
+        given = f"{start_utc:%Y-%m-%dT%H:%M:%SZ} to {end:%Y-%m-%dT%H:%M:%SZ}" if start_utc else f"{period_s:g}"
+        raise InvalidInputError(f"period_s must be from 60 to {longest_s:g} (WINDOW_RETENTION_DAYS), not {given}")
+    return Period.last(seconds, now=end)
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    if time is None:
         return None
-    windows = list_windows(served.endpoint, served.version, recent)
-    totals, profile = get_totals(windows), _merged_profile(list(windows))
-    accuracy = realised_accuracy(labelled=totals.labelled, correct=totals.correct, predictions=totals.rows)
-    when = f"in the last {settings.DRIFT_PERIOD_S / 60:g} minutes"
-    verdict = judge_health(totals, accuracy, baseline.accuracy, _compare(baseline, profile), when=when)
-    return verdict if verdict.health is Health.NOT_WELL else None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _verdict(found: MeasuredWindows, evidence: Evidence) -> HealthVerdict:
+    """Return the verdict on the whole period; or on its end alone, if only that is bad: in the whole it drowns."""
+    whole = judge_health(evidence)
+    recent = Period.last(settings.DRIFT_PERIOD_S, now=found.period.end)
+    if whole.health is Health.NOT_WELL or recent.start <= found.period.start:
+        return whole
+    at_end = measure_windows(found.served, recent)
+    verdict = judge_health(
+        Evidence(
+            totals=at_end.totals,
+            accuracy=at_end.accuracy,
+            expected_accuracy=found.baseline.accuracy,
+            drift=at_end.drift,
+        ),
+        when=f"in the last {settings.DRIFT_PERIOD_S / 60:g} minutes",
+    )
+    return verdict if verdict.health is Health.NOT_WELL else whole
 
 
 def _compare(baseline: BaselineProfile, profile: DataProfile) -> DriftTable:
@@ -139,88 +186,67 @@ def _compare(baseline: BaselineProfile, profile: DataProfile) -> DriftTable:
     return compare_profiles(baseline.profile, profile, drift_limits())
 
 
-def check_period(period_s: float) -> None:
-    """Raise InvalidInputError unless a report can cover so many seconds."""
-    longest_s = settings.WINDOW_RETENTION_DAYS * 86400
-    if not 60 <= period_s <= longest_s:
-        raise InvalidInputError(f"period_s must be from 60 to {longest_s:g} (WINDOW_RETENTION_DAYS), not {period_s:g}")
+def _traffic(totals: Totals, period: Period) -> Traffic:
+    rate = Estimate()
+    if totals.requests:
+        low, high = wilson_interval(totals.errors, totals.requests)
+        rate = Estimate(value=totals.errors / totals.requests, low=low, high=high, samples=totals.requests)
+    return Traffic(
+        predictions=totals.rows,
+        requests=totals.requests,
+        errors=totals.errors,
+        rejected=totals.rejected,
+        error_rate=rate.value,
+        error_rate_estimate=rate,
+        throughput_per_s=totals.rows / period.seconds,
+    )
 
 
-def report_to_dict(report: PerformanceReport) -> dict[str, Any]:
-    """Return the report as JSON-ready values."""
-    totals, served = report.totals, report.served
-    return {
-        "endpoint": served.endpoint,
-        "model": served.model,
-        "version": served.version,
-        "artifact_digest": served.artifact_digest,
-        "period": {**_iso(asdict(report.period)), "seconds": report.period.seconds},
-        "verdict": asdict(report.verdict),
-        "traffic": {
-            "predictions": totals.rows, "requests": totals.requests, "errors": totals.errors,
-            "rejected": totals.rejected, "error_rate": report.error_rate,
-            "throughput_per_s": totals.rows / report.period.seconds,
-        },
-        "latency_ms": report.latency_ms,
-        "accuracy": {
-            **asdict(report.accuracy),
-            "expected": report.expected_accuracy,
-            "by_label": [asdict(label) for label in report.accuracy_by_label],
-        },
-        "numbers": {
-            "labelled": totals.valued,
-            "mean_absolute_error": report.mean_absolute_error,
-            "root_mean_squared_error": report.root_mean_squared_error,
-        },
-        "predictions": {
-            "mean_confidence": report.mean_confidence,
-            "labels": report.predicted_labels,
-            "value_quantiles": report.predicted_values,
-        },
-        "drift": report.drift.to_dict(),
-        "series": [_iso(asdict(point)) for point in report.series],
-    }  # fmt: skip
+def _accuracy(found: MeasuredWindows) -> AccuracySection:
+    return AccuracySection(
+        **asdict(found.accuracy),
+        expected=found.baseline.accuracy,
+        needed=settings.ACCURACY_MIN_LABELS,
+    )
 
 
-def _iso(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in fields.items()}
+def _numbers(totals: Totals) -> Numbers:
+    if not totals.valued:
+        return Numbers(labelled=0, mean_absolute_error=None, root_mean_squared_error=None)
+    mean_square = max(0.0, totals.squared_error_sum) / totals.valued
+    return Numbers(
+        labelled=totals.valued,
+        mean_absolute_error=totals.absolute_error_sum / totals.valued,
+        root_mean_squared_error=float(mean_square**0.5),
+    )
 
 
-def group_confusions(counts: Iterable[tuple[str, str, int]]) -> list[LabelAccuracy]:
-    """Return accuracy by true label from (true, predicted, count), worst first."""
-    by_label: dict[str, dict[str, int]] = defaultdict(dict)
-    for true, predicted, count in counts:
-        by_label[true][predicted] = count
-    found = []
-    for label, predicted_as in by_label.items():
-        labelled, correct = sum(predicted_as.values()), predicted_as.get(label, 0)
-        wrong = {name: count for name, count in predicted_as.items() if name != label}
-        low, high = wilson_interval(correct, labelled)
-        found.append(
-            LabelAccuracy(
-                label=label, labelled=labelled, correct=correct, value=correct / labelled, low=low, high=high,
-                mistaken_for=max(wrong, key=lambda name: wrong[name]) if wrong else None,
-            )
-        )  # fmt: skip
-    return sorted(found, key=lambda item: (item.value, item.label))[:MAX_CLASSES]
+def _predictions(found: MeasuredWindows) -> Predictions:
+    totals = found.totals
+    return Predictions(
+        mean_confidence=totals.confidence_sum / totals.confidence_count if totals.confidence_count else None,
+        labels=_label_counts(found.profile.outputs),
+        value_quantiles=_value_quantiles(found.profile.outputs),
+    )
 
 
-def _merged_profile(windows: list[Window]) -> DataProfile:
-    merged = DataProfile()
-    for window in windows:
-        merge_profile(merged, read_window_profile(window.profile))
-    return merged
+def _fine_windows(served: ServedVersion, period: Period) -> list[Window]:
+    """Return the windows of a chart: no longer than the time between two of its points."""
+    step_s = period.seconds / MAX_POINTS
+    coarsest = max((r for r in Window.Resolution if r <= step_s), default=Window.Resolution.MINUTE)
+    return list(list_windows(served.endpoint, served.version, period, coarsest=coarsest))
 
 
-def _label_counts(profile: DataProfile) -> dict[str, int]:
-    labels = profile.outputs.get("label")
+def _label_counts(outputs: Mapping[str, Any]) -> dict[str, int]:
+    labels = outputs.get("label")
     if not isinstance(labels, CategoryProfile):
         return {}
-    return dict(sorted(list(labels.counts().items())[:MAX_CLASSES]))
+    most = sorted(labels.counts().items(), key=lambda item: (-item[1], item[0]))[:MAX_CLASSES]
+    return dict(sorted(most))
 
 
-def _value_quantiles(profile: DataProfile) -> dict[str, float]:
-    values = profile.outputs.get("value")
+def _value_quantiles(outputs: Mapping[str, Any]) -> dict[str, float]:
+    values = outputs.get("value")
     if not isinstance(values, NumericProfile) or not values.count:
         return {}
     ranks = {"least": 0.0, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "greatest": 1.0}

@@ -12,7 +12,7 @@ from monitoring.accuracy import realised_accuracy
 from monitoring.drift.psi import bin_profiles, population_stability_index
 from monitoring.models import Window
 from monitoring.selectors import Period, group_by_bucket, latency_quantiles
-from monitoring.windows import MINUTE_S, merge_profile, read_latency, read_window_profile
+from monitoring.windows import MINUTE_S, read_latency, read_window_profile, union_profiles
 
 MAX_POINTS = 120
 DRIFT_REACH = 5  # buckets that a drift value may look back to find enough predictions
@@ -30,7 +30,10 @@ class SeriesPoint:
     latency_p95_ms: float | None
     latency_p99_ms: float | None
     accuracy: float | None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
     label_coverage: float | None
+    mean_confidence: float | None = None
     worst_psi: float | None
 
 
@@ -42,10 +45,13 @@ def build_series(
     if not grouped:
         return []
     minutes = max(1, -(-int(period.seconds // MINUTE_S + 1) // MAX_POINTS))
-    start, points = min(grouped), []
+    start = min(grouped)
+    points: list[SeriesPoint] = []
     step = timedelta(minutes=minutes)
     while start <= period.end:
         length_s = min(minutes * MINUTE_S, max(1.0, (period.end - start).total_seconds()))
+        if start not in grouped and points and start + step > period.end:
+            break  # a bucket that has just begun and holds nothing yet is no silence
         reach = _latest([grouped.get(start - step * back, []) for back in range(DRIFT_REACH)], min_samples)
         psi = _worst_psi(reach, baseline) if baseline and reach else None
         points.append(_point(start, grouped.get(start, []), length_s, psi))
@@ -65,6 +71,7 @@ def _latest(buckets: list[list[Window]], min_samples: int) -> list[Window]:
 
 def _point(start: datetime, windows: list[Window], length_s: float, worst_psi: float | None) -> SeriesPoint:
     rows, requests = sum(w.rows for w in windows), sum(w.requests for w in windows)
+    confident = sum(w.confidence_count for w in windows)
     p50, p95, p99 = _latencies(windows)
     accuracy = realised_accuracy(
         labelled=sum(w.labelled for w in windows), correct=sum(w.correct for w in windows), predictions=rows
@@ -78,7 +85,10 @@ def _point(start: datetime, windows: list[Window], length_s: float, worst_psi: f
         latency_p95_ms=p95,
         latency_p99_ms=p99,
         accuracy=accuracy.value,
+        accuracy_low=accuracy.low,
+        accuracy_high=accuracy.high,
         label_coverage=accuracy.coverage,
+        mean_confidence=sum(w.confidence_sum for w in windows) / confident if confident else None,
         worst_psi=worst_psi,
     )
 
@@ -91,9 +101,7 @@ def _latencies(windows: list[Window]) -> list[float | None]:
 
 
 def _worst_psi(windows: list[Window], baseline: DataProfile) -> float | None:
-    merged = DataProfile()
-    for window in windows:
-        merge_profile(merged, read_window_profile(window.profile))
+    merged = union_profiles(read_window_profile(window) for window in windows)
     known = baseline.features
     shared = [(known[n], p) for n, p in merged.features.items() if n in known and type(known[n]) is type(p) and p.count]
     return max((population_stability_index(bin_profiles(base, here)) for base, here in shared), default=None)

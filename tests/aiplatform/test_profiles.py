@@ -103,3 +103,40 @@ def test_a_feature_cannot_change_its_kind() -> None:
 def test_an_unknown_kind_of_profile_is_refused() -> None:
     with pytest.raises(ValueError, match="'numeric' or 'category'"):
         feature_profile_from_dict({"type": "audio"})
+
+
+def test_moments_are_those_of_all_values_however_they_were_merged() -> None:
+    values = np.random.default_rng(0).lognormal(0, 1, 5000)
+    merged = NumericProfile()
+    for part in np.array_split(values, 13):
+        piece = NumericProfile()
+        piece.update(part)
+        merged.merge(piece)
+    copy = NumericProfile.from_dict(json.loads(json.dumps(merged.to_dict())))
+    assert copy.moments == merged.moments
+    assert (copy.moments.mean, copy.moments.deviation) == (pytest.approx(values.mean()), pytest.approx(values.std()))
+    assert (copy.moments.low, copy.moments.high) == (values.min(), values.max())
+
+
+def test_an_older_artifacts_profile_is_read_as_far_as_it_goes() -> None:
+    numbers, few, many = NumericProfile(), CategoryProfile(), CategoryProfile()
+    values = np.random.default_rng(0).normal(10, 2, 5000)
+    numbers.update(values)
+    few.update(["a", "b" * 100] * 50)
+    many.update([f"c{i}" for i in range(2000)])
+    old = [{key: value for key, value in p.to_dict().items() if key in ("type", "missing", "sketch")}
+           for p in (numbers, few, many)]  # fmt: skip
+    read, read_few, read_many = (feature_profile_from_dict(data) for data in old)
+    assert isinstance(read, NumericProfile)
+    assert (read.moments.mean, read.moments.deviation) == (pytest.approx(10, rel=0.02), pytest.approx(2, rel=0.1))
+    assert isinstance(read_few, CategoryProfile) and read_few.buckets is not None
+    assert (read_few.buckets.sum(), read_few.distinct) == (100, 2)
+    assert isinstance(read_many, CategoryProfile) and read_many.buckets is None and not read_many.is_exact
+
+
+def test_a_long_name_is_known_by_its_beginning_and_a_hash() -> None:
+    profile = CategoryProfile()
+    profile.update(["é" * 200, "é" * 199, "short"])
+    names = list(profile.counts())
+    assert len(names) == 3 and all(len(name.encode()) <= 48 for name in names)
+    assert "short" in names

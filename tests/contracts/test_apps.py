@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from aiplatform.contracts.columns import Numbers, PredictionIds, Texts
 from aiplatform.contracts.inference import DeployVersion, InferenceClient, PredictRows, RollBackEndpoint
 from aiplatform.contracts.monitoring import (
+    ClassScores,
     FeedbackItem,
     MonitoringClient,
     PredictionBatch,
@@ -16,7 +20,10 @@ from aiplatform.contracts.monitoring import (
     RecordPredictions,
 )
 from aiplatform.contracts.training import TrainingClient
-from aiplatform.errors import NotFoundError, PlatformError
+from aiplatform.errors import InvalidInputError, NotFoundError, PlatformError
+from monitoring.models import PredictionPolicy
+from monitoring.performance.selectors import get_performance, get_quality
+from monitoring.selectors import Period
 from tests.contracts.conftest import NewClient
 
 NOW_S = time.time()
@@ -75,8 +82,40 @@ def test_monitoring_joins_feedback_once_and_keeps_what_is_early(new_client: NewC
     assert (first.joined, first.pending, again.joined, again.repeated) == (1, 1, 0, 1)
 
 
+def test_monitoring_takes_scores_and_the_codes_of_refusals(new_client: NewClient) -> None:
+    monitoring = MonitoringClient(new_client(service="monitoring"))
+    batch = replace(
+        BATCH, batch_id="scored", http_statuses=Numbers.pack([200, 400], "u2"), rows=Numbers.pack([0, 0], "u4"),
+        prediction_ids=PredictionIds.pack(["s1", "s2"]), error_codes=Texts.pack([None, "invalid_input"]),
+        scores=ClassScores(classes=("3", "7"), codes=b"\x00\x40\xff\xff"),
+    )  # fmt: skip
+    assert monitoring.record_predictions(RecordPredictions(batches=(batch,))).accepted == 1
+    monitoring.record_feedback(RecordFeedback(items=(FeedbackItem(prediction_id="s1", label="3"),)))
+    period = Period.last(600, now=datetime.now(UTC))
+    assert get_quality("digits", 1, period).refused == {"invalid_input": 1}
+    found = get_performance("digits", 1, period).classification
+    assert found is not None
+    assert found.log_loss.value == pytest.approx(math.log1p(math.exp(0x4000 * 32 / 65534 - 16)), abs=1e-6)
+
+
+def test_monitoring_refuses_scores_that_do_not_fit(new_client: NewClient) -> None:
+    monitoring = MonitoringClient(new_client(service="monitoring"))
+    batch = replace(BATCH, batch_id="bad", scores=ClassScores(classes=("3", "7"), codes=b"\0"))
+    with pytest.raises(InvalidInputError, match="scores"):
+        monitoring.record_predictions(RecordPredictions(batches=(batch,)))
+
+
 def test_monitoring_reports_on_a_version(new_client: NewClient) -> None:
     monitoring = MonitoringClient(new_client(service="monitoring"))
     monitoring.record_predictions(RecordPredictions(batches=(BATCH,)))
     report = monitoring.get_report("digits", 1, 3600)
     assert (report.endpoint, report.version, report.period_s) == ("digits", 1, 3600)
+
+
+def test_monitoring_tells_what_the_prediction_store_keeps(new_client: NewClient) -> None:
+    PredictionPolicy.objects.create(
+        endpoint="faces", sample_share=0.5, retention_days=7, inputs="none", hashed_features=["name"]
+    )
+    policies = MonitoringClient(new_client(service="monitoring")).get_store_policies()
+    assert policies.of("faces").inputs == "none" and policies.of("faces").hashed_features == ("name",)
+    assert policies.of("digits") == policies.default

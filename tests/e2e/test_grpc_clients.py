@@ -54,11 +54,17 @@ def test_tritonclients_grpc_client_works_unmodified(served: Platform, expected: 
     assert (said["live"], said["ready"], said["model_ready"], said["server"]) == (True, True, True, "aiplatform")
     assert said["inputs"] == [{"name": "image", "datatype": "FP32", "shape": ["-1", "8", "8", "1"]}]
     assert (said["id"], said["version"]) == ("mine", "1")
-    assert all(close(outputs, expected) for outputs in (said["outputs"], said["named"], *said["parallel"]))
+    assert all(
+        close(outputs, expected) for outputs in (said["outputs"], said["named"], said["urgent"], *said["parallel"])
+    )
     assert len(said["parallel"]) == 8
     assert said["no_token"] == "StatusCode.UNAUTHENTICATED"
     assert said["unknown_model"] == said["unknown_version"] == "StatusCode.NOT_FOUND"
     assert said["late"] == "StatusCode.DEADLINE_EXCEEDED"
+    assert said["too_urgent"] == "StatusCode.INVALID_ARGUMENT"
+    assert said["config"] == [MODEL, [{"name": "image", "data_type": "TYPE_FP32", "dims": ["8", "8", "1"]}], 64]
+    assert said["statistics"] == [[MODEL, "1", True]]
+    assert said["index"] == [[MODEL, "1", "READY"]]
 
 
 def test_ovmsclients_grpc_client_works_unmodified(served: Platform, expected: Any) -> None:
@@ -73,7 +79,7 @@ def test_ovmsclients_grpc_client_works_unmodified(served: Platform, expected: An
 
 def test_tensorflow_servings_stubs_work_unmodified(served: Platform, expected: Any) -> None:
     said = calls(tensorflow_client_environment(), "tensorflow_serving_api_calls.py", served)
-    assert all(close(said[name], expected) for name in ("outputs", "named", "typed"))
+    assert all(close(said[name], expected) for name in ("outputs", "named", "typed", "classes"))
     assert (said["float_val"], said["version"], said["method"]) == (20, 1, "tensorflow/serving/predict")
     assert said["input"] == [1, [-1, 8, 8, 1]]
     assert said["states"] == [[1, 30, 0]]

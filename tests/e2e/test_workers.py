@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import grpc
 import httpx
 import pytest
 
@@ -100,6 +102,35 @@ def test_workers_that_are_replaced_under_load_fail_no_request(two_workers: Platf
         statuses = [status for client in asking for status in client.result()]
     assert set(statuses) == {401}, "no token: but an answer, each time"
     assert len(statuses) > 100
+
+
+def test_workers_that_are_replaced_under_load_fail_no_grpc_call(two_workers: Platform) -> None:
+    done = threading.Event()
+
+    def ask_on_a_kept_channel(number: int) -> list[str]:
+        answers = []
+        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
+        with grpc.insecure_channel(two_workers.grpc_address, options) as channel:
+            ask: Any = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
+            while not done.is_set():
+                try:
+                    answers.append(ask(b"", timeout=30).hex())
+                except grpc.RpcError as error:
+                    answers.append(str(error))
+        return answers
+
+    with ThreadPoolExecutor(8) as clients:
+        asking = [clients.submit(ask_on_a_kept_channel, number) for number in range(8)]
+        try:
+            for _ in range(2):
+                before = worker_pids(two_workers)
+                os.kill(arbiter_pid(two_workers), signal.SIGHUP)
+                wait_until(partial(have_changed, two_workers, before), within_s=60, what="all workers are new")
+        finally:
+            done.set()
+        answers = [answer for client in asking for answer in client.result()]
+    assert set(answers) == {"0801"}
+    assert len(answers) > 100
 
 
 def arbiter_pid(platform: Platform) -> int:

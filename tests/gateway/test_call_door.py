@@ -10,7 +10,8 @@ import pytest
 
 from aiplatform.errors import NotFoundError, QueueFullError
 from aiplatform.identity import Identity, Scope
-from aiplatform.rpc.calls import OPEN_METHODS, V2_SERVICE, Call
+from aiplatform.rpc.calls import OPEN_METHODS, V2_SERVICE, Call, waiting_application
+from aiplatform.rpc.fields import field
 from aiplatform.rpc.server import CallServer
 from aiplatform.rpc.signature import RequireCallSignature
 from gateway.call_door import CallDoor
@@ -27,19 +28,22 @@ METADATA = f"{V2_SERVICE}ModelMetadata"
 
 
 class Behind:
-    """An inference application: remembers what reached it."""
+    """An inference application: remembers what reached it, and takes its time."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.raises: Exception | None = None
         self.delay_s = 0.0
 
-    async def __call__(self, call: Call) -> bytes:
+    def __call__(self, call: Call) -> None:
+        waiting_application(self._answer)(call)
+
+    async def _answer(self, call: Call) -> bytes:
         self.calls.append(call)
         await asyncio.sleep(self.delay_s)
         if self.raises:
             raise self.raises
-        call.trailers += [("x-prediction-id", "p1"), ("x-model-version", "3")]
+        call.trailers += [field("x-prediction-id", "p1"), field("x-model-version", "3")]
         return b"answer to " + call.body
 
 
@@ -135,7 +139,7 @@ def split(script: Any, behind: Behind, *, secret: str = INTERNAL_SECRET, longest
     async def go() -> Any:
         async with served(RequireCallSignature(behind, secrets=[secret])) as inference:
             ahead, pool = forwarder(inference.address, longest_s=longest_s)
-            async with served(door(ahead, is_remote=True)) as caller:
+            async with served(door(waiting_application(ahead), is_remote=True)) as caller:
                 result = await script(caller, pool)
             await ahead.close()
             return result
@@ -225,7 +229,7 @@ def test_an_address_that_is_down_is_passed_over_then_left_alone() -> None:
             await gone.start()
             await gone.stop(0)
             ahead, pool = forwarder(f"127.0.0.1:{gone.port}", inference.address, failures=2)
-            async with served(door(ahead, is_remote=True)) as caller:
+            async with served(door(waiting_application(ahead), is_remote=True)) as caller:
                 for _ in range(6):
                     assert await caller.ask(INFER, b"x", authorization=TOKEN) == b"answer to x"
             assert [b.breaker.state for b in pool.backends] == [BreakerState.OPEN, BreakerState.CLOSED]
@@ -240,10 +244,21 @@ def test_with_no_address_up_a_call_is_unavailable_and_the_gateway_is_still_live(
         await gone.start()
         await gone.stop(0)
         ahead, _ = forwarder(f"127.0.0.1:{gone.port}")
-        async with served(door(ahead, is_remote=True)) as caller:
+        async with served(door(waiting_application(ahead), is_remote=True)) as caller:
             status, _, trailers = await caller.refused(INFER, authorization=TOKEN)
             assert (status, trailers["retry-after"]) == ("UNAVAILABLE", "1")
             assert await caller.ask(f"{V2_SERVICE}ServerLive") == b"\x08\x01"
         await ahead.close()
 
     asyncio.run(go())
+
+
+def test_a_gateway_alone_passes_trace_and_subject_on_and_no_other_metadata() -> None:
+    behind = Behind()
+
+    async def script(caller: Caller, pool: Pool) -> None:
+        await caller.ask(INFER, b"x", authorization=TOKEN, traceparent="00-1-2-3", x_subject_id="ada", x_other="no")
+
+    split(script, behind)
+    metadata = behind.calls[0].metadata
+    assert (metadata["traceparent"], metadata["x-subject-id"]) == ("00-1-2-3", "ada") and "x-other" not in metadata

@@ -15,9 +15,11 @@ from aiplatform.contracts.predict import PREDICTION_ID_HEADER
 from aiplatform.http.signing import verify_request
 from gateway.discovery.pool import Pool
 from gateway.door import PredictDoor
+from gateway.forwarding.lane import ForwardLane
 from gateway.forwarding.predictions import PredictForwarder
 from gateway.forwarding.upstreams import Upstreams
 from gateway.identities import Identities
+from gateway.lane import LaneDoor
 from gateway.limits.limiter import Limiter
 from gateway.resilience.breaker import BreakerState, CircuitBreaker
 from tests.gateway.support import (
@@ -27,6 +29,7 @@ from tests.gateway.support import (
     Seen,
     bearer,
     call_asgi,
+    call_lane,
     known_token,
     local_server,
 )
@@ -35,10 +38,20 @@ PATH = "/v1/models/digits:predict"
 Ask = Callable[..., Awaitable[Reply]]
 
 
+_way = "ordinary"
+
+
+@pytest.fixture(params=["ordinary", "lane"], autouse=True)
+def way(request: pytest.FixtureRequest) -> None:
+    """Every request is made on both ways in: they must not differ."""
+    global _way
+    _way = request.param
+
+
 def forward(
     script: Callable[[Ask, Pool], Awaitable[Any]], *addresses: str, longest_s: float = 5, failures: int = 3
 ) -> Any:
-    """Run a script of requests through door and forwarder on one event loop."""
+    """Run a script of requests through door and forwarder on one event loop, on the way that `way` says."""
 
     async def run() -> Any:
         clock = FakeClock()
@@ -48,16 +61,16 @@ def forward(
         forwarder = PredictForwarder(
             pool=pool, upstreams=upstreams, secret=INTERNAL_SECRET, longest_s=longest_s, max_body_bytes=1000
         )
-        door = PredictDoor(
-            forwarder,
-            identities=Identities(load=lambda: [known_token()], clock=clock),
-            limiter=Limiter(clock=clock),
-            max_body_bytes=1000,
-            is_remote=True,
-        )
+        identities, limiter = Identities(load=lambda: [known_token()], clock=clock), Limiter(clock=clock)
+        identities.refresh()
+        door = PredictDoor(forwarder, identities=identities, limiter=limiter, max_body_bytes=1000, is_remote=True)
+        lane = LaneDoor(ForwardLane(forwarder, max_body_bytes=1000), identities=identities, limiter=limiter)
 
         async def ask(path: str = PATH, **options: Any) -> Reply:
-            return await call_asgi(door, path, **{"headers": bearer(), **options})
+            options = {"headers": bearer(), **options}
+            if _way == "lane":
+                return await call_lane(lane, door, path, **options)
+            return await call_asgi(door, path, **options)
 
         try:
             return await script(ask, pool)

@@ -15,6 +15,8 @@ import numpy as np
 
 from aiplatform.artifacts import ImageInput, Lineage, Manifest, encode_manifest, stage_artifact
 from aiplatform.contracts.training import ModelVersionInfo
+from aiplatform.http.lane import Exchange, LaneHandler
+from aiplatform.http.lane.head import parse_head
 from aiplatform.tensors import DType, Signature, TensorSpec
 from inference.engines import Arrays
 from inference.loaded import LoadedVersion
@@ -149,7 +151,9 @@ def make_loaded(engine: Any, *, version: int = 1, manifest: Manifest | None = No
     )
 
 
-def make_runtime(*routes: Route, max_body_bytes: int = 1 << 20, deadline_s: float = 10.0) -> ServingRuntime:
+def make_runtime(
+    *routes: Route, max_body_bytes: int = 1 << 20, deadline_s: float = 10.0, routing_key_header: str = ""
+) -> ServingRuntime:
     serving = ServingRuntime(
         ServingOptions(
             limits=BatchLimits(),
@@ -157,6 +161,7 @@ def make_runtime(*routes: Route, max_body_bytes: int = 1 << 20, deadline_s: floa
             max_deadline_s=60.0,
             max_body_bytes=max_body_bytes,
             max_image_pixels=1_000_000,
+            routing_key_header=routing_key_header,
         )
     )
     serving.table.swap({route.endpoint: route for route in routes})
@@ -258,3 +263,59 @@ class AsgiClient:
 
     def request(self, method: str, path: str, body: Any = b"", **more: Any) -> Reply:
         return asyncio.run(self.call(method, path, body, **more))
+
+
+class LaneClient(AsgiClient):
+    """The same requests on the lane, where it takes them; else to the application, as a connection does."""
+
+    def __init__(self, lane: LaneHandler, application: Callable[..., Awaitable[None]]) -> None:
+        super().__init__(application)
+        self._lane = lane
+        self.taken = 0
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = b"",
+        *,
+        headers: dict[str, str] | None = None,
+        gone: asyncio.Event | None = None,
+        state: dict[str, Any] | None = None,
+    ) -> Reply:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        plan = self._plan(method, path, raw, headers or {})
+        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        exchange = Exchange(_ReplyLine(answered))
+        if plan is None or not self._lane.start(plan, raw, exchange):
+            return await super().call(method, path, body, headers=headers, gone=gone, state=state)
+        self.taken += 1
+        leaving: asyncio.Future[Any] = asyncio.ensure_future((gone or asyncio.Event()).wait())
+        waited: list[asyncio.Future[Any]] = [answered, leaving]
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if not answered.done():
+                exchange.leave()
+            return answered.result() if answered.done() else Reply()
+        finally:
+            leaving.cancel()
+            if not answered.done():  # cancelled: so goes a connection
+                exchange.leave()
+
+    def _plan(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Any:
+        fields = {"Host": "h", **headers, "Content-Length": str(len(body))}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+        head = parse_head("\r\n".join(lines).encode())
+        return None if head is None else self._lane.plan(head)
+
+
+class _ReplyLine:
+    """A connection that turns what is written into a reply."""
+
+    def __init__(self, answered: asyncio.Future[Reply]) -> None:
+        self._answered = answered
+
+    def finish_exchange(self, head: bytes, body: bytes) -> None:
+        status_line, *lines = head.decode().strip().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        self._answered.set_result(Reply(int(status_line.split()[1]), headers, body))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from aiplatform.artifacts import Lineage, Manifest, stage_artifact
+from aiplatform.calibration import Calibration
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import DType, Signature, TensorSpec
 
@@ -27,6 +28,7 @@ def write_artifact(
     outputs: Mapping[str, np.ndarray] | None = None,
     *,
     metrics: Mapping[str, float] | None = None,
+    calibration: Calibration | None = None,
 ) -> tuple[str, str]:
     """Return (uri, digest) of a committed artifact with this training data's profile; None: with no profile."""
     profile = DataProfile()
@@ -35,6 +37,8 @@ def write_artifact(
     with stage_artifact(uri) as staged:
         if features is not None:
             staged.write_profile(profile.to_dict())
+        if calibration is not None:
+            staged.write_calibration(calibration)
         manifest = Manifest(
             name="digits-model", version=1, framework="tensorflow", model_format="saved_model",
             task="image_classification", signature=SIGNATURE, lineage=LINEAGE, metrics=metrics or {},

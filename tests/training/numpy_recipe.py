@@ -52,6 +52,9 @@ class SharesLearner:
         """Read the counts."""
         self._counts = np.load(path)
 
+    def set_learning_rate(self, rate: float) -> None:
+        """Do nothing: counting has no step size."""
+
     def export(self, folder: Path) -> None:
         """Write the counts."""
         np.save(folder / "counts.npy", self._counts)

@@ -8,10 +8,19 @@ import msgspec
 from django.http import HttpRequest
 
 from aiplatform.artifacts import Lineage
-from aiplatform.contracts.training import ModelVersionInfo, ModelVersionList
-from aiplatform.http.views import internal_view
-from training import selectors
-from training.models import ModelVersion
+from aiplatform.contracts.training import (
+    ModelVersionInfo,
+    ModelVersionList,
+    RetrainModel,
+    RunInfo,
+    RunList,
+    RunSummary,
+    SetAlias,
+)
+from aiplatform.http.views import internal_view, read_message
+from training import registry, retraining, selectors
+from training.models import ModelVersion, Run
+from training.states import RunState, VersionState
 
 
 @internal_view
@@ -31,6 +40,65 @@ def list_versions(request: HttpRequest, model: str) -> ModelVersionList:
 def get_lineage(request: HttpRequest, model: str, version: int) -> Lineage:
     """Answer where a version comes from."""
     return msgspec.convert(selectors.get_version(model, str(version)).lineage, Lineage)
+
+
+@internal_view
+def retrain(request: HttpRequest) -> RunInfo:
+    """Queue a run like that of a version."""
+    return run_info(retraining.retrain_model(read_message(request, RetrainModel)))
+
+
+@internal_view
+def get_run(request: HttpRequest, run_id: str) -> RunInfo:
+    """Answer where a run stands."""
+    return run_info(selectors.get_run(run_id))
+
+
+@internal_view
+def list_runs(request: HttpRequest, model: str) -> RunList:
+    """Answer the latest runs of a model."""
+    return RunList(runs=tuple(_run_summary(run) for run in selectors.list_latest_runs(model)))
+
+
+@internal_view
+def set_alias(request: HttpRequest) -> ModelVersionInfo:
+    """Point an alias at a version."""
+    order = read_message(request, SetAlias)
+    registry.set_alias(model_name=order.model, alias=order.alias, reference=str(order.version), actor=order.actor)
+    return version_info(selectors.get_version(order.model, str(order.version)))
+
+
+def run_info(run: Run) -> RunInfo:
+    """Return the message for a run."""
+    return RunInfo(
+        run_id=str(run.pk),
+        model=run.model_name,
+        recipe=run.recipe,
+        data_uri=run.data_uri,
+        state=run.state,
+        is_ended=run.is_ended,
+        has_succeeded=run.state == RunState.SUCCEEDED,
+        version=_ready_version(run),
+        message=run.exit_message,
+    )
+
+
+def _run_summary(run: Run) -> RunSummary:
+    return RunSummary(
+        run_id=str(run.pk),
+        recipe=run.recipe,
+        state=run.state,
+        version=_ready_version(run),
+        actor=run.requested_by,
+        created_at=run.created_at.isoformat(),
+        ended_at=run.ended_at.isoformat() if run.ended_at else "",
+        message=run.exit_message,
+    )
+
+
+def _ready_version(run: Run) -> int | None:
+    version: ModelVersion | None = getattr(run, "version", None)
+    return version.version if version is not None and version.state == VersionState.READY else None
 
 
 def version_info(version: ModelVersion) -> ModelVersionInfo:

@@ -21,6 +21,10 @@ _MODELS = "internal/training/models/<str:model>"
 _API = "api/training"
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("internal/training/retrain", internal.retrain),
+    path("internal/training/runs/<str:run_id>", internal.get_run),
+    path("internal/training/aliases", internal.set_alias),
+    path(f"{_MODELS}/runs", internal.list_runs),
     path(f"{_MODELS}/versions", internal.list_versions),
     path(f"{_MODELS}/versions/<str:reference>", internal.get_version),
     path(f"{_MODELS}/versions/<int:version>/lineage", internal.get_lineage),

@@ -3,39 +3,87 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiplatform.errors import InvalidInputError, PlatformError, UnavailableError
 from aiplatform.storage import FileSystem, is_remote, local_path, open_filesystem
+from training.data.cache import DataCache, Fetch
+from training.data.http import fetch_file, is_web_address, require_checksum
+
+VERSION_MARKS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "mtime")  # as the stores' clients name them
 
 
 @contextmanager
-def local_copy(place: str, *, scratch: Path) -> Iterator[Path]:
-    """Give the path of a file or folder; what was downloaded below `scratch` goes on leaving.
+def local_copy(place: str, *, scratch: Path, cache: DataCache | None = None, checksum: str = "") -> Iterator[Path]:
+    """Give the path of a file or folder; what was downloaded below `scratch` goes on leaving, unless a cache keeps it.
 
-    Raises: InvalidInputError if there is nothing; UnavailableError if the store cannot be read.
+    `checksum` is what a web address must have.
+    Raises: InvalidInputError if there is nothing, or something else; UnavailableError if the store cannot be read.
     """
+    if is_web_address(place):
+        digest = require_checksum(place, checksum)
+        with _held(cache, scratch, digest, lambda folder: fetch_file(place, digest, folder)) as folder:
+            yield next(folder.iterdir())
+        return
     if not is_remote(place):
         path = local_path(place).expanduser()
         if not path.exists():
             raise InvalidInputError(f"there is no data at '{place}': no such file or folder ({path.absolute()})")
         yield path
         return
+    with _store_errors(place):
+        listing = _list_objects(place)
+    name = listing.root.rsplit("/", 1)[-1]
+    with _held(cache, scratch, listing.key, lambda folder: _download_all(place, listing, folder)) as folder:
+        yield folder / name if listing.is_file else folder
+
+
+@contextmanager
+def _held(cache: DataCache | None, scratch: Path, key: str, fetch: Fetch) -> Iterator[Path]:
+    if cache is not None:
+        with cache.hold(key, fetch) as folder:
+            yield folder
+        return
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        yield _download(place, Path(folder))
+        fetch(Path(folder))
+        yield Path(folder)
 
 
-def _download(place: str, folder: Path) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class _Listing:
+    """The objects of a place; `key` changes with their content, as far as the store marks that."""
+
+    filesystem: FileSystem
+    root: str
+    names: tuple[str, ...]
+    key: str
+
+    @property
+    def is_file(self) -> bool:
+        return self.names == (self.root,)
+
+
+def _list_objects(place: str) -> _Listing:
+    filesystem, root = open_filesystem(place)
+    found: dict[str, dict[str, Any]] = filesystem.find(root, detail=True)
+    if not found:
+        raise InvalidInputError(f"there is no data at '{place}': no object has that name or prefix")
+    marks = [[name, info.get("size"), *(str(info.get(m, "")) for m in VERSION_MARKS)] for name, info in found.items()]
+    key = json.dumps([place, sorted(marks, key=str)])
+    return _Listing(filesystem=filesystem, root=root.rstrip("/"), names=tuple(map(str, found)), key=key)
+
+
+@contextmanager
+def _store_errors(place: str) -> Iterator[None]:
     try:
-        filesystem, root = open_filesystem(place)
-        names = [str(name) for name in filesystem.find(root)]
-        if not names:
-            raise InvalidInputError(f"there is no data at '{place}': no object has that name or prefix")
-        return _download_all(filesystem, root.rstrip("/"), names, folder)
+        yield
     except PlatformError:
         raise
     except FileNotFoundError as error:
@@ -46,18 +94,15 @@ def _download(place: str, folder: Path) -> Path:
         raise UnavailableError(f"'{place}' cannot be read: {type(error).__name__}: {error}") from error
 
 
-def _download_all(filesystem: FileSystem, root: str, names: list[str], folder: Path) -> Path:
-    if names == [root]:
-        target = folder / root.rsplit("/", 1)[-1]
-        filesystem.get_file(root, str(target))
-        return target
-    for name in names:
-        target = folder / name[len(root) :].lstrip("/")
-        if folder.resolve() not in target.resolve().parents:
-            raise InvalidInputError(f"object '{name}' would be written outside its folder")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        filesystem.get_file(name, str(target))
-    return folder
+def _download_all(place: str, listing: _Listing, folder: Path) -> None:
+    with _store_errors(place):
+        for name in listing.names:
+            below = name.rsplit("/", 1)[-1] if listing.is_file else name[len(listing.root) :].lstrip("/")
+            target = folder / below
+            if folder.resolve() not in target.resolve().parents:
+                raise InvalidInputError(f"object '{name}' would be written outside its folder")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            listing.filesystem.get_file(name, str(target))
 
 
 def fingerprint_path(path: Path) -> str:

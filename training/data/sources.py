@@ -6,30 +6,39 @@ from pathlib import Path
 
 from aiplatform.errors import InvalidConfigurationError, InvalidInputError
 from training.data import builtin, image_folder, table
+from training.data.cache import DataCache
+from training.data.combined import is_combined, load_combined
 from training.data.dataset import Dataset
 from training.data.fetch import fingerprint_path, local_copy
+from training.data.http import CHECKSUM, is_web_address
 from training.data.idx import find_idx_files, load_idx_folder
 from training.data.location import DataLocation, parse_location
 from training.data.npz import load_npz
 
 BUILTIN = {"digits": builtin.load_digits, "mnist": builtin.load_mnist}
-TABLE_SUFFIXES = table.CSV_SUFFIXES + table.PARQUET_SUFFIXES
+TABLE_SUFFIXES = table.CSV_SUFFIXES + table.PARQUET_SUFFIXES + table.JSON_SUFFIXES
 
 
-def load_dataset(uri: str, *, target: str | None, seed: int, scratch: Path) -> Dataset:
+def load_dataset(uri: str, *, target: str | None, seed: int, scratch: Path, cache: DataCache | None = None) -> Dataset:
     """Return the data of a URI, split by seed into training, validation and test rows.
 
-    `target` names the column to predict in a table; images have none. Downloads go to `scratch`.
+    `all:FIRST|SECOND` names several sources that are one (training.data.combined).
+    `target` names the column to predict in a table; images have none. Downloads go to `scratch`, or into `cache`.
     Raises: InvalidInputError or InvalidConfigurationError naming what is wrong with the data or
     the order; UnavailableError if a store or a download cannot be reached.
     """
+    if is_combined(uri):
+        return load_combined(uri, lambda one: load_dataset(one, target=target, seed=seed, scratch=scratch, cache=cache))
     location = parse_location(uri)
-    if target and not location.place.lower().endswith(TABLE_SUFFIXES):
-        raise InvalidConfigurationError(f"a target column is for CSV and Parquet; '{uri}' has no columns")
+    if target and not location.path.lower().endswith(TABLE_SUFFIXES):
+        raise InvalidConfigurationError(f"a target column is for CSV, Parquet and JSON lines; '{uri}' has no columns")
     if location.place in BUILTIN:
         location.check_options(())
         return BUILTIN[location.place](seed=seed)
-    with local_copy(location.place, scratch=scratch) as path:
+    checksum = ""
+    if is_web_address(location.place):
+        location, checksum = location.take_option(CHECKSUM)
+    with local_copy(location.place, scratch=scratch, cache=cache, checksum=checksum) as path:
         return _load_path(path, location, target=target, seed=seed)
 
 

@@ -1,4 +1,4 @@
-"""Tables in CSV or Parquet: every column but the target is an input of its own."""
+"""Tables in CSV, Parquet or JSON lines: every column but the target is an input of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv, parquet
+from pyarrow import csv, json, parquet
 
 from aiplatform.errors import InvalidConfigurationError, InvalidInputError
 from aiplatform.tensors import DType, TensorSpec
@@ -19,6 +19,7 @@ from training.data.labels import encode_labels
 from training.data.split import TEST_SHARE, VALIDATION_SHARE
 
 CSV_SUFFIXES, PARQUET_SUFFIXES = (".csv", ".csv.gz"), (".parquet", ".pq")
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 OPTIONS = ("drop",)
 MISSING = ["", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "#N/A"]
 _MAX_BLOCK = 2**31 - 1
@@ -72,6 +73,8 @@ def _read_table(path: Path) -> Any:
     try:
         if path.name.lower().endswith(PARQUET_SUFFIXES):
             return parquet.read_table(path)
+        if path.name.lower().endswith(JSON_SUFFIXES):
+            return _read_json_lines(path)
         return csv.read_csv(
             path,
             read_options=csv.ReadOptions(block_size=_MAX_BLOCK),  # types are guessed from the first block
@@ -79,6 +82,17 @@ def _read_table(path: Path) -> Any:
         )
     except (pa.ArrowException, OSError) as error:
         raise InvalidInputError(f"'{path}' cannot be read as a table: {error}") from error
+
+
+def _read_json_lines(path: Path) -> Any:
+    """Return one row a line; a key that a line lacks is missing there. Values are numbers, texts, booleans, null."""
+    options = json.ReadOptions(block_size=_MAX_BLOCK)
+    with pa.input_stream(path, compression="detect") as file:
+        table = json.read_json(file, read_options=options)
+    for field in table.schema:
+        if pa.types.is_nested(field.type):
+            raise InvalidInputError(f"'{path}': '{field.name}' holds lists or objects; a column holds one value a row")
+    return table
 
 
 def _check_names(path: Path, names: list[str]) -> None:

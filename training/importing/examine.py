@@ -11,15 +11,25 @@ from typing import Any
 import numpy as np
 
 from aiplatform.artifacts import Arrays
+from aiplatform.calibration import encode_calibration
 from aiplatform.errors import InvalidInputError
 from aiplatform.features import extract_features, summarise_predictions
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import FREE, Signature, TensorSpec
+from training.calibrating import as_probabilities, fit_calibration
 from training.importing.checks import check_image, check_labels, choose_task, describe_doubts
-from training.importing.messages import MODEL_FOLDER, PROFILE, WARMUP_INPUTS, WARMUP_OUTPUTS, Examined, ImportOrder
+from training.importing.messages import (
+    CALIBRATION,
+    MODEL_FOLDER,
+    PROFILE,
+    WARMUP_INPUTS,
+    WARMUP_OUTPUTS,
+    Examined,
+    ImportOrder,
+)
 from training.importing.outputs import derive_outputs, first_rows, is_batchable, predict_all
 from training.importing.samples import Samples, generate_samples, read_samples
-from training.importing.scores import encode_truth, score
+from training.importing.scores import REGRESSION, encode_truth, score
 from training.runtimes import ModelForm, Runtime, RuntimeOptions, open_runtime
 from training.runtimes.base import GivenSignature, reading
 from training.runtimes.files import locate_model
@@ -135,6 +145,7 @@ def _describe(order: ImportOrder, signature: Signature, answers: _Answers, folde
         if samples.labels is not None:
             labels, truth = encode_truth(samples.labels[:rows], labels, first, task=task)
             metrics = score(answers.outputs[first.name], truth, labels, task=task)
+            _keep_calibration(answers.outputs[first.name], truth, labels, folder, task=task)
         profile = _profile(samples, answers.outputs, labels, rows)
         (folder / PROFILE).write_text(json.dumps(profile.to_dict()))
     notes = describe_doubts(signature, answers.warm_outputs[first.name], task=task, labels=labels, image=order.image)
@@ -146,6 +157,17 @@ def _describe(order: ImportOrder, signature: Signature, answers: _Answers, folde
         sample_rows=rows,
         notes=(*notes, *_batch_note(signature)),
     )
+
+
+def _keep_calibration(outputs: Any, truth: Any, labels: tuple[str, ...], folder: Path, *, task: str) -> None:
+    """Write how often the model's confidence is right on the samples, which it should not have learned from."""
+    probabilities = None if task == REGRESSION else as_probabilities(outputs, len(labels))
+    if probabilities is None:
+        return
+    places = {label: place for place, label in enumerate(labels)}
+    calibration = fit_calibration(probabilities, np.array([places[label] for label in truth]))
+    if calibration is not None:
+        (folder / CALIBRATION).write_bytes(encode_calibration(calibration))
 
 
 def _batch_note(signature: Signature) -> tuple[str, ...]:

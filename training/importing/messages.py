@@ -12,6 +12,7 @@ from training.runtimes.base import GivenSignature, ModelForm
 MODEL_FOLDER = "model"  # beside the result: the model as the artifact will hold it
 WARMUP_INPUTS, WARMUP_OUTPUTS = "inputs.npz", "outputs.npz"
 PROFILE = "profile.json"
+CALIBRATION = "calibration.json"
 
 # The manifest's framework and format for what is brought in.
 KINDS: Mapping[ModelForm, tuple[str, str]] = {

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from aiplatform.artifacts import Arrays, ImageInput, StagedArtifact
+from aiplatform.calibration import Calibration
 from aiplatform.errors import PlatformError
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import Signature
+from training.data.cache import DataCache
 
 CHECKPOINTS_FOLDER = "checkpoints"
 
@@ -33,6 +35,7 @@ class TrainingOrder:
     target: str | None
     seed: int
     work_dir: Path
+    cache: DataCache | None = None  # of downloads; without one they are fetched anew by each attempt
 
     @property
     def checkpoints(self) -> Path:
@@ -92,6 +95,7 @@ class TrainedModel:
     save_model: Callable[[Path], None]
     history: Sequence[Mapping[str, float]] = ()
     evaluation: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def write_to(self, staged: StagedArtifact) -> None:
         """Write `model/`, `warmup/` and `profile/`; the caller commits with its manifest."""
@@ -100,3 +104,5 @@ class TrainedModel:
         self.save_model(folder)
         staged.write_warmup(self.warmup_inputs, self.warmup_outputs)
         staged.write_profile(self.profile.to_dict())
+        if self.calibration is not None:
+            staged.write_calibration(self.calibration)

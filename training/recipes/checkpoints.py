@@ -2,6 +2,7 @@
 
     <folder>/000003-000000/state.json   how far it was, and the checksum of
                           learner       weights, optimizer, random generators
+    <folder>/best/...     the same, of the epoch with the least validation loss so far
 
 A checkpoint is written under another name and renamed, so one that is there is whole. Two are
 kept: if the newest cannot be read, the one before it is taken.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -18,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-STATE, LEARNER = "state.json", "learner"
+STATE, LEARNER, BEST = "state.json", "learner", "best"
 KEPT = 2
 
 
@@ -26,7 +28,8 @@ KEPT = 2
 class Progress:
     """How far a training is: `epoch` (from 1) is under way, `step` of its batches are done.
 
-    The sums are over the rows seen in this epoch.
+    The sums are over the rows seen in this epoch. `best_epoch` is 0 until one has ended; `ended` says why no
+    further epoch follows although there were some left; `seconds` is the time that all attempts learned.
     """
 
     epoch: int = 1
@@ -35,6 +38,10 @@ class Progress:
     loss_sum: float = 0.0
     correct: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    seconds: float = 0.0
+    ended: str = ""
 
 
 class CheckpointStore:
@@ -46,7 +53,22 @@ class CheckpointStore:
 
     def save(self, progress: Progress, save_learner: Callable[[Path], None]) -> None:
         """Write a checkpoint in one step; raises OSError if the disk refuses."""
-        place = self._folder / f"{progress.epoch:06d}-{progress.step:06d}"
+        self._write(f"{progress.epoch:06d}-{progress.step:06d}", progress, save_learner)
+        self._forget_old()
+
+    def save_best(self, progress: Progress, save_learner: Callable[[Path], None]) -> None:
+        """Write the state that is the best so far, beside those to go on from."""
+        self._write(BEST, progress, save_learner)
+
+    def load_best(self, load_learner: Callable[[Path], None]) -> Progress | None:
+        """Read the best state into the learner; None if it is not there, or not whole."""
+        progress = self._read_state(self._folder / BEST)
+        if progress is not None:
+            load_learner(self._folder / BEST / LEARNER)
+        return progress
+
+    def _write(self, name: str, progress: Progress, save_learner: Callable[[Path], None]) -> None:
+        place = self._folder / name
         staging = self._folder / f".staging-{secrets.token_hex(8)}"
         staging.mkdir(parents=True)
         try:
@@ -63,7 +85,6 @@ class CheckpointStore:
             _sync(self._folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        self._forget_old()
 
     def load(self, load_learner: Callable[[Path], None]) -> Progress | None:
         """Read the newest whole checkpoint of this order into the learner; None if there is none."""
@@ -85,7 +106,7 @@ class CheckpointStore:
     def _places(self) -> list[Path]:
         if not self._folder.is_dir():
             return []
-        return sorted(p for p in self._folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return sorted(p for p in self._folder.iterdir() if p.is_dir() and p.name[0] != "." and p.name != BEST)
 
     def _forget_old(self) -> None:
         for place in self._places()[:-KEPT]:

@@ -35,5 +35,5 @@ class KerasCnn(KerasRecipe):
         x = layers.MaxPooling2D(2)(x)  # (n, 5, 5, 64)
         x = layers.Flatten()(x)  # (n, 1600)
         x = layers.Dropout(parameters.dropout)(x)
-        probabilities = layers.Dense(len(data.labels), activation="softmax")(x)  # (n, classes)
+        probabilities = layers.Dense(len(data.labels), activation="softmax", dtype="float32")(x)  # (n, classes)
         return keras.Model({IMAGE: image}, probabilities)

@@ -6,6 +6,8 @@ Keras and TensorFlow are imported when a learner is built, never before.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +18,7 @@ from aiplatform.errors import InvalidConfigurationError
 from aiplatform.tensors import DType, TensorSpec
 from training.data.dataset import Array, DataDescription
 from training.recipes.recipe import Learner, Recipe
+from training.recipes.steps import StepOptions
 
 if TYPE_CHECKING:
     import keras
@@ -48,33 +51,64 @@ class KerasRecipe(Recipe):
                 f"recipe '{self.name}' needs TensorFlow and Keras; '{error.name}' is not installed"
             ) from error
         keras.utils.set_random_seed(seed)
-        tf.config.experimental.enable_op_determinism()
-        model = self.build_model(data, parameters)
-        return KerasLearner(model, self.build_optimizer(parameters), data.inputs)
+        if parameters.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        options = StepOptions.of(parameters, data)
+        served = self.build_model(data, parameters)
+        model = served
+        if options.is_mixed:
+            with _policy("mixed_bfloat16"):
+                model = self.build_model(data, parameters)
+            model.set_weights(served.get_weights())
+        return KerasLearner(model, self.build_optimizer(parameters), data.inputs, options=options, served=served)
 
 
 class KerasLearner:
-    """A Keras model that learns by one compiled step, without the cost of `Model.fit`."""
+    """A Keras model that learns by one compiled step, without the cost of `Model.fit`.
+
+    `served` is what predicts and is exported: the same model, or, where learning is in mixed precision, its twin
+    in float32.
+    """
 
     model_format = "saved_model"
 
-    def __init__(self, model: keras.Model, optimizer: keras.Optimizer, inputs: tuple[TensorSpec, ...]) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.Optimizer,
+        inputs: tuple[TensorSpec, ...],
+        *,
+        options: StepOptions | None = None,
+        served: keras.Model | None = None,
+    ) -> None:
         import tensorflow as tf
 
         self._model, self._optimizer = model, optimizer
+        self._served = model if served is None else served
+        self._options = options or StepOptions()
         self._inputs = {spec.name: _tensor_spec(spec) for spec in inputs}
         optimizer.build(model.trainable_variables)
         labels = tf.TensorSpec((None,), tf.int64)
         self._train = tf.function(self._train_step, input_signature=[self._inputs, labels])
+        rows = tf.TensorSpec((), tf.float32)
+        self._differentiate = tf.function(self._gradients, input_signature=[self._inputs, labels, rows])
+        self._apply = tf.function(self._apply_gradients)
         self._predict = tf.function(self._probabilities, input_signature=[self._inputs])
 
     def train_batch(self, inputs: Arrays, labels: Array) -> tuple[float, int]:
         """Learn from one batch; return its mean loss and how many rows were right."""
-        loss, correct = self._train(_tensors(inputs), labels)
-        return float(loss), int(correct)
+        if self._options.pieces == 1:
+            loss, correct = self._train(_tensors(inputs), labels)
+            return float(loss), int(correct)
+        return self._train_in_pieces(inputs, labels)
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Learn with this step size from the next batch on."""
+        self._optimizer.learning_rate.assign(rate)
 
     def predict(self, inputs: Arrays) -> Array:
         """Return probabilities, shape (n, classes)."""
+        self._update_served()
         return np.asarray(self._predict(_tensors(inputs))[OUTPUT])
 
     def save_state(self, path: Path) -> None:
@@ -93,8 +127,9 @@ class KerasLearner:
         """Write a SavedModel whose `serving_default` takes the inputs by name."""
         import keras
 
+        self._update_served()
         archive = keras.export.ExportArchive()
-        archive.track(self._model)
+        archive.track(self._served)
         archive.add_endpoint("serving_default", self._probabilities, input_signature=[self._inputs])
         archive.write_out(str(folder), verbose=False)
 
@@ -102,19 +137,64 @@ class KerasLearner:
         return [*self._model.variables, *self._optimizer.variables]
 
     def _train_step(self, inputs: Any, labels: Any) -> Any:
+        import tensorflow as tf
+
+        gradients, loss, correct = self._gradients(inputs, labels, tf.cast(tf.shape(labels)[0], tf.float32))
+        self._apply_gradients(gradients)
+        return loss, correct
+
+    def _gradients(self, inputs: Any, labels: Any, rows: Any) -> Any:
+        """Return the gradients of a step's mean loss over `rows` rows, as far as these rows make it up."""
         import keras
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            probabilities = self._model(inputs, training=True)  # (n, classes)
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
-        variables = self._model.trainable_variables
-        self._optimizer.apply(tape.gradient(loss, variables), variables)
+            probabilities = tf.cast(self._model(inputs, training=True), tf.float32)  # (n, classes)
+            losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)  # (n,)
+            if self._options.class_weights is not None:
+                losses = losses * tf.gather(tf.constant(self._options.class_weights), labels)
+            loss = tf.reduce_sum(losses) / rows
+        gradients = tape.gradient(loss, self._model.trainable_variables)
         correct = tf.reduce_sum(tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.int32))
+        return gradients, loss, correct
+
+    def _apply_gradients(self, gradients: Any) -> None:
+        import tensorflow as tf
+
+        if self._options.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self._options.clip_norm)
+        self._optimizer.apply(gradients, self._model.trainable_variables)
+
+    def _train_in_pieces(self, inputs: Arrays, labels: Array) -> tuple[float, int]:
+        total: list[Any] = []
+        loss, correct = 0.0, 0
+        for piece in self._options.cut(len(labels)):
+            some = {name: array[piece] for name, array in inputs.items()}
+            gradients, part, right = self._differentiate(_tensors(some), labels[piece], float(len(labels)))
+            total = [a + b for a, b in zip(total, gradients, strict=True)] if total else list(gradients)
+            loss, correct = loss + float(part), correct + int(right)
+        self._apply(total)
         return loss, correct
 
+    def _update_served(self) -> None:
+        if self._served is not self._model:
+            self._served.set_weights(self._model.get_weights())
+
     def _probabilities(self, inputs: Any) -> Any:
-        return {OUTPUT: self._model(inputs, training=False)}
+        return {OUTPUT: self._served(inputs, training=False)}
+
+
+@contextmanager
+def _policy(name: str) -> Iterator[None]:
+    """Have layers that are made meanwhile compute in another precision."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _tensor_spec(spec: TensorSpec) -> Any:

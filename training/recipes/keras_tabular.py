@@ -57,7 +57,7 @@ class KerasTabular(KerasRecipe):
         x = layers.Dropout(parameters.dropout)(x)
         x = layers.Dense(max(1, parameters.hidden_units // 2), activation="relu")(x)  # (n, 32)
         x = layers.Dropout(parameters.dropout)(x)
-        probabilities = layers.Dense(len(data.labels), activation="softmax")(x)  # (n, classes)
+        probabilities = layers.Dense(len(data.labels), activation="softmax", dtype="float32")(x)  # (n, classes)
         return keras.Model(inputs, probabilities)
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from training.data.dataset import Array, Dataset, Part
 from training.recipes.api import Reporter, StopRequestedError, TrainingFailedError
 from training.recipes.checkpoints import CheckpointStore, Progress
-from training.recipes.parameters import FitParameters
+from training.recipes.parameters import BEST, FitParameters
 from training.recipes.recipe import Learner
+from training.recipes.schedules import CONSTANT, rate_factor
 from training.recipes.scores import accuracy, cross_entropy
 
 CHECKPOINT_INTERVAL_S = 120.0  # within an epoch; each epoch's end has one anyway
@@ -56,8 +57,12 @@ class TrainingLoop:
             self.reporter.log(f"resuming at epoch {progress.epoch}, step {progress.step}")
         self._saved_at_s = self.clock()
         self.reporter.begin(epochs=self.parameters.epochs, steps_per_epoch=self.steps_per_epoch)
-        while progress.epoch <= self.parameters.epochs:
+        while progress.epoch <= self.parameters.epochs and not progress.ended:
             self._run_epoch(progress)
+        if progress.ended:
+            self.reporter.log(f"learning ended with epoch {progress.epoch - 1}: {progress.ended}")
+        if self.parameters.keep == BEST:
+            self._return_to_best(progress)
         return progress.history
 
     def _run_epoch(self, progress: Progress) -> None:
@@ -65,17 +70,23 @@ class TrainingLoop:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data.train))
         for step in range(progress.step, self.steps_per_epoch):
             self._run_step(progress, order[step * batch_size : (step + 1) * batch_size])
+            if progress.ended:
+                break
         metrics = _means(progress) | self._validate()
         progress.history.append({"epoch": epoch, **metrics})
+        self._compare(progress, metrics.get("val_loss", metrics["loss"]))
         progress.epoch, progress.step = epoch + 1, 0
         progress.rows, progress.loss_sum, progress.correct = 0, 0.0, 0
         self._save(progress)
         self.reporter.end_epoch(epoch=epoch, metrics=metrics)
 
     def _run_step(self, progress: Progress, indices: Array) -> None:
+        started_s = self.clock()
         inputs, labels = self.data.train.rows(indices)
+        self._set_learning_rate(progress)
         loss, correct = self.learner.train_batch(inputs, labels)
         progress.step += 1
+        self._note_time(progress, self.clock() - started_s)
         if not math.isfinite(loss):
             raise TrainingFailedError(
                 f"loss became {loss} at epoch {progress.epoch}, step {progress.step}; "
@@ -92,6 +103,44 @@ class TrainingLoop:
         if self.clock() - self._saved_at_s >= CHECKPOINT_INTERVAL_S:
             self._save(progress)
 
+    def _set_learning_rate(self, progress: Progress) -> None:
+        chosen = self.parameters
+        if chosen.schedule == CONSTANT and not chosen.warmup:
+            return  # the optimizer has it from the beginning
+        factor = rate_factor(
+            chosen.schedule,
+            step=(progress.epoch - 1) * self.steps_per_epoch + progress.step,
+            steps=chosen.epochs * self.steps_per_epoch,
+            warmup=chosen.warmup,
+        )
+        self.learner.set_learning_rate(chosen.learning_rate * factor)
+
+    def _note_time(self, progress: Progress, seconds: float) -> None:
+        progress.seconds += seconds
+        limit = self.parameters.max_minutes
+        if limit and progress.seconds >= limit * 60:
+            progress.ended = f"it has learned for {progress.seconds / 60:.1f} minutes, max_minutes is {limit:g}"
+
+    def _compare(self, progress: Progress, loss: float) -> None:
+        """Keep the state if it is the best so far; give up if there was no better one for too long."""
+        patience = self.parameters.patience
+        if loss < progress.best_loss:
+            progress.best_loss, progress.best_epoch = loss, progress.epoch
+            if self.parameters.keep == BEST:
+                self._keep(lambda: self.checkpoints.save_best(progress, self.learner.save_state))
+        elif patience and progress.epoch - progress.best_epoch >= patience and not progress.ended:
+            progress.ended = (
+                f"no better validation loss than that of epoch {progress.best_epoch}, {progress.best_loss:.4g}, "
+                f"in {patience} epochs (patience)"
+            )
+
+    def _return_to_best(self, progress: Progress) -> None:
+        if progress.best_epoch in (0, progress.epoch - 1):
+            return  # it is what the learner holds
+        if self.checkpoints.load_best(self.learner.load_state) is None:
+            raise TrainingFailedError("the best epoch's checkpoint cannot be read any more; start the run anew")
+        self.reporter.log(f"the model is that of epoch {progress.best_epoch}, the best")
+
     def _validate(self) -> dict[str, float]:
         if not len(self.data.validation):
             return {}
@@ -100,11 +149,14 @@ class TrainingLoop:
         return {"val_loss": cross_entropy(probabilities, labels), "val_accuracy": accuracy(probabilities, labels)}
 
     def _save(self, progress: Progress) -> None:
+        self._keep(lambda: self.checkpoints.save(progress, self.learner.save_state))
+        self._saved_at_s = self.clock()
+
+    def _keep(self, write: Callable[[], None]) -> None:
         try:
-            self.checkpoints.save(progress, self.learner.save_state)
+            write()
         except OSError as error:
             raise TrainingFailedError(f"could not write a checkpoint: {error}") from error
-        self._saved_at_s = self.clock()
 
 
 def predict_part(learner: Learner, part: Part) -> Array:

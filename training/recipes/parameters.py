@@ -17,9 +17,13 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from aiplatform.errors import InvalidConfigurationError
+from training.recipes.schedules import CONSTANT, SCHEDULES
 
 TYPES: dict[type, str] = {int: "int", float: "float", bool: "bool", str: "str"}
 SMALLEST_BATCH, LARGEST_BATCH = 16, 128  # of those chosen by the number of rows
+EQUAL, BALANCED = "equal", "balanced"
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+LAST, BEST = "last", "best"
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -58,6 +62,38 @@ class FitParameters:
         0, minimum=0, maximum=65_536, help="Rows per step; 0 chooses 16 to 128 by the number of training rows."
     )
     learning_rate: float = parameter(0.001, minimum=1e-8, maximum=10.0, help="Step size of the optimizer (Adam).")
+    schedule: str = parameter(
+        CONSTANT,
+        choices=SCHEDULES,
+        help="How the learning rate goes: it stays, or falls to 0 along a line or a cosine.",
+    )
+    warmup: float = parameter(
+        0.0, minimum=0.0, maximum=0.5, help="Share of all steps in which the learning rate grows from 0."
+    )
+    clip_norm: float = parameter(
+        0.0, minimum=0.0, maximum=1e6, help="Longest gradient of a step, over all weights; 0: any length."
+    )
+    pieces: int = parameter(
+        1, minimum=1, maximum=1024, help="Compute a step in so many pieces, for the same result in less memory."
+    )
+    class_weights: str = parameter(
+        EQUAL, choices=(EQUAL, BALANCED), help="How much a row counts: all alike, or rare classes more."
+    )
+    precision: str = parameter(
+        FLOAT32, choices=(FLOAT32, BFLOAT16), help="Numbers of the network while it learns; it is served in float32."
+    )
+    deterministic: bool = parameter(True, help="Same order, same weights, where the device allows; off may be faster.")
+    patience: int = parameter(
+        0, minimum=0, maximum=10_000, help="Stop after so many epochs without a better val_loss; 0: never."
+    )
+    keep: str = parameter(
+        LAST,
+        choices=(LAST, BEST),
+        help="Whose weights become the model: the last epoch's, or those of the best val_loss.",
+    )
+    max_minutes: float = parameter(
+        0.0, minimum=0.0, maximum=100_000.0, help="Learn no longer than this, and keep what was learned; 0: no limit."
+    )
 
     def batch_rows(self, training_rows: int) -> int:
         """Return the batch size: as chosen, else a power of two that gives an epoch some 100 steps."""

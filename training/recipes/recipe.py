@@ -26,6 +26,9 @@ class Learner(Protocol):
         Shapes: inputs as in the data's description; labels (n,) int64.
         """
 
+    def set_learning_rate(self, rate: float) -> None:
+        """Learn with this step size from the next batch on."""
+
     def predict(self, inputs: Arrays) -> Array:
         """Return probabilities, shape (n, classes), float32; nothing is learned."""
 

@@ -17,6 +17,7 @@ from aiplatform.errors import InvalidConfigurationError
 from aiplatform.tensors import TensorSpec
 from training.data.dataset import Array, DataDescription
 from training.recipes.recipe import Learner, Recipe
+from training.recipes.steps import StepOptions
 
 if TYPE_CHECKING:
     from torch import nn, optim
@@ -49,10 +50,10 @@ class TorchRecipe(Recipe):
             ) from error
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(seed)
-        if device.type == "cpu":
-            torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(parameters.deterministic and device.type == "cpu")
         network = self.build_network(data, parameters).to(device)
-        return TorchLearner(network, self.build_optimizer(network, parameters), data.inputs[0], device)
+        optimizer = self.build_optimizer(network, parameters)
+        return TorchLearner(network, optimizer, data.inputs[0], device, options=StepOptions.of(parameters, data))
 
 
 class TorchLearner:
@@ -60,23 +61,43 @@ class TorchLearner:
 
     model_format = "torch_export"
 
-    def __init__(self, network: nn.Module, optimizer: optim.Optimizer, spec: TensorSpec, device: Any) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: optim.Optimizer,
+        spec: TensorSpec,
+        device: Any,
+        *,
+        options: StepOptions | None = None,
+    ) -> None:
+        import torch
+
         self._network, self._optimizer = network, optimizer
         self._input, self._device = spec, device
+        self._options = options or StepOptions()
+        weights = self._options.class_weights
+        self._weights = None if weights is None else torch.from_numpy(weights).to(device)
 
     def train_batch(self, inputs: Arrays, labels: Array) -> tuple[float, int]:
         """Learn from one batch; return its mean loss and how many rows were right."""
         import torch
-        from torch.nn import functional
 
-        truth = torch.from_numpy(labels).to(self._device)
         self._network.train()
-        logits = self._network(self._tensor(inputs))  # (n, classes)
-        loss = functional.cross_entropy(logits, truth)
         self._optimizer.zero_grad()
-        loss.backward()
+        loss, correct = 0.0, 0
+        for piece in self._options.cut(len(labels)):
+            some = {name: array[piece] for name, array in inputs.items()}
+            part, right = self._add_gradients(some, labels[piece], rows=len(labels))
+            loss, correct = loss + part, correct + right
+        if self._options.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._options.clip_norm)
         self._optimizer.step()
-        return float(loss.detach()), int((logits.argmax(dim=1) == truth).sum())
+        return loss, correct
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Learn with this step size from the next batch on."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
 
     def predict(self, inputs: Arrays) -> Array:
         """Return probabilities, shape (n, classes)."""
@@ -117,6 +138,21 @@ class TorchLearner:
         batch = torch.export.Dim("batch")
         program = torch.export.export(serving, (example,), dynamic_shapes=({0: batch},))
         torch.export.save(program, folder / PROGRAM)
+
+    def _add_gradients(self, inputs: Arrays, labels: Array, *, rows: int) -> tuple[float, int]:
+        """Add to the gradients what these rows make up of the mean loss over `rows` rows."""
+        import torch
+        from torch.nn import functional
+
+        truth = torch.from_numpy(labels).to(self._device)
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._options.is_mixed):
+            logits = self._network(self._tensor(inputs))  # (n, classes)
+        losses = functional.cross_entropy(logits.float(), truth, reduction="none")  # (n,)
+        if self._weights is not None:
+            losses = losses * self._weights[truth]
+        loss = losses.sum() / rows
+        loss.backward()
+        return float(loss.detach()), int((logits.argmax(dim=1) == truth).sum())
 
     def _tensor(self, inputs: Arrays) -> Any:
         import torch

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 from django.core.management.base import BaseCommand, CommandError
 
-from aiplatform.contracts.inference import EndpointInfo
+from aiplatform.contracts.inference import EndpointInfo, FreezeEndpoint, SetShadow, SwitchEndpoint
 from aiplatform.errors import PlatformError
-from inference import selectors, services
+from inference import controls, selectors, services
 from inference.readiness import wait_until_ready
 from inference.text import endpoint_lines, endpoint_table, revision_line
 from inference.traffic import describe_traffic, parse_traffic
@@ -27,7 +27,7 @@ NOT_READY = 3
 class Command(BaseCommand):
     """Shows and changes endpoints."""
 
-    help = "Show endpoints; deploy versions, share traffic, roll back, delete."
+    help = "Show endpoints; deploy versions, share traffic, roll back, shadow, switch off, freeze, delete."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the sub-commands."""
@@ -46,6 +46,12 @@ class Command(BaseCommand):
         rollback.add_argument("--idempotency-key", default="", help="repeating a key changes nothing")
         rollback.add_argument("--from-version", type=int, help="only if this version still has traffic")
         _add_wait(rollback)
+        shadow = _add(actions, "shadow", "copy live requests to a version, or 'none' to end it", with_name=True)
+        shadow.add_argument("version", help="a version's number, or 'none'")
+        _add(actions, "off", "answer 503 with the reason; versions stay loaded", with_name=True)
+        _add(actions, "on", "serve again as before", with_name=True)
+        _add(actions, "freeze", "refuse new deployments and splits", with_name=True)
+        _add(actions, "unfreeze", "allow them again", with_name=True)
         _add(actions, "delete", "stop serving an endpoint; its history stays", with_name=True)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -56,6 +62,11 @@ class Command(BaseCommand):
             "deploy": self._deploy,
             "traffic": self._traffic,
             "rollback": self._rollback,
+            "shadow": self._shadow,
+            "off": self._switch,
+            "on": self._switch,
+            "freeze": self._freeze,
+            "unfreeze": self._freeze,
             "delete": self._delete,
         }
         try:
@@ -105,6 +116,27 @@ class Command(BaseCommand):
         )
         self._finish(options, info, f"{info.name}: back to {describe_traffic(info.traffic)}")
 
+    def _shadow(self, options: dict[str, Any]) -> None:
+        word = options["version"]
+        if word != "none" and not word.isdecimal():
+            raise CommandError(f"a shadow is a version's number or 'none', not '{word}'", returncode=2)
+        version = None if word == "none" else int(word)
+        order = SetShadow(endpoint=options["endpoint"], version=version, actor=_actor(), reason=options["reason"])
+        info = controls.set_shadow(order).endpoint
+        self._print(options, info, f"{info.name}: {f'version {version} is the shadow' if version else 'no shadow'}")
+
+    def _switch(self, options: dict[str, Any]) -> None:
+        is_on = options["action"] == "on"
+        order = SwitchEndpoint(endpoint=options["endpoint"], is_on=is_on, actor=_actor(), reason=options["reason"])
+        info = controls.switch_endpoint(order).endpoint
+        self._print(options, info, f"{info.name} is switched {'on' if is_on else 'off'}")
+
+    def _freeze(self, options: dict[str, Any]) -> None:
+        wanted = options["action"] == "freeze"
+        order = FreezeEndpoint(endpoint=options["endpoint"], is_frozen=wanted, actor=_actor(), reason=options["reason"])
+        info = controls.freeze_endpoint(order).endpoint
+        self._print(options, info, f"{info.name} is {'frozen' if wanted else 'no longer frozen'}")
+
     def _delete(self, options: dict[str, Any]) -> None:
         services.delete_endpoint(endpoint=options["endpoint"], actor=_actor(), reason=options["reason"])
         self._print(options, {"deleted": options["endpoint"]}, f"{options['endpoint']} is deleted")
@@ -129,8 +161,9 @@ def _add(actions: Any, name: str, help: str, *, with_name: bool = False) -> Argu
     if with_name:
         parser.add_argument("endpoint", help="the endpoint's name")
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
-    if name in ("deploy", "traffic", "rollback", "delete"):
-        parser.add_argument("--reason", default="", required=name == "rollback", help="why; kept in the history")
+    if name not in ("list", "show"):
+        is_needed = name in ("rollback", "off", "freeze")
+        parser.add_argument("--reason", default="", required=is_needed, help="why; kept in the history")
     return parser
 
 

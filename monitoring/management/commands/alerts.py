@@ -6,6 +6,7 @@ import getpass
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -18,16 +19,24 @@ from monitoring.alerts import marks, selectors, silences
 from monitoring.alerts.channels import send_test_message
 from monitoring.alerts.defaults import ensure_default_rules
 from monitoring.alerts.judgement import format_number
-from monitoring.alerts.vocabulary import AlertState, Comparison, Severity
+from monitoring.alerts.prometheus import export_rules
+from monitoring.alerts.trial import run_trial
+from monitoring.alerts.trial_text import print_trial
+from monitoring.alerts.vocabulary import AlertState, Comparison
+from monitoring.alerts.wire import past
+from monitoring.api.trial_serializers import TrialSerializer
 from monitoring.models.alerts import Alert
 
 PIPED_WIDTH = 200  # wide enough that a line stays a line
 
 
 class Command(BaseCommand):
-    """List, acknowledge, silence and resolve alerts; test a channel; make the default rules."""
+    """List, acknowledge, silence and resolve alerts; test rules and channels; export rules."""
 
-    help = "List alerts and handle them: list, ack, silence, resolve, test-channel, defaults."
+    help = (
+        "List alerts and handle them: list, ack, silence, resolve; try rules and channels: test, test-channel; "
+        "export-prometheus; defaults."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the sub-commands."""
@@ -41,14 +50,18 @@ class Command(BaseCommand):
         acknowledge.add_argument("alert", type=int)
         acknowledge.add_argument("--note", default="")
         silence = commands.add_parser("silence", help="disturb nobody for a time")
-        silence.add_argument("--endpoint", default="*", help="a name; * (the default) is every endpoint")
-        silence.add_argument("--rule", help="a rule's name; every rule if left out")
-        silence.add_argument("--severity", default="", choices=["", *Severity.values])
+        silence.add_argument("matchers", nargs="+", help='endpoint="digits" severity=~"a|b" ...; all must match')
         silence.add_argument("--minutes", type=float, default=60)
         silence.add_argument("--reason", required=True)
         resolve = commands.add_parser("resolve", help="end an alert by hand")
         resolve.add_argument("alert", type=int)
         resolve.add_argument("--note", default="")
+        trial = commands.add_parser("test", help="what a rule would have done over a past time")
+        trial.add_argument("rule", help="its name")
+        trial.add_argument("--days", type=float, default=7)
+        trial.add_argument("--json", action="store_true")
+        export = commands.add_parser("export-prometheus", help="the rules as a Prometheus rule file")
+        export.add_argument("--output", type=Path, help="a file; standard output if left out")
         commands.add_parser("test-channel", help="send a test message").add_argument("name")
         commands.add_parser("defaults", help="make the default rules that were never made here")
         for name, command in commands.choices.items():
@@ -59,6 +72,7 @@ class Command(BaseCommand):
         """Run one sub-command."""
         handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "list": self._list, "ack": self._acknowledge, "silence": self._silence, "resolve": self._resolve,
+            "test": self._test, "export-prometheus": self._export,
             "test-channel": self._test_channel, "defaults": self._make_defaults,
         }  # fmt: skip
         try:
@@ -88,11 +102,9 @@ class Command(BaseCommand):
 
     def _silence(self, options: dict[str, Any]) -> None:
         now = timezone.now()
-        rule = selectors.get_rule(options["rule"]) if options["rule"] else None
         silence = silences.create_silence(
             created_by=options["by"], reason=options["reason"], starts_at=now, now=now,
-            ends_at=now + timedelta(minutes=options["minutes"]), endpoint=options["endpoint"], rule=rule,
-            severity=options["severity"],
+            ends_at=now + timedelta(minutes=options["minutes"]), matchers=options["matchers"],
         )  # fmt: skip
         self.stdout.write(f"silence {silence.pk}: {silence}")
 
@@ -100,6 +112,21 @@ class Command(BaseCommand):
         alert = selectors.get_alert(options["alert"])
         marks.resolve_alert(alert, by=options["by"], note=options["note"], now=timezone.now())
         self.stdout.write(f"resolved: {alert}")
+
+    def _test(self, options: dict[str, Any]) -> None:
+        rule = selectors.get_rule(options["rule"])
+        trial = run_trial(rule, past(), now=timezone.now(), period_s=int(options["days"] * 86_400))
+        if options["json"]:
+            self.stdout.write(json.dumps(TrialSerializer(trial).data, default=str))
+            return
+        print_trial(trial, self.stdout)
+
+    def _export(self, options: dict[str, Any]) -> None:
+        text = export_rules(selectors.list_rules())
+        if options["output"]:
+            options["output"].write_text(text, encoding="utf-8")
+        else:
+            self.stdout.write(text, ending="")
 
     def _test_channel(self, options: dict[str, Any]) -> None:
         send_test_message(selectors.get_channel(options["name"]), by=options["by"], now=timezone.now())

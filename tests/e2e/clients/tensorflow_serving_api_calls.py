@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import (  # type: ignore[import-not-found]
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_service_pb2_grpc,
@@ -57,6 +58,12 @@ told.metadata["signature_def"].Unpack(signatures)
 definition = signatures.signature_def["serving_default"]
 asked = get_model_status_pb2.GetModelStatusRequest()
 asked.model_spec.name = model
+classify = classification_pb2.ClassificationRequest()
+classify.model_spec.name = model
+for image in images:
+    values = tf.train.Feature(float_list=tf.train.FloatList(value=image.ravel()))
+    classify.input.example_list.examples.append(tf.train.Example(features=tf.train.Features(feature={"image": values})))
+classes = predictions.Classify(classify, 10, metadata=metadata).result.classifications
 status = models.GetModelStatus(asked, 10, metadata=metadata)
 print(
     json.dumps(
@@ -66,6 +73,7 @@ print(
             "version": answer.model_spec.version.value,
             "named": tf.make_ndarray(named.outputs["probabilities"]).tolist(),
             "typed": list(predictions.Predict(typed, 10, metadata=metadata).outputs["probabilities"].float_val),
+            "classes": [[c.score for c in row.classes] for row in classes],
             "input": [definition.inputs["image"].dtype, [d.size for d in definition.inputs["image"].tensor_shape.dim]],
             "method": definition.method_name,
             "states": [[s.version, s.state, s.status.error_code] for s in status.model_version_status],

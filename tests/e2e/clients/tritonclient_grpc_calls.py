@@ -41,6 +41,10 @@ answers: "queue.Queue[Any]" = queue.Queue()
 for _ in range(8):
     client.async_infer(model, [infer_input()], lambda result, error: answers.put(error or result), headers=headers)
 parallel: list[Any] = [answers.get(timeout=20) for _ in range(8)]
+urgent = client.infer(model, [infer_input()], headers=headers, priority=1, timeout=5_000_000)
+config = client.get_model_config(model, headers=headers, as_json=True)["config"]
+statistics = client.get_inference_statistics(model, headers=headers).model_stats
+index = client.get_model_repository_index(headers=headers).models
 metadata = client.get_model_metadata(model, headers=headers, as_json=True)
 print(
     json.dumps(
@@ -58,6 +62,11 @@ print(
             "no_token": refusal(headers={}),
             "unknown_model": refusal(model_name="none"),
             "unknown_version": refusal(model_version="99"),
+            "urgent": urgent.as_numpy("probabilities").tolist(),
+            "config": [config["name"], config["input"], config["max_batch_size"]],
+            "statistics": [[s.name, s.version, s.inference_stats.success.count > 0] for s in statistics],
+            "index": [[m.name, m.version, m.state] for m in index],
+            "too_urgent": refusal(priority=9),
             "late": refusal(inputs=[infer_input(times=2000)], client_timeout=0.002),  # not in 2 ms
         }
     )

@@ -105,7 +105,24 @@ def test_the_openapi_document_describes_every_operation_without_a_warning(regist
     assert not GENERATOR_STATS._warn_cache and not GENERATOR_STATS._error_cache
     assert {path for path in schema["paths"] if path.startswith("/api/")} == {
         f"{ROOT}", f"{ROOT}{{name}}/", f"{ROOT}{{name}}/deploy/", f"{ROOT}{{name}}/traffic/",
-        f"{ROOT}{{name}}/rollback/", f"{ROOT}{{name}}/history/",
+        f"{ROOT}{{name}}/rollback/", f"{ROOT}{{name}}/history/", f"{ROOT}{{name}}/shadow/",
+        f"{ROOT}{{name}}/switch-off/", f"{ROOT}{{name}}/switch-on/",
+        f"{ROOT}{{name}}/freeze/", f"{ROOT}{{name}}/unfreeze/",
     }  # fmt: skip
     listed = schema["paths"][ROOT]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert listed["$ref"].endswith("PaginatedEndpointList")
+
+
+def test_an_endpoint_is_frozen_switched_off_and_on_again(registry: FakeRegistry, admin: Caller) -> None:
+    deploy(admin, "1")
+    assert admin.post(f"{ROOT}digits/freeze/", reason="drift")[1]["is_frozen"] is True
+    assert admin.post(f"{ROOT}digits/deploy/", model="digits", reference="2")[0] == 409
+    assert admin.post(f"{ROOT}digits/unfreeze/", reason="fine")[1]["is_frozen"] is False
+    for _ in range(2):
+        status, body = admin.post(f"{ROOT}digits/switch-off/", reason="wrong prices", idempotency_key="k1")
+        assert (status, body["is_off"], body["off_reason"]) == (200, True, "wrong prices")
+    assert admin.post(f"{ROOT}digits/switch-on/", reason="fixed")[1]["is_off"] is False
+    assert admin.post(f"{ROOT}digits/shadow/", version=2, reason="try")[1]["shadow"] == 2
+    assert admin.post(f"{ROOT}digits/shadow/", version=None, reason="enough")[1]["shadow"] is None
+    kinds = [revision.kind for revision in EndpointRevision.objects.order_by("generation")]
+    assert kinds == ["deploy", "freeze", "unfreeze", "switch_off", "switch_on", "shadow", "shadow"]

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from inference.asgi import PredictApplication
+from inference.lane import PredictLane
 from inference.serving import ServingRuntime
 from tests.inference.serving_fakes import (
     AsgiClient,
     CountingMetrics,
     FakeEngine,
+    LaneClient,
     ListRecorder,
     make_loaded,
     make_runtime,
@@ -30,15 +32,22 @@ def metrics() -> CountingMetrics:
     return CountingMetrics()
 
 
+@pytest.fixture(params=["ordinary", "lane"])
+def way(request: pytest.FixtureRequest) -> str:
+    """Every request is made on both ways in: they must not differ."""
+    return str(request.param)
+
+
 @pytest.fixture
-def serve(recorder: ListRecorder, metrics: CountingMetrics) -> Iterator[Callable[..., AsgiClient]]:
+def serve(way: str, recorder: ListRecorder, metrics: CountingMetrics) -> Iterator[Callable[..., AsgiClient]]:
     running: list[ServingRuntime] = []
 
     def start(*routes: Any, **options: Any) -> AsgiClient:
         serving = make_runtime(*routes, **options)
         serving.connect(recorder=recorder, metrics=metrics)
         running.append(serving)
-        return AsgiClient(PredictApplication(serving))
+        application = PredictApplication(serving)
+        return AsgiClient(application) if way == "ordinary" else LaneClient(PredictLane(serving), application)
 
     yield start
     for serving in running:

@@ -12,6 +12,7 @@ from PIL import Image
 from aiplatform.artifacts import ImageInput
 from aiplatform.contracts.inference import PredictRows, ReplicaState
 from aiplatform.tensors import Signature
+from inference.asgi import PredictApplication
 from inference.engines import Arrays
 from inference.routing_table import PendingVersion, Route, RoutingTable
 from inference.serving import new_prediction_id
@@ -82,6 +83,7 @@ def test_tensors_are_answered_with_tensors(client: AsgiClient) -> None:
     }
 
 
+@pytest.mark.parametrize("way", ["ordinary"], indirect=True)  # on the lane it is the doors' in all cases
 def test_an_answer_says_prediction_version_and_request(client: AsgiClient) -> None:
     headers = client.request("POST", PREDICT, {"instances": [[1, 2]]}, headers={"X-Request-Id": "abc"}).headers
     assert headers["x-model-version"] == "1"
@@ -89,6 +91,7 @@ def test_an_answer_says_prediction_version_and_request(client: AsgiClient) -> No
     assert len(headers["x-prediction-id"]) == 32
 
 
+@pytest.mark.parametrize("way", ["ordinary"], indirect=True)  # on the lane it is the doors' in all cases
 def test_the_request_id_is_the_doors_where_there_is_one(client: AsgiClient) -> None:
     for body in (b"", {"instances": [[1, 2]]}):
         alone = client.request("POST", PREDICT, body, headers={"X-Request-Id": "a"})
@@ -227,3 +230,33 @@ def test_a_large_body_is_answered_in_order(client: AsgiClient) -> None:
     reply = client.request("POST", PREDICT, body)
     assert reply.status == 200, reply.body
     assert reply.json["predictions"] == [[2 * i, 2 * i] for i in range(1000, 5000)]
+
+
+def test_a_caller_stays_with_one_version_and_moves_only_into_the_growing_share() -> None:
+    one, two = make_loaded(FakeEngine()), make_loaded(FakeEngine(), version=2)
+    table = RoutingTable()
+    keys = [f"user-{number}" for number in range(1000)]
+    inside: set[str] = set()
+    for weight in (5, 25, 50, 100):
+        table.swap({"double": route_of(one, two, weights={1: 100 - weight, 2: weight})})
+        now = {key for key in keys if table.choose("double", key=key).version == 2}
+        assert inside <= now
+        assert abs(len(now) - 10 * weight) < 60
+        inside = now
+    one.close()
+    two.close()
+
+
+def test_the_header_or_else_the_user_decides_where_a_split_is_sticky() -> None:
+    one, two = make_loaded(FakeEngine()), make_loaded(FakeEngine(), version=2)
+    serving = make_runtime(route_of(one, two), routing_key_header="X-Routing-Key")
+    client = AsgiClient(PredictApplication(serving))
+    body = {"instances": [[1, 1]]}
+
+    def version(key: str) -> str:
+        return str(client.request("POST", PREDICT, body, headers={"x-routing-key": key}).headers["x-model-version"])
+
+    by_key = {key: {version(key) for _ in range(5)} for key in map(str, range(20))}
+    assert all(len(versions) == 1 for versions in by_key.values())
+    assert set.union(*by_key.values()) == {"1", "2"}
+    serving.close()

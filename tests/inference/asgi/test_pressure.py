@@ -54,6 +54,32 @@ def test_a_late_answer_is_a_504_that_names_the_deadline(serve: Callable[..., Asg
     engine.gate.set()
 
 
+def test_v2s_parameters_name_deadline_and_priority(serve: Callable[..., AsgiClient]) -> None:
+    engine = FakeEngine(is_open=False)
+    client = serve(route_of(make_loaded(engine, max_batch_rows=1)))
+    item = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 1]}
+    order: list[int] = []
+
+    async def ask(**parameters: int) -> int:
+        reply = await client.call("POST", "/v2/models/double/infer", {"inputs": [item], "parameters": parameters})
+        order.append(parameters.get("priority", 0))
+        return reply.status
+
+    async def main() -> list[int]:
+        first = asyncio.ensure_future(ask())
+        await asyncio.to_thread(engine.began.wait, 10)
+        statuses = [await ask(timeout=30_000), await ask(priority=4), await ask(timeout=-1)]
+        waiting = []
+        for priority in (3, 2, 1):
+            waiting.append(asyncio.ensure_future(ask(priority=priority)))
+            await asyncio.sleep(0.01)
+        engine.gate.set()
+        return [*statuses, *await asyncio.gather(first, *waiting)]
+
+    assert asyncio.run(main()) == [504, 400, 400, 200, 200, 200, 200]
+    assert order[-4:] == [0, 1, 2, 3]
+
+
 def test_without_a_header_the_setting_is_the_deadline(serve: Callable[..., AsgiClient]) -> None:
     engine = FakeEngine(is_open=False)
     client = serve(route_of(make_loaded(engine)), deadline_s=0.03)

@@ -7,10 +7,12 @@ from typing import Any
 
 from aiplatform.http.asgi_signature import RequireSignature
 from aiplatform.http.codec import encode_message
+from aiplatform.http.lane.signed import SignedLane
 from aiplatform.http.signing import IDENTITY_HEADER, SIGNATURE_HEADER, sign_request
 from aiplatform.identity import service_identity
 from inference.asgi import PredictApplication
-from tests.inference.serving_fakes import AsgiClient, FakeEngine, make_loaded, make_runtime, route_of
+from inference.lane import PredictLane
+from tests.inference.serving_fakes import AsgiClient, FakeEngine, LaneClient, make_loaded, make_runtime, route_of
 
 SECRET = "a-secret-of-at-least-32-characters-for-this"
 PATH = "/v1/models/double:predict"
@@ -30,6 +32,20 @@ def test_only_signed_and_bounded_requests_come_in() -> None:
     assert client.request("POST", PATH, BODY).status == 401
     assert client.request("POST", PATH, BODY + b" ", headers=signed(BODY)).status == 401
     assert client.request("POST", PATH, b" " * 101, headers=signed(b" " * 101)).status == 413
+    serving.close()
+
+
+def test_on_the_lane_only_what_is_signed_well_is_taken() -> None:
+    serving = make_runtime(route_of(make_loaded(FakeEngine())))
+    application = RequireSignature(PredictApplication(serving), secrets=[SECRET], limit_bytes=100)
+    client = LaneClient(SignedLane(PredictLane(serving), secrets=["an-older-secret", SECRET]), application)
+    reply = client.request("POST", PATH, BODY, headers={**signed(BODY), "X-Request-Id": "req-1"})
+    assert (reply.json, reply.headers["x-request-id"], client.taken) == ({"predictions": [[2, 4]]}, "req-1", 1)
+    others = {**signed(BODY), IDENTITY_HEADER: encode_message(service_identity("nobody")).decode()}
+    assert client.request("POST", PATH, BODY).status == 401
+    assert client.request("POST", PATH, BODY + b" ", headers=signed(BODY)).status == 401
+    assert client.request("POST", PATH, BODY, headers=others).status == 401
+    assert client.taken == 1
     serving.close()
 
 

@@ -177,10 +177,10 @@ def test_errors_have_the_status_and_the_message_of_rest(
 
 def test_what_is_not_served_is_unimplemented(methods: CallMethods) -> None:
     async def script(caller: Caller) -> None:
-        for method in (f"{V2_SERVICE}ModelConfig", "/other.Service/Method", f"{PREDICTION_SERVICE}MultiInference"):
+        for method in (f"{V2_SERVICE}TraceSetting", "/other.Service/Method", f"{PREDICTION_SERVICE}MultiInference"):
             assert (await caller.refused(method))[0] == "UNIMPLEMENTED"
         start: Any = caller.channel.stream_stream(f"{V2_SERVICE}ModelStreamInfer")
-        stream = start(iter([b""]))
+        stream = start()
         with pytest.raises(Exception, match="ModelStreamInfer is not served"):
             await stream.read()
 
@@ -279,10 +279,114 @@ def test_stopping_lets_calls_under_way_finish(methods: CallMethods, engine: Fake
 
 
 def test_a_bug_is_internal_and_tells_its_kind_alone() -> None:
-    async def broken(call: Call) -> bytes:
+    def broken(call: Call) -> None:
         raise ValueError("a secret detail")
 
     async def script(caller: Caller) -> Any:
         return await caller.refused(INFER)
 
     assert run(script, broken)[:2] == ("INTERNAL", "the server failed: ValueError")
+
+
+def test_model_configuration_statistics_and_index_say_what_rest_says(methods: CallMethods) -> None:
+    async def script(caller: Caller) -> None:
+        named = v2.ModelConfigRequest(name="double").SerializeToString()
+        config = v2.ModelConfigResponse.FromString(await caller.ask(f"{V2_SERVICE}ModelConfig", named)).config
+        assert [(i.name, i.data_type, list(i.dims)) for i in config.input] == [("x", v2.TYPE_FP32, [2])]
+        assert (config.name, config.max_batch_size, list(config.version_policy.specific.versions)) == (
+            "double",
+            64,
+            [1],
+        )
+        await caller.ask(INFER, infer_request(1, 2))
+        await caller.refused(INFER, infer_request(POISON))
+        for body in (b"", v2.ModelStatisticsRequest(name="double", version="1").SerializeToString()):
+            answer = await caller.ask(f"{V2_SERVICE}ModelStatistics", body)
+            [stats] = v2.ModelStatisticsResponse.FromString(answer).model_stats
+            assert (stats.name, stats.version, stats.inference_stats.success.count) == ("double", "1", 1)
+            assert (stats.inference_stats.fail.count, stats.inference_stats.success.ns > 0) == (1, True)
+        index = v2.RepositoryIndexResponse.FromString(await caller.ask(f"{V2_SERVICE}RepositoryIndex"))
+        assert [(m.version, m.state) for m in index.models] == [("1", "READY"), ("2", "LOADING")]
+        ready = v2.RepositoryIndexRequest(ready=True).SerializeToString()
+        index = v2.RepositoryIndexResponse.FromString(await caller.ask(f"{V2_SERVICE}RepositoryIndex", ready))
+        assert [m.version for m in index.models] == ["1"]
+        for name in ("ModelConfig", "ModelStatistics"):
+            unknown = v2.ModelConfigRequest(name="none").SerializeToString()
+            assert (await caller.refused(f"{V2_SERVICE}{name}", unknown))[0] == "NOT_FOUND"
+
+    run(script, methods)
+
+
+def parameters(**given: int) -> bytes:
+    message = v2.ModelInferRequest.FromString(infer_request(1))
+    for name, value in given.items():
+        message.parameters[name].int64_param = value
+    return message.SerializeToString()
+
+
+def test_a_timeout_among_the_parameters_is_a_deadline(methods: CallMethods, engine: FakeEngine) -> None:
+    engine.gate.clear()
+
+    async def script(caller: Caller) -> Any:
+        first = asyncio.create_task(caller.ask(INFER, infer_request(1)))
+        await asyncio.to_thread(engine.began.wait, 10)
+        refused = await caller.refused(INFER, parameters(timeout=50_000), timeout_s=None)
+        engine.gate.set()
+        await first
+        return refused
+
+    status, message, _ = run(script, methods)
+    assert (status, "50 ms" in message) == ("DEADLINE_EXCEEDED", True)
+    assert engine.batches == [1]
+
+
+def test_a_priority_among_the_parameters_goes_before_what_waits(engine: FakeEngine) -> None:
+    engine.gate.clear()
+    serving = make_runtime(route_of(make_loaded(engine, max_batch_rows=1)))
+    queue = serving.table.routes["double"].default.queue
+    order: list[int] = []
+
+    async def ask(caller: Caller, priority: int) -> None:
+        await caller.ask(INFER, parameters(priority=priority))
+        order.append(priority)
+
+    async def script(caller: Caller) -> None:
+        first = asyncio.create_task(caller.ask(INFER, infer_request(1)))
+        await asyncio.to_thread(engine.began.wait, 10)
+        tasks = []
+        for priority in (3, 0, 1):
+            tasks.append(asyncio.create_task(ask(caller, priority)))
+            while queue.depth < len(tasks):
+                await asyncio.sleep(0.002)
+        engine.gate.set()
+        await asyncio.gather(first, *tasks)
+
+    run(script, CallMethods(serving))
+    serving.close()
+    assert order == [1, 0, 3]
+
+
+@pytest.mark.parametrize("given", [{"priority": 4}, {"priority": -1}, {"timeout": -1}])
+def test_a_priority_or_timeout_that_is_none_is_refused(methods: CallMethods, given: dict[str, int]) -> None:
+    async def script(caller: Caller) -> Any:
+        return await caller.refused(INFER, parameters(**given))
+
+    status, message, _ = run(script, methods)
+    assert (status, next(iter(given)) in message) == ("INVALID_ARGUMENT", True)
+
+
+def test_a_call_says_whom_it_is_about_and_which_trace_it_belongs_to() -> None:
+    recorder = ListRecorder()
+    serving = make_runtime(route_of(make_loaded(FakeEngine())))
+    serving.connect(recorder=recorder, metrics=CountingMetrics())
+    named = v2.ModelInferRequest.FromString(infer_request(1.0))
+    named.parameters["subject_id"].string_param = "bob"
+
+    async def script(caller: Caller) -> None:
+        await caller.ask(INFER, infer_request(1.0), x_subject_id="ada", traceparent="00-1-2-3")
+        await caller.ask(INFER, named.SerializeToString())
+        await caller.ask(PREDICT, tf_request(), x_subject_id="eve")
+
+    run(script, CallMethods(serving))
+    serving.close()
+    assert [(e.traceparent, e.subject) for e in recorder.events] == [("00-1-2-3", "ada"), ("", "bob"), ("", "eve")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from aiplatform.scores import CODE, MISSING, decode_odds, sigmoid
 from inference.recording import columns
 from inference.recording.columns import build_batches
 from inference.recording_api import PredictionEvent
@@ -95,3 +96,19 @@ def test_ids_of_hex_digits_travel_as_their_bytes_and_others_as_they_are() -> Non
     mixed = [ids[0], ids[1].upper(), " " + ids[0][1:], "short"]
     (named,) = build_batches([event(n, prediction_id=mixed[n]) for n in range(4)], replica="r", max_rows=10)
     assert named.prediction_ids.to_list() == mixed
+
+
+def test_scores_of_every_class_travel_and_are_missing_where_a_request_failed() -> None:
+    (batch,) = build_batches([event(1), failed(2, 400, error_code="invalid_input")], replica="r", max_rows=10)
+    assert batch.scores is not None and batch.error_codes is not None
+    assert batch.scores.classes == ("no", "yes")
+    codes = np.frombuffer(batch.scores.codes, CODE)
+    assert sigmoid(decode_odds(codes[:1])) == pytest.approx([0.75], abs=1e-4)
+    assert codes[1] == MISSING
+    assert batch.error_codes.to_list() == [None, "invalid_input"]
+
+
+def test_outputs_that_are_no_probabilities_have_no_scores() -> None:
+    logits = {"logits": np.array([[3.0, -2.0]], dtype=np.float32)}
+    (batch,) = build_batches([event(1, outputs=logits)], replica="r", max_rows=10)
+    assert batch.scores is None and batch.predicted_labels is not None

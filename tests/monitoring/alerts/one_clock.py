@@ -36,6 +36,7 @@ def main(start: Path, deliveries: Path) -> None:
     for _ in range(ROUNDS):
         world.now = timezone.now()
         world.evaluator().run()
+        world.flush()
         send_due_notifications(deliver=deliver, clock=timezone.now, backoff=Backoff(attempts=3))
 
 

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from aiplatform.contracts.inference import EndpointInfo, RollBackEndpoint, TrafficShare
 from aiplatform.errors import ConflictError, NotFoundError, UnavailableError
-from monitoring.alerts.actions import roll_back_performer, run_due_actions
+from monitoring.actions.performers import roll_back_performer
+from monitoring.alerts.actions import run_due_actions
 from monitoring.alerts.notifications import Backoff
 from monitoring.models.alerts import ActionRun, Alert
 from tests.monitoring.alerts.world import World, event_kinds, make_channel, make_rule, only_alert

@@ -13,8 +13,10 @@ from django.utils import timezone
 from aiplatform.http.codec import encode_message
 from aiplatform.http.signing import IDENTITY_HEADER, SIGNATURE_HEADER, canonical_target, sign_request
 from aiplatform.identity import Identity, Scope
+from monitoring.ingestion import record_predictions
 from monitoring.models.alerts import AlertRule, Channel, Notification
 from tests.monitoring.alerts.world import World, make_channel, make_rule, only_alert
+from tests.monitoring.factories import make_batch, now
 
 ROOT = "/api/monitoring"
 
@@ -29,16 +31,25 @@ class Caller:
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Return status and decoded answer."""
+        response = self._send(method, path, body)
+        return response.status_code, response.json() if response.content else None
+
+    def text(self, path: str) -> str:
+        """Return the text of a GET that must work."""
+        response = self._send("GET", path, None)
+        assert response.status_code == 200
+        return str(response.content.decode())
+
+    def _send(self, method: str, path: str, body: Any) -> Any:
         raw = encode_message(body) if body is not None else b""
         path, _, query = f"{ROOT}{path}".partition("?")
         signature = sign_request(
             self._secret, method=method, target=canonical_target(path, query), body=raw, identity=self._identity
         )
-        response = self._client.generic(
+        return self._client.generic(
             method, f"{path}?{query}" if query else path, raw, content_type="application/json",
             headers={SIGNATURE_HEADER: signature, IDENTITY_HEADER: self._identity},
         )  # fmt: skip
-        return response.status_code, response.json() if response.content else None
 
     def get(self, path: str) -> Any:
         """Return the answer of a GET that must work."""
@@ -145,7 +156,8 @@ def test_an_alert_is_acknowledged_silenced_and_resolved(world: World, monitor: C
     path = f"/alerts/{only_alert().pk}"
     assert monitor.post(f"{path}/acknowledge/", {"note": "seen"})["acknowledged_by"] == "ada"
     silence = monitor.post(f"{path}/silence/", {"duration_s": 60, "reason": "known"})
-    assert (silence["endpoint"], silence["created_by"], silence["is_active"]) == ("mnist", "ada", True)
+    assert (silence["created_by"], silence["is_active"]) == ("ada", True)
+    assert silence["matchers"] == ['alertname="errors"', 'endpoint="mnist"']
     assert monitor.get(f"{path}/")["is_silenced"]
     assert monitor.post(f"{path}/resolve/", {})["state"] == "resolved"
     status, answer = monitor.call("POST", f"{path}/resolve/", {})
@@ -168,12 +180,16 @@ def test_a_channel_never_shows_its_secret(admin: Caller) -> None:
 
 def test_silences_are_made_listed_and_ended(monitor: Caller) -> None:
     ends_at = (timezone.now() + timedelta(hours=1)).isoformat()
-    silence = monitor.post("/silences/", {"endpoint": "mnist", "ends_at": ends_at, "reason": "load test"})
+    asked = {"matchers": ["endpoint=mnist", "severity=~warn.*"], "ends_at": ends_at, "reason": "load test"}
+    silence = monitor.post("/silences/", asked)
     assert silence["is_active"]
-    assert monitor.get("/silences/?endpoint=mnist")["count"] == 1
+    assert silence["matchers"] == ['endpoint="mnist"', 'severity=~"warn.*"']
+    assert monitor.get("/silences/?created_by=ada")["count"] == 1
+    for matchers in ([], ["endpoint"], ['endpoint=~"("'], ['team=""']):
+        assert monitor.call("POST", "/silences/", {**asked, "matchers": matchers})[0] == 400, matchers
     assert monitor.post(f"/silences/{silence['id']}/end/")["is_active"] is False
     past = (timezone.now() - timedelta(hours=1)).isoformat()
-    assert monitor.call("POST", "/silences/", {"ends_at": past, "reason": "late"})[0] == 400
+    assert monitor.call("POST", "/silences/", {**asked, "ends_at": past})[0] == 400
 
 
 def test_notifications_show_their_failure_and_are_retried(world: World, monitor: Caller) -> None:
@@ -194,3 +210,71 @@ def test_a_rule_shows_what_it_watches(world: World, monitor: Caller) -> None:
     assert (target["endpoint"], target["version"], target["state"]) == ("mnist", 1, "no_data")
     assert monitor.get(f"/rules/{rule.pk}/")["firing_count"] == 0
     assert AlertRule.objects.count() == 1
+
+
+def test_a_rule_is_tried_before_it_is_made_and_after(world: World, admin: Caller, monitor: Caller) -> None:
+    record_predictions(batches=[make_batch(200, time=now(), endpoint="mnist", statuses=[500] * 100 + [200] * 100)])
+    body = {"name": "draft", "metric": "error_rate", "threshold": 0.05}
+    trial = admin.post("/rules/test/", body)
+    assert trial["firing_count"] == 1
+    [target] = trial["targets"]
+    assert (target["endpoint"], target["version"]) == ("mnist", 1)
+    assert target["timeline"][-1]["state"] == "firing"
+    assert not AlertRule.objects.exists()
+    rule = admin.post("/rules/", body)
+    assert admin.post(f"/rules/{rule['id']}/test/")["firing_count"] == 1
+    assert admin.call("POST", "/rules/test/", {**body, "metric": "x"})[0] == 400
+
+
+def test_a_rule_needs_a_threshold_unless_it_looks_for_absence(admin: Caller) -> None:
+    status, answer = admin.call("POST", "/rules/", {"name": "n", "metric": "error_rate"})
+    assert status == 400
+    assert "threshold" in answer["error"]
+    assert admin.post("/rules/", {"name": "n", "metric": "prediction_count", "kind": "absence"})["id"]
+
+
+def test_routes_with_escalations_inhibitions_and_quiet_hours(world: World, admin: Caller, monitor: Caller) -> None:
+    channel = make_channel()
+    body = {"name": "pages", "position": 1, "matchers": ["severity=critical"], "channels": [channel.pk],
+            "escalations": [{"after_s": 600, "channels": [channel.pk]}]}  # fmt: skip
+    route = admin.post("/routes/", body)
+    assert (route["group_wait_s"], route["group_by"]) == (30, ["alertname", "endpoint"])
+    assert route["escalations"] == [{"after_s": 600, "channels": [channel.pk]}]
+    status, changed = admin.call("PATCH", f"/routes/{route['id']}/", {"escalations": []})
+    assert (status, changed["escalations"]) == (200, [])
+    assert admin.call("POST", "/routes/", {**body, "name": "x", "matchers": ["a=~("]})[0] == 400
+    default = next(one for one in monitor.get("/routes/")["results"] if one["is_default"])
+    assert admin.call("DELETE", f"/routes/{default['id']}/")[0] == 409
+    assert monitor.call("POST", "/routes/", body)[0] == 403
+    inhibition = {"name": "i", "source_matchers": ["severity=critical"], "target_matchers": ["severity=info"]}
+    assert admin.post("/inhibitions/", {**inhibition, "equal": ["endpoint"]})["is_enabled"]
+    assert admin.call("POST", "/inhibitions/", {**inhibition, "name": "j", "source_matchers": ["a=~.*"]})[0] == 400
+    hours = {"name": "nights", "days": ["sat", "sun"], "starts": "22:00", "ends": "06:00", "time_zone": "Asia/Tokyo"}
+    assert admin.post("/quiet-hours/", hours)["effect"] == "mute"
+    assert admin.call("POST", "/quiet-hours/", {**hours, "name": "x", "time_zone": "Nowhere"})[0] == 400
+
+
+def test_groups_show_what_was_told(world: World, monitor: Caller) -> None:
+    make_channel()
+    make_rule()
+    world.tick(value=0.2)
+    [group] = monitor.get("/groups/")["results"]
+    assert group["labels"] == {"alertname": "errors", "endpoint": "mnist"}
+    [member] = group["members"]
+    assert (member["alert"], member["told"]) == (only_alert().pk, "firing")
+
+
+def test_templates_are_previewed(admin: Caller) -> None:
+    shown = admin.post("/channels/preview/", {"title_template": "{{ count }} {{ status }}"})
+    assert (shown["title"], shown["problem"]) == ("2 firing", "")
+    assert "error_rate is 0.12" in shown["body"]
+    assert "Invalid block tag" in admin.post("/channels/preview/", {"body_template": "{% include 'x' %}"})["problem"]
+    status, answer = admin.call("POST", "/channels/", {"name": "c", "url": "json://x", "body_template": "{{ a|safe }}"})
+    assert (status, "body_template" in answer["error"]) == (400, True)
+    assert admin.call("POST", "/channels/", {"name": "c", "kind": "alertmanager", "url": "json://x"})[0] == 400
+
+
+def test_the_rules_are_exported_for_prometheus(world: World, monitor: Caller, settings: Any) -> None:
+    make_rule(name="errors")
+    caller = Caller(settings, Scope.MONITOR)
+    assert '- alert: "errors"' in caller.text("/rules/prometheus/")

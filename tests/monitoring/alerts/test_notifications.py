@@ -15,7 +15,7 @@ from monitoring.alerts import marks
 from monitoring.alerts.channels import check_channel_url, deliver, mask_url, send_test_message
 from monitoring.alerts.notifications import Backoff, retry_notification, send_due_notifications
 from monitoring.models.alerts import Channel, Notification
-from tests.monitoring.alerts.world import START, World, event_kinds, make_channel, make_rule, only_alert
+from tests.monitoring.alerts.world import START, World, event_kinds, make_channel, make_rule, only_alert, set_route
 
 
 class Webhook:
@@ -73,8 +73,8 @@ def test_a_message_says_what_was_measured_and_where_to_look(world: World, settin
     assert world.titles() == ["[FIRING] warning: errors on mnist version 1"]
     body = world.deliveries[0].body
     for part in (
-        "mnist fails", "error_rate is 0.2, above 0.05", "Rule: errors", "Endpoint: mnist", "Version: 1",
-        "Measured: error_rate = 0.2 on 1000 samples over 300 s", "Threshold: above 0.05",
+        "mnist fails", "error_rate is 0.2, above 0.05", "Condition: error_rate above 0.05 over 300 s",
+        "Measured: error_rate = 0.2 on 1000 samples over 300 s",
         "Runbook: https://runbooks.example/mnist",
         f"Details: https://console.example/admin/monitoring/alert/{only_alert().pk}/change/",
     ):  # fmt: skip
@@ -214,7 +214,8 @@ def test_a_failing_channel_does_not_keep_another_waiting(world: World) -> None:
 
 def test_it_is_repeated_until_somebody_acknowledges_it(world: World) -> None:
     make_channel()
-    make_rule(repeat_s=60)
+    set_route(repeat_interval_s=60)
+    make_rule()
     world.tick(value=0.2)
     world.pass_time(120)
     assert [title.split("]")[0] for title in world.titles()] == ["[FIRING", "[STILL FIRING", "[STILL FIRING"]

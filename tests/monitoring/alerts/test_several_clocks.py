@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parents[3]
 SET_UP = """
 from django.core.management import call_command
 call_command("migrate", verbosity=0, skip_checks=True)
-from monitoring.models.alerts import AlertRule, Channel
+from monitoring.alerts.routing import ensure_default_route
+from monitoring.models.alerts import AlertRule, Channel, Route
+ensure_default_route()
+Route.objects.update(group_wait_s=0, group_by=["..."])
 AlertRule.objects.all().delete()
 AlertRule.objects.create(name="errors", metric="error_rate", threshold=0.05)
 Channel.objects.create(name="ops", url="json://localhost")
@@ -27,14 +30,19 @@ print("counted", Alert.objects.filter(state="firing").count(), AlertEvent.object
 """
 
 
-@pytest.mark.e2e
-def test_clocks_at_once_fire_and_tell_once(tmp_path: Path) -> None:
-    database = os.environ.get("TEST_WRITERS_DATABASE_URL", f"sqlite:///{tmp_path}/clocks.sqlite3")
-    environment = {
-        **os.environ, "AIPLATFORM_DEBUG": "1", "AIPLATFORM_ROLES": "monitoring", "DATA_DIR": str(tmp_path),
+def clock_environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a process that has a database in a folder."""
+    database = os.environ.get("TEST_WRITERS_DATABASE_URL", f"sqlite:///{folder}/clocks.sqlite3")
+    return {
+        **os.environ, "AIPLATFORM_DEBUG": "1", "AIPLATFORM_ROLES": "monitoring", "DATA_DIR": str(folder),
         "DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "aiplatform.settings",
         "TRAINING_URL": "http://127.0.0.1:9", "INFERENCE_URL": "http://127.0.0.1:9",
     }  # fmt: skip
+
+
+@pytest.mark.e2e
+def test_clocks_at_once_fire_and_tell_once(tmp_path: Path) -> None:
+    environment = clock_environment(tmp_path)
 
     def manage(*arguments: str) -> str:
         command = [sys.executable, "manage.py", *arguments]

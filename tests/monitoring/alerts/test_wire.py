@@ -8,6 +8,7 @@ import pytest
 
 from aiplatform.contracts.inference import RollBackEndpoint
 from aiplatform.errors import UnavailableError
+from aiplatform.services import inference_client
 from aiplatform.wiring import wiring
 from monitoring.alerts import wire
 from monitoring.alerts.metrics import FIRING
@@ -47,7 +48,8 @@ def test_an_inference_service_that_is_away_is_unknown_not_empty(settings: Any) -
     settings.SERVICE_URLS = {**settings.SERVICE_URLS, "inference": "http://127.0.0.1:9"}
     assert wire.serving_versions("mnist") is None
     with pytest.raises(UnavailableError):
-        wire._roll_back(RollBackEndpoint(endpoint="mnist", actor="a", reason="r", idempotency_key="k"))
+        order = RollBackEndpoint(endpoint="mnist", actor="a", reason="r", idempotency_key="k")
+        inference_client().roll_back_endpoint(order)
 
 
 def test_the_metric_counts_what_fires(world: World) -> None:

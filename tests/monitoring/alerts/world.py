@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitoring.alerts.evaluation import Evaluator
+from monitoring.alerts.groups import flush_due_groups
 from monitoring.alerts.notifications import Backoff, Delivery, send_due_notifications
-from monitoring.models.alerts import Alert, AlertRule, Channel, RuleTarget
+from monitoring.alerts.routing import ensure_default_route
+from monitoring.models.alerts import Alert, AlertRule, Channel, Route, RuleTarget
 from monitoring.statistics import Measurement
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -53,6 +55,11 @@ class World:
         if value is not None:
             self.value = value
         self.evaluator(**options).run()
+        self.flush()
+
+    def flush(self) -> int:
+        """Tell what is due of every group."""
+        return flush_due_groups(clock=lambda: self.now)
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass with an evaluation every 10 s."""
@@ -84,6 +91,13 @@ def make_rule(**fields: Any) -> AlertRule:
     rule.full_clean()
     rule.save()
     return rule
+
+
+def set_route(**fields: Any) -> Route:
+    """Change the default route."""
+    route = ensure_default_route()
+    Route.objects.filter(pk=route.pk).update(**fields)
+    return Route.objects.get(pk=route.pk)
 
 
 def make_channel(name: str = "ops", **fields: Any) -> Channel:

@@ -1,4 +1,4 @@
-"""Several processes that write the same batches at once, one of them killed, count each row once."""
+"""Several processes that write and roll up at once, one of them killed, count each row once."""
 
 from __future__ import annotations
 
@@ -7,34 +7,50 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.mark.e2e
-def test_concurrent_writers_count_each_row_and_label_once(tmp_path: Path) -> None:
+def run_script(name: str, folder: Path) -> dict[str, Any]:
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "aiplatform.settings",
         "AIPLATFORM_ROLES": "monitoring",
         "AIPLATFORM_DEBUG": "1",
-        "DATA_DIR": str(tmp_path),
+        "DATA_DIR": str(folder),
         "LOG_LEVEL": "ERROR",
         "PYTHONPATH": str(ROOT),
-        "DATABASE_URL": os.environ.get("TEST_WRITERS_DATABASE_URL", f"sqlite:///{tmp_path}/db.sqlite3"),
+        "DATABASE_URL": os.environ.get("TEST_WRITERS_DATABASE_URL", f"sqlite:///{folder}/db.sqlite3"),
     }
-    script = Path(__file__).with_name("concurrent_writers.py")
+    script = Path(__file__).with_name(name)
     answer = subprocess.run(
         [sys.executable, script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110
     )
     assert answer.returncode == 0, answer.stderr
-    assert json.loads(answer.stdout) == {
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
+@pytest.mark.e2e
+def test_concurrent_writers_count_each_row_and_label_once(tmp_path: Path) -> None:
+    assert run_script("concurrent_writers.py", tmp_path) == {
         "rows": 600,
         "sketched": 600,
         "indexed": 600,
         "labelled": 300,
         "correct": 300,
         "exits": [-9, 0, 0],
+    }
+
+
+@pytest.mark.e2e
+def test_clocks_that_roll_up_while_others_write_count_each_row_and_label_once(tmp_path: Path) -> None:
+    assert run_script("concurrent_clocks.py", tmp_path) == {
+        "by_resolution": {"60": [800, 400], "3600": [800, 400], "86400": [800, 400]},
+        "read": [800, 400, 400],
+        "sketched": 800,
+        "exits": [-9, 0, 0, 0],
     }

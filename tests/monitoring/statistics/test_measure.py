@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pytest_django import Settings
 
 from aiplatform.contracts.monitoring import FeedbackItem
 from aiplatform.errors import InvalidInputError
+from aiplatform.profiles import NumericProfile
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
-from monitoring.models import Baseline
+from monitoring.models import Baseline, Window
+from monitoring.selectors import merge_profiles
 from monitoring.statistics import METRICS, Measurement, measure
 from tests.monitoring.artifacts import write_artifact
 from tests.monitoring.factories import NOW, make_batch
@@ -161,3 +164,43 @@ def test_a_corrupt_artifact_is_no_baseline(artifact: tuple[str, str], tmp_path: 
     (tmp_path / "artifact" / "profile" / "profile.json").write_text("{}")
     record(artifact, RANDOM.normal(150, 10, 300))
     assert "ArtifactCorruptError" in ask("drift_psi").detail["reason"]
+
+
+def test_each_test_of_drift_is_a_metric_with_its_threshold_and_direction(artifact: tuple[str, str]) -> None:
+    record(artifact, RANDOM.normal(110, 10, 300))
+    moved = ask("drift_wasserstein", feature="brightness")
+    assert moved.value == pytest.approx(1.0, abs=0.15)
+    assert (moved.detail["threshold"], moved.detail["direction"], moved.detail["verdict"]) == (0.1, "up", "drifted")
+    assert moved.detail["adjusted_p_value"] < 1e-6
+    assert ask("drift_js").detail["reason"] == "not enough data", "the features are numbers"
+
+
+def test_dataset_drift_is_the_share_of_drifted_features_against_its_setting(
+    artifact: tuple[str, str], settings: Settings
+) -> None:
+    uri, digest = artifact
+    values = RANDOM.normal(100, 10, 300)
+    batch = make_batch(300, numeric={"brightness": values + 40, "fill": values / 200}, uri=uri, digest=digest)
+    record_predictions(batches=[batch], now=NOW)
+    found = ask("dataset_drift")
+    assert (found.value, found.detail["share"], found.detail["drifted"], found.samples) == (1.0, 0.5, 1, 300)
+    settings.DRIFT_DATASET_SHARE = 0.6
+    assert ask("dataset_drift").value == 0.0
+
+
+def test_categories_have_drift_and_a_distinct_count(tmp_path: Path) -> None:
+    colours = np.array(["red", "blue"] * 600, dtype=object)
+    uri, digest = write_artifact(tmp_path, {"colour": colours})
+    told = ["red"] * 150 + ["blue"] * 100 + ["green"] * 50
+    record_predictions(batches=[make_batch(300, categories={"colour": told}, uri=uri, digest=digest)], now=NOW)
+    assert ask("drift_js").detail["direction"] == "new_categories"
+    assert (ask("drift_chi2").value or 0) > 100
+    assert (ask("distinct_count").value, ask("distinct_count").detail["feature"]) == (3.0, "colour")
+
+
+def test_numbers_are_compared_with_the_baselines_range_from_the_first(artifact: tuple[str, str]) -> None:
+    record(artifact, np.full(300, 1000.0))
+    record(artifact, np.array([1000.0] * 20 + [100.0] * 70 + [-1000.0] * 10))
+    profile = merge_profiles(Window.objects.all()).features["brightness"]
+    assert isinstance(profile, NumericProfile)
+    assert (profile.ranges.checked, profile.ranges.below, profile.ranges.above) == (400, 10, 320)

@@ -188,7 +188,7 @@ def test_a_corrupt_npz_is_refused(tmp_path: Path, content: bytes) -> None:
     ("uri", "error", "message"),
     [
         ("nowhere.npz", InvalidInputError, "there is no data at 'nowhere.npz'"),
-        ("http://x/y.npz", InvalidInputError, "not a local path"),
+        ("ftp://x/y.npz", InvalidInputError, "not a local path"),
         ("", InvalidInputError, "must name a source"),
         ("digits?size=3x3", InvalidInputError, "takes no option 'size'"),
         ("digits?size", InvalidInputError, "name=value"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError
 
-from aiplatform.artifacts import Manifest, read_arrays, verify_artifact
+from aiplatform.artifacts import Manifest, read_arrays, read_calibration, verify_artifact
 from aiplatform.contracts.inference import DeployVersion
 from aiplatform.errors import InvalidInputError, UnavailableError
 from aiplatform.profiles import DataProfile
@@ -82,6 +82,18 @@ def test_an_onnx_file_comes_with_weights_beside_it_labels_accuracy_and_profile(m
     assert (profile.rows, sorted(profile.features)) == (40, ["x[0]", "x[1]", "x[2]", "x[3]"])
     assert sorted(profile.outputs) == ["confidence", "label"]
     assert version_info(selectors.get_version("tiny", "champion")).run_id == ""
+
+
+def test_samples_with_labels_say_how_often_a_confidence_is_right(models: Models, tmp_path: Path) -> None:
+    source = makers.make_onnx(tmp_path / "tiny.onnx")
+    x = np.random.default_rng(9).standard_normal((300, 4)).astype(np.float32)
+    truth = makers.answers(x).argmax(axis=1)
+    truth[::4] = (truth[::4] + 1) % 3
+    np.savez(tmp_path / "rows.npz", x=x, y=truth)
+    (record,) = models("import", source, "--name", "tiny", "--samples", tmp_path / "rows.npz")
+    found = read_calibration(open_artifact(record)[0])
+    assert found is not None
+    assert (found.subject, found.rows, found.accuracy) == ("confidence", 300, 0.75)
 
 
 def test_a_keras_file_becomes_a_saved_model_that_serves(models: Models, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiplatform.artifacts import read_arrays, read_profile, stage_artifact
+from aiplatform.artifacts import read_arrays, read_calibration, read_profile, stage_artifact
 from aiplatform.errors import InvalidConfigurationError
 from tests.training.data.pictures import write_bars
 from tests.training.recipes.reporters import RememberingReporter
@@ -161,6 +161,18 @@ def test_the_artifact_has_model_warmup_and_profile(unbroken: tuple[TrainedModel,
     assert profile["rows"] == 1299
     assert set(profile["features"]) == {"brightness", "contrast", "sharpness", "fill"}
     assert set(profile["outputs"]) == {"label", "confidence"}
+
+
+def test_the_artifact_says_how_often_a_confidence_is_right(unbroken: tuple[TrainedModel, Any], tmp_path: Path) -> None:
+    model, _ = unbroken
+    with stage_artifact(str(tmp_path / "place")) as staged:
+        model.write_to(staged)
+        found = read_calibration(staged.folder)
+    assert found is not None and found == model.calibration
+    assert (found.subject, found.method) == ("confidence", "platt")
+    assert 0 < found.accuracy <= 1
+    low, high = found.apply(np.array([-1.0, 8.0]))
+    assert 0 <= low <= high <= 1
 
 
 def test_the_evaluation_counts_every_test_row(unbroken: tuple[TrainedModel, Any]) -> None:

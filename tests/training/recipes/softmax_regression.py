@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +47,7 @@ class SoftmaxLearner:
         self.random = np.random.default_rng(seed)
         self.weights = self.random.normal(0, 0.01, (features, classes))
         self._parameters = parameters
+        self.rates: list[float] = []
 
     def train_batch(self, inputs: Arrays, labels: Array) -> tuple[float, int]:
         x = self._features(inputs)
@@ -58,6 +59,10 @@ class SoftmaxLearner:
             probabilities[np.arange(len(labels)), labels] -= 1
             self.weights = self.weights - self._parameters.learning_rate * x.T @ probabilities / len(labels)
         return loss, correct
+
+    def set_learning_rate(self, rate: float) -> None:
+        self.rates.append(rate)
+        self._parameters = replace(self._parameters, learning_rate=rate)
 
     def predict(self, inputs: Arrays) -> Array:
         return _softmax(self._features(inputs) @ self.weights).astype(np.float32)

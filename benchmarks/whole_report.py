@@ -1,0 +1,68 @@
+"""What a whole report takes over 100 million predictions: document, page and file, of several periods.
+
+    python benchmarks/whole_report.py
+
+The windows are those of drift_report.py; each report is made in a fresh connection, several times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from drift_report import DAYS, REPEATS, _set_up, fill
+
+
+def main() -> None:
+    """Run as told on the command line and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--predictions", type=int, default=100_000_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        _set_up(Path(name), "")
+        now = datetime.now(UTC)
+        served = fill(options.predictions // (DAYS * 1440), now)
+        print_reports(served, now)
+
+
+def print_reports(served: Any, now: datetime) -> None:
+    """Print how long each period's report takes, and how large its file is."""
+    from monitoring.baselines import load_baseline
+    from monitoring.reports.document import encode_report
+    from monitoring.reports.html import report_html
+    from monitoring.reports.report import build_report
+
+    load_baseline(served)
+    print(
+        f"{'period':>10s} {'predictions':>13s} {'report, ms':>11s} {'file, ms':>9s} {'JSON, kB':>9s} {'HTML, kB':>9s}"
+    )
+    for name, days in (("1 hour", 1 / 24), ("1 day", 1), ("7 days", 7), ("30 days", 30), (f"{DAYS} days", DAYS)):
+        period_s = days * 86_400
+        made, report_ms = _time(lambda s=period_s: build_report(endpoint="e", version=1, period_s=s, now=now))
+        html, file_ms = _time(lambda r=made: report_html(r))
+        print(
+            f"{name:>10s} {made.traffic.predictions:>13,} {report_ms:>11.0f} {file_ms:>9.0f} "
+            f"{len(encode_report(made)) / 1000:>9.0f} {len(html) / 1000:>9.0f}"
+        )
+
+
+def _time(work: Callable[[], Any]) -> tuple[Any, float]:
+    from django.db import connection
+
+    took = []
+    for _ in range(REPEATS):
+        connection.close()
+        started = time.perf_counter()
+        found = work()
+        took.append((time.perf_counter() - started) * 1000)
+    return found, statistics.median(took)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Predictions on the lane of a gateway that stands alone: one task a request, which asks the inference service."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+
+import structlog
+
+from aiplatform.contracts.predict import DEADLINE_HEADER
+from aiplatform.errors import PlatformError
+from aiplatform.http.codec import JSON_TYPE
+from aiplatform.http.lane import Exchange, Head, Plan
+from aiplatform.http.lane.exchange import field_lines
+from gateway.forwarding.connection import Response
+from gateway.forwarding.headers import raw_request_headers, raw_response_headers
+from gateway.forwarding.predictions import ForwardedRequest, PredictForwarder
+
+log = structlog.get_logger(__name__)
+
+_DEADLINE = DEADLINE_HEADER.lower().encode()
+_CONTENT_TYPE = b"content-type"
+_JSON = JSON_TYPE.encode()
+
+
+class ForwardLane:
+    """Answers what a forwarder is answered."""
+
+    def __init__(self, forwarder: PredictForwarder, *, max_body_bytes: int) -> None:
+        self._forwarder = forwarder
+        self._max_body_bytes = max_body_bytes
+
+    def plan(self, head: Head) -> Plan | None:
+        """Return what of a request travels on; a patience that is none is refused the ordinary way."""
+        if head.content_length > self._max_body_bytes:
+            return None
+        try:
+            wait_s = self._forwarder.patience_s(head.text(_DEADLINE))
+        except PlatformError:
+            return None
+        headers = raw_request_headers(head.headers.items())
+        return ForwardedRequest("POST", head.path, head.path, headers, wait_s)
+
+    def start(self, plan: Plan, body: bytes, exchange: Exchange) -> bool:
+        """Ask, and answer when the answer comes."""
+        if exchange.identity is None:
+            return False
+        asking = self._forwarder.ask(
+            plan,
+            body,
+            ends_at_s=time.monotonic() + plan.wait_s,
+            identity=exchange.identity,
+            request_id=exchange.request_id,
+        )
+        task = asyncio.get_running_loop().create_task(asking)
+        task.add_done_callback(partial(_answer, exchange))
+        exchange.on_gone = task.cancel
+        return True
+
+
+def _answer(exchange: Exchange, task: asyncio.Task[Response]) -> None:
+    if task.cancelled():  # its client has gone, or the process ends
+        exchange.refuse(PlatformError("the request was given up"))
+        return
+    error = task.exception()
+    if error is None:
+        _send_back(exchange, task.result())
+    elif isinstance(error, PlatformError):
+        if error.http_status >= 500:
+            log.warning("request_refused", code=error.code, error=error.message, request_id=exchange.request_id)
+        exchange.refuse(error)
+    else:
+        log.error("request_failed", request_id=exchange.request_id, exc_info=error)
+        exchange.refuse(PlatformError("the request failed; its id stands in the log"))
+
+
+def _send_back(exchange: Exchange, response: Response) -> None:
+    headers = raw_response_headers(response.headers)
+    content_type = next((value for name, value in headers if name == _CONTENT_TYPE), _JSON)
+    fields = field_lines(header for header in headers if header[0] != _CONTENT_TYPE)
+    exchange.answer(response.status, response.body, content_type=content_type, fields=fields)

@@ -1,0 +1,1 @@
+"""Recorded requests run again by a serving process, beside live ones and recording nothing."""

@@ -1,0 +1,1 @@
+"""What automation does: the performers of a rule's actions, and the retrainings that they order."""

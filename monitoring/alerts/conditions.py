@@ -1,0 +1,48 @@
+"""The condition of a rule in words."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from monitoring.alerts.vocabulary import ChangeUnit, Comparison, Reference, RuleKind
+
+
+class Conditioned(Protocol):
+    """The fields of a rule that its condition is made of."""
+
+    kind: str
+    metric: str
+    feature: str
+    comparison: str
+    threshold: float
+    change_unit: str
+    reference: str
+    offset_s: int
+    window_s: int
+
+
+def condition_text(rule: Conditioned) -> str:
+    """Return the condition as people say it."""
+    what = f"{rule.metric} of {rule.feature}" if rule.feature else rule.metric
+    if rule.kind == RuleKind.ABSENCE:
+        return f"no {what} for {duration_text(rule.window_s)}"
+    limit = f"{Comparison(rule.comparison).label} {rule.threshold:g}"
+    if rule.kind == RuleKind.CHANGE:
+        if rule.change_unit == ChangeUnit.RELATIVE:
+            limit = f"{Comparison(rule.comparison).label} {rule.threshold:+.4g} of it"
+        over, since = duration_text(rule.window_s), reference_text(rule.reference, rule.offset_s)
+        return f"change of {what} over {over}, against {since}, {limit}"
+    return f"{what} {limit} over {rule.window_s} s"
+
+
+def reference_text(reference: str, offset_s: int) -> str:
+    """Return what a change is measured from."""
+    return "training" if reference == Reference.TRAINING else f"{duration_text(offset_s)} ago"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as people say it: 90 s, 5 min, 4 h, 7 d."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"

@@ -1,0 +1,86 @@
+"""What rollouts tell the kernel: jobs of the clock, a panel on the home page, the banner of a hold, checks."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from functools import cache
+
+from django.conf import settings
+from django.core.checks import register
+
+from aiplatform.roles import MONITORING
+from aiplatform.wiring import Banner, Job, Panel, wiring
+
+HOUR_S = 3600.0
+
+
+def wire_rollouts() -> None:
+    """Announce rollouts to the kernel; called once, when the app is ready."""
+    from monitoring.rollouts.checks import check_rollout_settings
+    from monitoring.rollouts.panel import rollouts_panel
+
+    register(check_rollout_settings)
+    wiring.add_banner(hold_banners)
+    wiring.add_panel(
+        Panel(name="rollouts", order=15, template="monitoring/rollouts/panel.html", context=rollouts_panel)
+    )
+    if MONITORING in settings.ROLES:
+        wiring.add_job(Job(name="rollouts-advance", interval_s=settings.ROLLOUT_INTERVAL_S, run=advance))
+        wiring.add_job(Job(name="retrainings-advance", interval_s=settings.ROLLOUT_INTERVAL_S, run=retrain))
+        wiring.add_job(Job(name="rollouts-tidy", interval_s=HOUR_S, run=tidy))
+
+
+def advance() -> None:
+    """Look at all rollouts once."""
+    from monitoring.rollouts.advance import advance_rollouts
+    from monitoring.rollouts.world import real_world
+
+    advance_rollouts(real_world(), owner=_owner())
+
+
+def retrain() -> None:
+    """Look at all retrainings once."""
+    from django.utils import timezone
+
+    from aiplatform.services import inference_client, training_client
+    from monitoring.actions.retraining import RetrainingWorld, advance_retrainings
+    from monitoring.store.training_data import export_labelled
+
+    advance_retrainings(
+        RetrainingWorld(
+            inference=inference_client(),
+            training=training_client(),
+            export_labelled=export_labelled,
+            clock=timezone.now,
+        )
+    )
+
+
+def tidy() -> None:
+    """Delete what is long over."""
+    from django.utils import timezone
+
+    from monitoring.rollouts.retention import delete_old_rollouts
+
+    delete_old_rollouts(now=timezone.now(), keep_days=settings.ROLLOUT_RETENTION_DAYS)
+
+
+def hold_banners() -> list[Banner]:
+    """Return a line for each hold that is in force."""
+    from django.urls import reverse
+
+    from monitoring.rollouts.holds import describe_hold, list_holds
+
+    url = reverse("admin:monitoring-automation")
+    return [Banner(text=_capital(describe_hold(hold)), url=url, tone="bad") for hold in list_holds()]
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+@cache
+def _owner() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
