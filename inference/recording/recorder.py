@@ -1,8 +1,8 @@
 """The recorder of one serving process: takes events on the hot path, and writes them to the spool.
 
 `record` appends to a deque. Under much traffic it also turns what waits into columns, 64 requests at a time, which
-costs less there than in a thread: the arrays are still in the processor's cache, and the interpreter's lock need not change
-hands at each step. Under little traffic one thread does that, a few times a second. Only the thread writes.
+costs less there than in a thread: the arrays are still in the processor's cache, and the interpreter's lock need not
+change hands at each step. Under little traffic one thread does that, a few times a second. Only the thread writes.
 """
 
 from __future__ import annotations
