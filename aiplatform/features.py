@@ -18,7 +18,8 @@ from aiplatform.scores import encode_scores
 
 MAX_VECTOR_FEATURES = 64  # of a longer vector, only the first are watched
 IMAGE_FEATURES = ("brightness", "contrast", "sharpness", "fill")
-IMAGE_BLOCK = 64  # images computed at once
+BLOCK_VALUES = 64 * 1024  # of images computed at once: they stay in the processor's cache
+MIN_VARIANCE_SHARE = 0.05  # of the mean square: below it, single precision loses too much
 
 Array = np.ndarray[Any, Any]
 
@@ -48,7 +49,8 @@ def image_features(images: Array) -> dict[str, Array]:
     """
     if not len(images):
         return {name: np.zeros(0) for name in IMAGE_FEATURES}
-    blocks = [_block_features(images[i : i + IMAGE_BLOCK]) for i in range(0, len(images), IMAGE_BLOCK)]
+    rows = max(1, BLOCK_VALUES // max(1, images[0].size))
+    blocks = [_block_features(images[i : i + rows]) for i in range(0, len(images), rows)]
     columns = np.concatenate(blocks, axis=1) if len(blocks) > 1 else blocks[0]
     return dict(zip(IMAGE_FEATURES, columns.astype(np.float64), strict=True))
 
@@ -59,25 +61,67 @@ def _block_features(images: Array) -> Array:
     count, height, width = pixels.shape[:3]
     if pixels.ndim > 3:
         pixels = pixels.mean(axis=tuple(range(3, pixels.ndim))) if pixels.shape[3:] != (1,) else pixels[..., 0]
-    flat = np.ascontiguousarray(pixels).reshape(count, -1)  # (n, h * w)
-    gray = flat.reshape(count, height, width)
+    flat = np.require(pixels, requirements=("C", "A")).reshape(count, -1)  # (n, h * w)
     size = np.float32(flat.shape[1])
+    brightness = _row_sums(flat) / size
     middle = (flat.max(axis=1) + flat.min(axis=1)) / 2
-    fill = np.count_nonzero(flat > middle[:, None], axis=1) / size
-    brightness = flat.mean(axis=1)
-    centred = flat - brightness[:, None]
-    contrast = np.sqrt(np.einsum("ij,ij->i", centred, centred) / size)
+    fill = _row_counts(flat > middle[:, None]) / size
     steps = height * (width - 1) + (height - 1) * width
-    sharpness = (_step_sum(gray, 2) + _step_sum(gray, 1)) / np.float32(max(1, steps))
-    return np.stack([brightness, contrast, sharpness, fill.astype(np.float32)])
+    moves = _step_sums(flat.reshape(count, height, width), 2) + _step_sums(flat.reshape(count, height, width), 1)
+    sharpness = moves / np.float32(max(1, steps))
+    return np.stack([brightness, _contrast(flat, brightness), sharpness, fill.astype(np.float32)])
 
 
-def _step_sum(gray: Array, axis: int) -> Array:
-    """Return the sum of the absolute differences of neighbours along an axis, shape (n,)."""
-    steps = np.diff(gray, axis=axis)
-    np.abs(steps, out=steps)
-    total: Array = steps.reshape(len(gray), -1).sum(axis=1)
+def _row_sums(rows: Array) -> Array:
+    """Return the sum of each row: as a dot product, which is quicker than a sum."""
+    total: Array = np.vecdot(rows, np.ones(rows.shape[1], rows.dtype))
     return total
+
+
+def _row_counts(is_so: Array) -> Array:
+    """Return how many of each row are true: by the bits of eight at a time where a row is whole eights."""
+    if is_so.shape[1] % 8 or not is_so.flags.c_contiguous:
+        some: Array = np.count_nonzero(is_so, axis=1)
+        return some
+    counts: Array = np.bitwise_count(is_so.view(np.uint64)).sum(axis=1, dtype=np.int64)
+    return counts
+
+
+def _contrast(flat: Array, brightness: Array) -> Array:
+    """Return the standard deviation of each row.
+
+    The mean of the squares less the square of the mean; where these are nearly the same, little would be left of the
+    digits, so there the mean is taken away first.
+    """
+    size = np.float32(flat.shape[1])
+    squares = np.vecdot(flat, flat) / size
+    variance = squares - brightness * brightness
+    is_weak = ~(variance > squares * MIN_VARIANCE_SHARE)
+    if is_weak.any():
+        centred = flat[is_weak] - brightness[is_weak, None]
+        variance[is_weak] = np.vecdot(centred, centred) / size
+    contrast: Array = np.sqrt(variance)
+    return contrast
+
+
+def _step_sums(gray: Array, axis: int) -> Array:
+    """Return the sum of the absolute differences of neighbours along an axis of each image, shape (n,).
+
+    Taken over all images as one line, which numpy does much faster; what joins two lines or two images is
+    left out of the sum.
+    """
+    line = gray.reshape(-1)
+    stride = gray.shape[2] if axis == 1 else 1
+    whole = line.size - stride
+    steps = np.empty_like(gray)
+    differences = steps.reshape(-1)[:whole]
+    np.subtract(line[stride:], line[:whole], out=differences)
+    np.abs(differences, out=differences)
+    if axis == 1:
+        steps[:, -1] = 0
+    else:
+        steps[:, :, -1] = 0
+    return _row_sums(steps.reshape(len(gray), -1))
 
 
 def _scalar_columns(name: str, array: Array) -> dict[str, Array]:

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.contenders import WORKERS, Conditions
-from benchmarks.http_client import HttpLoad, quantile
+from benchmarks.http_client import HttpLoad
 from benchmarks.machine import describe_machine
 from benchmarks.model import NAME, make_model
 from benchmarks.ours import NATIVE, Platform
+from benchmarks.outcomes import quantile
 from benchmarks.overload import load_for, running
 from benchmarks.processes import ServerError
 

@@ -27,9 +27,10 @@ from typing import Any
 
 import httpx
 
-from benchmarks.http_client import HttpLoad, quantile
+from benchmarks.http_client import HttpLoad
 from benchmarks.http_load import Load, run_wrk
 from benchmarks.machine import describe_machine
+from benchmarks.outcomes import quantile
 
 PACKAGES = ("gunicorn", "uvloop", "numpy", "orjson", "tensorflow", "torch")
 WORDS = ("red", "green", "blue")

@@ -28,11 +28,12 @@ import numpy as np
 
 from benchmarks.bodies import encode
 from benchmarks.contenders import WORKERS, Conditions
-from benchmarks.http_client import HttpLoad, Outcomes, quantile
+from benchmarks.http_client import HttpLoad
 from benchmarks.machine import describe_machine
 from benchmarks.measure import check_target
 from benchmarks.model import INPUT, OUTPUT, make_model
 from benchmarks.ours import Platform
+from benchmarks.outcomes import Outcomes, quantile
 
 CONNECTIONS = 64
 CAPACITY_S = 4.0
@@ -53,6 +54,7 @@ class Finding:
     offered_s: float
     recovered_after_s: float | None
     generator_late_ms: float
+    unsent: int
     memory_mb: list[float] = field(default_factory=list)
 
 
@@ -64,11 +66,12 @@ def main() -> None:
     add("--factor", type=float, default=4.0, help="how many times the capacity is offered")
     add("--deadline-ms", type=int, default=1000)
     add("--width", type=int, default=8, help="multiplies the model's filters")
+    add("--connections", type=int, default=1024, help="at most so many requests under way")
     add("--queue-rows", type=int, default=0, help="MAX_QUEUE_ROWS; 0: what is done in half of the deadline")
     add("--workers", type=int, default=WORKERS)
     add("--set", action="append", default=["MAX_BATCH_ROWS=8"], metavar="NAME=VALUE", help="a setting")
     options = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # each request under way is a connection
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
         finding = run(options, Path(scratch))
@@ -96,11 +99,12 @@ async def overload(platform: Platform, conditions: Conditions, options: argparse
     """Offer too much for a time, then let the load fall back."""
     capacity = await measure_capacity(load_for(platform, conditions, options.deadline_ms))
     print(f"capacity {capacity:.0f} requests/s; now {options.factor:g} times that", flush=True)
-    load = load_for(platform, conditions, options.deadline_ms)
+    load = load_for(platform, conditions, options.deadline_ms).open(connections=options.connections)
     with watching_memory(platform) as memory_mb:
         began_s = time.monotonic()
-        rest = await load.offer(capacity * options.factor, options.seconds)
+        await load.offer(capacity * options.factor, options.seconds)
         ended_s = time.monotonic()
+    rest = asyncio.ensure_future(load.finish())
     after = load_for(platform, conditions, options.deadline_ms)
     await after.run_closed(CONNECTIONS, lambda: time.monotonic() - ended_s >= RECOVERY_S)
     await rest
@@ -110,6 +114,7 @@ async def overload(platform: Platform, conditions: Conditions, options: argparse
         offered_s=ended_s - began_s,
         recovered_after_s=_recovered_after_s(after.outcomes, ended_s, capacity),
         generator_late_ms=load.late_s * 1000,
+        unsent=load.unsent,
         memory_mb=memory_mb,
     )
 
@@ -192,6 +197,7 @@ def report(finding: Finding, options: argparse.Namespace) -> list[str]:
     ]
     print(f"machine: {describe_machine()}")
     print(f"the load generator was late by up to {finding.generator_late_ms:.0f} ms, which latencies include")
+    print(f"not sent, for want of a free connection: {finding.unsent}")
     print(f"offered {len(outcomes.all) / finding.offered_s:.0f} requests/s for {finding.offered_s:.0f} s")
     print(f"answered with 200: {len(accepted) / finding.offered_s:.0f} requests/s, {dict(statuses)}")
     for text, is_met in lines:

@@ -1,17 +1,16 @@
 """PyTorch: exported programs (`torch.export`) and TorchScript, loaded without unpickling code.
 
-`torch.export.load` would unpickle some things: full tensors with `weights_only=False`, and
-custom objects. The first is forced to weights only, an archive with the second is refused.
+`torch.export.load` would unpickle some things, and evaluates shape expressions and guards as Python. Full tensors are
+forced to weights only; an archive that holds more than plain operators and shapes is refused, here as at
+its import: what lies in a store need not have come through our import.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import warnings
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,13 @@ import numpy as np
 import torch
 
 from aiplatform.artifacts import Manifest
-from aiplatform.errors import ArtifactError
+from aiplatform.errors import ArtifactError, InvalidInputError
 from aiplatform.tensors import DType
+from aiplatform.torch_archive import check_program, check_script
 from inference.engines.arrays import named_outputs
 from inference.engines.base import Arrays, EngineKind, EngineOptions
 
 _SUFFIXES = {"torch_export": ".pt2", "torchscript": ".pt"}
-_UNPICKLED = ("custom_obj_", "opaque_obj_")  # torch.export.pt2_archive: constants read by pickle
-_CONSTANTS_CONFIG = "_constants_config.json"
 _loading = threading.Lock()
 
 
@@ -59,7 +57,7 @@ def load_program(model: Path, manifest: Manifest) -> Any:
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     if manifest.model_format != "torch_export":
         return _load_script(path)
-    _refuse_pickled_objects(path)
+    _refuse_code(path, check_program)
     return torch.export.load(path)
 
 
@@ -107,22 +105,19 @@ def _model_file(model: Path, manifest: Manifest) -> Path:
 
 
 def _load_exported(path: Path) -> Any:
-    _refuse_pickled_objects(path)
+    _refuse_code(path, check_program)
     return torch.export.load(path).module()
 
 
 def _load_script(path: Path) -> Any:
+    _refuse_code(path, check_script)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is; models in it still exist
         return torch.jit.load(str(path), map_location="cpu").eval()
 
 
-def _refuse_pickled_objects(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if not name.endswith(_CONSTANTS_CONFIG):
-                continue
-            constants = json.loads(archive.read(name)).get("config", {})
-            for constant, payload in constants.items():
-                if str(payload.get("path_name", "")).startswith(_UNPICKLED):
-                    raise ArtifactError(f"{path.name} holds a pickled object ('{constant}') and is not loaded")
+def _refuse_code(path: Path, check: Callable[[Path], None]) -> None:
+    try:
+        check(path)
+    except InvalidInputError as error:
+        raise ArtifactError(error.message) from error

@@ -1,7 +1,8 @@
 """The JSON part of a V2 infer request: which inputs come how, and which outputs are wanted how.
 
 A head whose inputs are all binary says nothing that changes from one request to the next, so what
-was read from it is kept: the hot path then only looks its bytes up.
+was read from it is kept: the hot path then only looks its bytes up. Of a request with one long array of numbers
+the same holds for what stands around the array.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from inference.protocols.binary_tensors import check_size
 from inference.protocols.json_arrays import check_shape
 from inference.protocols.json_body import json_kind
 from inference.protocols.messages import AS_JSON, OutputLayout
-from inference.protocols.number_text import parse_lifting
+from inference.protocols.number_text import NumberText, first_long_array, parse_lifting
 from inference.protocols.tensor_rules import check_names, check_output_names
 from inference.protocols.urgency import ORDINARY, Urgency, read_urgency
 
@@ -28,7 +29,9 @@ MAX_KEPT_BYTES = 2048
 MAX_EMPTY_SIDES = 2**40  # numpy cannot make an empty array whose other sides are longer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    slots=True, kw_only=True
+)  # not frozen: made for each request. Those that are kept are shared: never change one
 class InputHead:
     """One input: JSON `data`, or `size_bytes` behind the head if that is not None."""
 
@@ -38,7 +41,7 @@ class InputHead:
     size_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class InferHead:
     """A request without its binary data."""
 
@@ -53,6 +56,7 @@ class InferHead:
 
 
 _kept: dict[tuple[int, bytes], InferHead] = {}
+_kept_around: dict[tuple[int, bytes, bytes], InferHead] = {}
 
 
 def read_head(raw: bytes, signature: Signature) -> InferHead:
@@ -61,7 +65,7 @@ def read_head(raw: bytes, signature: Signature) -> InferHead:
     Raises: InvalidInputError naming the rule and the value.
     """
     if len(raw) > MAX_KEPT_BYTES:
-        return _parse_head(parse_lifting(raw, ("data",)), signature)
+        return _read_around(raw, signature)
     head = _kept.get((id(signature), raw))
     if head is not None and head.signature is signature:
         return head
@@ -70,6 +74,32 @@ def read_head(raw: bytes, signature: Signature) -> InferHead:
         if len(_kept) >= MAX_KEPT:
             _kept.clear()
         _kept[id(signature), raw] = head
+    return head
+
+
+def _read_around(raw: bytes, signature: Signature) -> InferHead:
+    """Return the same of a long head, whose numbers may be all that is new in it."""
+    span = first_long_array(raw, "data", MAX_KEPT_BYTES)
+    if span is None or len(raw) - span[1] > MAX_KEPT_BYTES:
+        return _parse_head(parse_lifting(raw, ("data",)), signature)
+    start, end = span
+    key = (id(signature), raw[:start], raw[end:])
+    head = _kept_around.get(key)
+    if head is not None and head.signature is signature:
+        (item,) = head.inputs
+        data = NumberText(raw[start:end], raw, takes_tokens=False)
+        return InferHead(
+            signature=signature, id=head.id, inputs=(InputHead(spec=item.spec, shape=item.shape, data=data),),
+            outputs=head.outputs, layout=head.layout, size_bytes=0,
+        )  # fmt: skip
+    head = _parse_head(parse_lifting(raw, ("data",)), signature)
+    if len(head.inputs) == 1 and type(head.inputs[0].data) is NumberText:
+        if len(_kept_around) >= MAX_KEPT:
+            _kept_around.clear()
+        _kept_around[key] = InferHead(
+            signature=signature, id=head.id, inputs=(InputHead(spec=head.inputs[0].spec, shape=head.inputs[0].shape),),
+            outputs=head.outputs, layout=head.layout, size_bytes=0,
+        )  # fmt: skip
     return head
 
 

@@ -80,7 +80,7 @@ def array_from_flat(values: Any, shape: list[int], spec: TensorSpec) -> Array:
 
 def check_shape(shape: list[int], spec: TensorSpec) -> None:
     """Raise InvalidInputError unless a shape fits; called before anything of that size is made."""
-    if not _fits(shape, spec):
+    if not has_shape(shape, spec):
         raise InvalidInputError(f"tensor '{spec.name}' must have shape {list(spec.shape)} (-1: any), not {shape!s:.80}")
 
 
@@ -127,7 +127,8 @@ def rows_of(name: str, array: Array) -> Array:
     return array
 
 
-def _fits(shape: Sequence[int], spec: TensorSpec) -> bool:
+def has_shape(shape: Sequence[int], spec: TensorSpec) -> bool:
+    """Say whether a shape is one that the tensor may have."""
     return len(shape) == len(spec.shape) and all(
         want in (FREE, have) for want, have in zip(spec.shape, shape, strict=True)
     )
@@ -139,7 +140,7 @@ def _nested_text(value: NumberText, spec: TensorSpec) -> Array | None:
     array = read_numbers(value.text, 1 if is_plain_column else rank, spec.dtype)
     if array is not None and is_plain_column:
         array = array.reshape(-1, 1)
-    return array if array is not None and _fits(array.shape, spec) else None
+    return array if array is not None and has_shape(array.shape, spec) else None
 
 
 def _flat_text(values: NumberText, shape: list[int], spec: TensorSpec) -> Array | None:

@@ -35,6 +35,7 @@ MAX_MISSES = 64
 MAX_KNOWN_BYTES = 8192  # longer structures are not remembered
 _BEGIN = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*(?=\[)")
 _MARK = secrets.token_hex(16)  # stands where an array was; nobody can guess it
+_SPACE = b" \t\n\r"
 _PLACES = ("inputs", "instances")
 _NUMBER_BYTES = b"0123456789+-.eE \t\n\r"
 _FLOATS = frozenset({DType.FP16, DType.FP32, DType.FP64})
@@ -78,6 +79,36 @@ def parse_lifting(body: bytes, keys: Iterable[str], *, takes_tokens: bool = Fals
     spans = _spans(body, keys) if is_available() and len(body) > 2 * MIN_BYTES else []
     message = _lifted(body, spans, takes_tokens=takes_tokens) if spans else None
     return parse_object(body, takes_tokens=takes_tokens) if message is None else message
+
+
+def first_long_array(body: bytes, key: str, before: int) -> tuple[int, int] | None:
+    """Return where the first long array of numbers below a key begins and ends, if that is `before` a place.
+
+    None without a parser, or if the first time that the key comes there is none.
+    """
+    if not is_available():
+        return None
+    quoted = f'"{key}"'.encode()
+    if body.find(quoted, 0, before) < 0:
+        return None
+    return next(_arrays_below(body, quoted, 0, len(body)), None)
+
+
+def read_only_value(body: bytes, key: str, rank: int, dtype: DType) -> Array | None:
+    """Return the array of a body that is `{"key": ARRAY}` and no more, the usual one; None for any other."""
+    begin = _opening(key).match(body)
+    if begin is None:
+        return None
+    body = body.rstrip(_SPACE)
+    if not body.endswith(b"}"):
+        return None
+    # Whatever else stands there, a second key too, makes the text no single array: its parser sees to that.
+    return read_numbers(body[begin.end() : -1], rank, dtype)
+
+
+@lru_cache(maxsize=64)
+def _opening(key: str) -> re.Pattern[bytes]:
+    return re.compile(rb"[ \t\n\r]*\{[ \t\n\r]*" + re.escape(f'"{key}"'.encode()) + rb"[ \t\n\r]*:[ \t\n\r]*(?=\[)")
 
 
 def joined(values: list[Any]) -> Any:
@@ -144,9 +175,11 @@ def _narrowed(flat: Array, dtype: DType) -> Array | None:
     if flat.dtype == wanted:
         return flat
     if dtype in _FLOATS:
-        with np.errstate(over="ignore"):
-            array = flat.astype(wanted)
-        return None if np.isinf(array).any() else array
+        try:
+            with np.errstate(over="raise"):
+                return flat.astype(wanted)
+        except FloatingPointError:  # out of range
+            return None
     limits = np.iinfo(wanted)
     return flat.astype(wanted) if limits.min <= flat.min() and flat.max() <= limits.max else None
 

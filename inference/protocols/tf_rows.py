@@ -7,10 +7,10 @@ from typing import Any
 
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import FREE, Signature
-from inference.protocols.json_arrays import array_from_nested
+from inference.protocols.json_arrays import array_from_nested, has_shape
 from inference.protocols.json_body import json_kind
 from inference.protocols.messages import Arrays
-from inference.protocols.number_text import NumberText, joined
+from inference.protocols.number_text import MIN_BYTES, NumberText, joined, read_only_value
 from inference.protocols.tensor_rules import check_names
 
 _LONG_ROW = 16
@@ -43,6 +43,20 @@ def arrays_from_instances(instances: Any, signature: Signature) -> Arrays:
         for name, column in columns.items():
             column.append(instance[name])
     return {spec.name: array_from_nested(joined(columns[spec.name]), spec) for spec in signature.inputs}
+
+
+def read_usual_instances(body: bytes, signature: Signature) -> Arrays | None:
+    """Return the inputs of a body that is `{"instances": [...]}` and no more, of a model with one input of numbers.
+
+    None for any other, and for one that is wrong: these are read, or refused, by the ordinary way.
+    """
+    if len(signature.inputs) != 1 or len(body) < MIN_BYTES:
+        return None
+    spec = signature.inputs[0]
+    if len(spec.shape) < 2:
+        return None
+    array = read_only_value(body, "instances", len(spec.shape), spec.dtype)
+    return None if array is None or not has_shape(array.shape, spec) else {spec.name: array}
 
 
 def arrays_from_columns(inputs: Any, signature: Signature) -> Arrays:

@@ -16,7 +16,12 @@ from inference.protocols.json_arrays import json_value, rows_of, with_tokens
 from inference.protocols.json_body import dump
 from inference.protocols.messages import Array, Arrays, Encoded, Form, InferRequest, InferResponse
 from inference.protocols.number_text import parse_lifting
-from inference.protocols.tf_rows import arrays_from_columns, arrays_from_instances, long_array_keys
+from inference.protocols.tf_rows import (
+    arrays_from_columns,
+    arrays_from_instances,
+    long_array_keys,
+    read_usual_instances,
+)
 
 _NAMES_ANY = ("", "serving_default")  # what clients send when they mean the only signature
 
@@ -26,6 +31,9 @@ def decode_predict(body: bytes, signature: Signature) -> InferRequest:
 
     Raises: InvalidInputError naming the rule and the value.
     """
+    usual = read_usual_instances(body, signature)
+    if usual is not None:
+        return InferRequest(inputs=usual, form=Form.ROWS)
     message = parse_lifting(body, long_array_keys(signature), takes_tokens=True)
     check_signature_name(message.get("signature_name", ""), signature)
     if ("instances" in message) == ("inputs" in message):

@@ -44,7 +44,7 @@ def trace_id_of(traceparent: str) -> str | None:
 
 
 class RowKeeper:
-    """Whole rows of one process until the spool has them; used by one thread.
+    """Whole rows of one process until the spool has them; used by one thread, but for `choose`.
 
     `secret` makes pseudonyms; without one there are no subjects and no hashes. `on_drop` is told rows
     and reason of what was sampled and is lost.
@@ -79,16 +79,23 @@ class RowKeeper:
         if self._has_spool:
             self._spool.close()
 
-    def keep(self, events: Sequence[PredictionEvent]) -> None:
-        """Take the sampled ones of some events; never raises."""
+    def choose(self, events: Sequence[PredictionEvent]) -> list[PredictionEvent]:
+        """Return the sampled ones of some events; quick, and from any thread. Where there is no policy, none is."""
+        chosen: list[PredictionEvent] = []
         for endpoint in {event.endpoint for event in events}:
             policy = self._policy_of(endpoint)
             theirs = [event for event in events if event.endpoint == endpoint]
             if policy is None:
                 self._on_drop(sum(map(event_rows, theirs)), "no_policy")
-                continue
-            sampled = [event for event in theirs if is_sampled(event.prediction_id, policy.sample_share)]
-            for group in _grouped(sampled).values():
+            elif policy.sample_share > 0:
+                chosen += [event for event in theirs if is_sampled(event.prediction_id, policy.sample_share)]
+        return chosen
+
+    def keep(self, events: Sequence[PredictionEvent]) -> None:
+        """Take the sampled ones of some events; never raises."""
+        for group in _grouped(self.choose(events)).values():
+            policy = self._policy_of(group[0].endpoint)
+            if policy is not None:
                 self._keep_group(group, policy)
         if self._bytes >= WRITE_BYTES:
             self.write()

@@ -1,8 +1,8 @@
 """The recorder of one serving process: takes events on the hot path, and writes them to the spool.
 
-`record` appends to a deque and goes on; it wakes nobody. One thread looks a few times a second,
-turns what waits into columns in short steps, and writes those once an interval. It rests after each
-step, so that the event loop never waits long for the interpreter's lock.
+`record` appends to a deque. Under much traffic it also turns what waits into columns, 64 requests at a time, which
+costs less there than in a thread: the arrays are still in the processor's cache, and the interpreter's lock need not
+change hands at each step. Under little traffic one thread does that, a few times a second. Only the thread writes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ log = structlog.get_logger(__name__)
 Ship = Callable[[RecordPredictions], IngestReceipt]
 LOOK_S = 0.05  # between two looks at the queue
 REST_S = 0.0005  # after each step
+STEP_EVENTS = 64  # are enough for a step
+STEP_BYTES = 1024 * 1024  # and so are such of arrays
+MAX_HERE_BYTES = 2 * 1024 * 1024  # more than this, most of it one large request's, is left to the thread
 ORDER_BYTES = 8 * 1024 * 1024  # of columns in one spool file and one call to monitoring
+MAX_KEPT_STEPS = 64  # of which rows wait to be kept whole: no more steps but the thread's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +73,12 @@ class PredictionRecorder:
         # few from the count, which is put right whenever the queue is empty.
         self._bytes_in = 0
         self._bytes_out = 0
+        self._to_keep: deque[list[PredictionEvent]] = deque()
         self._parts: list[Part] = []
         self._part_rows = 0
         self._part_bytes = 0
-        self._flushing = threading.Lock()
+        self._digesting = threading.Lock()
+        self._writing = threading.Lock()
         self._hurry = threading.Event()
         self._is_stopping = threading.Event()
         self._has_spool = False
@@ -101,7 +107,7 @@ class PredictionRecorder:
             self._keeper.stop()
 
     def record(self, event: PredictionEvent) -> None:
-        """Keep an event for the next flush, or count it as dropped; never blocks, never raises."""
+        """Keep an event for the next flush, or count it as dropped; never waits, never raises."""
         taken = self._bytes_in + event_bytes(event)
         waiting = taken - self._bytes_out
         if waiting > self._max_bytes or len(self._events) >= self._max_events:
@@ -109,15 +115,29 @@ class PredictionRecorder:
             return
         self._bytes_in = taken
         self._events.append(event)
-        if waiting > self._max_bytes // 2 and not self._hurry.is_set():
+        if len(self._events) >= STEP_EVENTS or waiting > STEP_BYTES:
+            self._step_here()
+
+    def _step_here(self) -> None:
+        """Digest a step in the caller's thread, unless it is long, another does so, or there is a file to write."""
+        is_long = self._bytes_in - self._bytes_out > MAX_HERE_BYTES or len(self._to_keep) > MAX_KEPT_STEPS
+        if is_long or self._is_full or not self._digesting.acquire(blocking=False):
             self._hurry.set()
+            return
+        try:
+            self._digest_next()
+        except Exception:  # one bad step must not end recording
+            log.exception("predictions_not_digested")
+        finally:
+            self._digesting.release()
 
     def flush(self) -> None:
         """Move what waits to the spool, or to monitoring if the disk refuses."""
-        with self._flushing:
-            self._digest(len(self._events))
-            self._write()
-            if self._keeper is not None:
+        self._digest(len(self._events))
+        self._write()
+        if self._keeper is not None:
+            self._keep_rows(self._keeper)
+            with self._writing:
                 self._keeper.write()
 
     def _run(self) -> None:
@@ -125,7 +145,7 @@ class PredictionRecorder:
         while not self._is_stopping.is_set():
             self._hurry.wait(min(LOOK_S, max(0.0, due - time.monotonic())))
             self._hurry.clear()
-            is_due = time.monotonic() >= due
+            is_due = self._is_full or time.monotonic() >= due
             if is_due:
                 due = time.monotonic() + self._limits.flush_interval_s
             self._step_safely(is_due=is_due)
@@ -135,39 +155,71 @@ class PredictionRecorder:
         try:
             if is_due:
                 self.flush()
-            elif len(self._events) >= CHUNK_ROWS or self._bytes_in - self._bytes_out > self._max_bytes // 8:
-                with self._flushing:
-                    self._digest(len(self._events))
+            elif self._events or self._to_keep:
+                self._digest(len(self._events))
         except Exception:  # one bad flush must not end recording
             log.exception("predictions_not_flushed")
 
     def _digest(self, count: int) -> None:
-        """Turn the first `count` events into columns, in short steps."""
-        for start in range(0, count, CHUNK_ROWS):
-            if start:
-                time.sleep(REST_S)
-            some = [self._events.popleft() for _ in range(min(CHUNK_ROWS, count - start))]
-            for part in digest_events(some, max_rows=min(CHUNK_ROWS, self._limits.batch_rows)):
-                self._add(part)
+        """Turn the first `count` events into columns, in short steps, and write when there is enough."""
+        if self._keeper is not None:
+            self._keep_rows(self._keeper)
+        while count > 0:
+            with self._digesting:
+                count -= self._digest_next()
+            if self._is_full:
+                self._write()
             if self._keeper is not None:
-                self._keeper.keep(some)
-            self._bytes_out += sum([event_bytes(event) for event in some])
-        if not self._events:
-            self._bytes_out = self._bytes_in
+                self._keep_rows(self._keeper)
+            if count > 0:
+                time.sleep(REST_S)
 
-    def _add(self, part: Part) -> None:
-        self._parts.append(part)
-        self._part_rows += part.row_count
-        self._part_bytes += part.size_bytes
-        if self._part_rows >= self._limits.batch_rows or self._part_bytes >= ORDER_BYTES:
-            self._write()
+    def _digest_next(self) -> int:
+        """Turn the first events into columns, as many as are one step; return how many."""
+        some, size = self._take_step()
+        try:
+            if self._keeper is not None:
+                self._to_keep.append(self._keeper.choose(some))
+            for part in digest_events(some, max_rows=min(CHUNK_ROWS, self._limits.batch_rows)):
+                self._parts.append(part)
+                self._part_rows += part.row_count
+                self._part_bytes += part.size_bytes
+        finally:
+            self._bytes_out += size
+            if not self._events:
+                self._bytes_out = self._bytes_in
+        return max(1, len(some))
+
+    def _keep_rows(self, keeper: RowKeeper) -> None:
+        """Have the keeper take what it has chosen: it may write, so that is the thread's."""
+        with self._writing:
+            while self._to_keep:
+                keeper.keep(self._to_keep.popleft())
+
+    def _take_step(self) -> tuple[list[PredictionEvent], int]:
+        """Return the first events, up to CHUNK_ROWS rows or STEP_BYTES, and how many bytes they hold."""
+        some: list[PredictionEvent] = []
+        rows = size = 0
+        while self._events and rows < CHUNK_ROWS and size < STEP_BYTES:
+            event = self._events.popleft()
+            some.append(event)
+            rows += event_rows(event)
+            size += event_bytes(event)
+        return some, size
+
+    @property
+    def _is_full(self) -> bool:
+        """Say whether there are columns enough for a file."""
+        return self._part_rows >= self._limits.batch_rows or self._part_bytes >= ORDER_BYTES
 
     def _write(self) -> None:
-        parts = self._parts
-        self._parts, self._part_rows, self._part_bytes = [], 0, 0
-        batches = assemble_batches(parts, replica=self._replica, max_rows=self._limits.batch_rows)
-        for order in _orders(batches, self._limits.batch_rows):
-            self._keep(order)
+        with self._writing:
+            with self._digesting:
+                parts = self._parts
+                self._parts, self._part_rows, self._part_bytes = [], 0, 0
+            batches = assemble_batches(parts, replica=self._replica, max_rows=self._limits.batch_rows)
+            for order in _orders(batches, self._limits.batch_rows):
+                self._keep(order)
 
     def _keep(self, order: RecordPredictions) -> None:
         try:

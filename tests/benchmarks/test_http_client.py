@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from benchmarks.http_client import NO_ANSWER, HttpLoad, Outcomes
+from benchmarks.http_client import HttpLoad
+from benchmarks.open_load import OpenLoad
+from benchmarks.outcomes import NO_ANSWER, Outcomes
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Model-Version: 3\r\n\r\n{}"
@@ -94,10 +96,50 @@ def test_offered_requests_keep_their_rate_though_answers_are_slow() -> None:
         writer.write(OK)
         await answer_all(reader, writer)
 
-    async def offer(load: HttpLoad) -> None:
-        rest = await load.offer(200, 0.5)
-        await rest
+    loads: list[OpenLoad] = []
 
-    found = asyncio.run(load_on(answer_slowly, offer))
+    async def offer(load: HttpLoad) -> None:
+        loads.append(load.open(connections=100))
+        await loads[0].offer(200, 0.5)
+        await loads[0].finish()
+
+    asyncio.run(load_on(answer_slowly, offer))
+    found = loads[0].outcomes
     assert 80 <= len(found.all) <= 100
-    assert found.failures == 0
+    assert found.failures == loads[0].unsent == 0
+
+
+def test_an_open_load_never_has_more_under_way_than_its_connections() -> None:
+    async def answer_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            await asyncio.sleep(0.2)
+            writer.write(OK)
+
+    loads: list[OpenLoad] = []
+
+    async def offer(load: HttpLoad) -> None:
+        loads.append(load.open(connections=5))
+        await loads[0].offer(200, 0.5)
+        await loads[0].finish()
+
+    asyncio.run(load_on(answer_slowly, offer))
+    sent = len(loads[0].outcomes.all)
+    assert 5 <= sent <= 20 and loads[0].outcomes.failures == 0
+    assert sent + loads[0].unsent >= 80
+
+
+def test_an_open_load_replaces_connections_that_the_server_closes() -> None:
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(OK[:-4].replace(b"X-Model", b"Connection: close\r\nX-Model") + b"\r\n{}")
+
+    loads: list[OpenLoad] = []
+
+    async def offer(load: HttpLoad) -> None:
+        loads.append(load.open(connections=10))
+        await loads[0].offer(200, 0.5)
+        await loads[0].finish()
+
+    asyncio.run(load_on(answer_once, offer))
+    assert loads[0].outcomes.failures == 0 and len(loads[0].outcomes.all) > 20

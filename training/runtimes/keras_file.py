@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from aiplatform.archives import open_archive
 from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, TensorSpec
-from training.runtimes.archives import open_archive
 from training.runtimes.base import RuntimeOptions, reading
 from training.runtimes.saved_model import DEFAULT_SIGNATURE, set_threads
 from training.runtimes.signatures import join_by_name, tensor_spec, unique_names

@@ -10,11 +10,11 @@ from typing import Any
 from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import TensorSpec
+from aiplatform.torch_archive import check_program
 from training.runtimes.base import ModelForm, RuntimeOptions, reading
 from training.runtimes.files import FILES
 from training.runtimes.saved_model import DEFAULT_SIGNATURE
 from training.runtimes.signatures import join_by_position, tensor_spec
-from training.runtimes.torch_archive import check_program
 from training.runtimes.torch_tensors import call_module, numpy_name, refuse_texts, set_threads
 
 FILE = FILES[ModelForm.TORCH_EXPORT]

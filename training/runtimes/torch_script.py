@@ -9,10 +9,10 @@ from typing import Any
 
 from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidInputError
+from aiplatform.torch_archive import check_script
 from training.runtimes.base import ModelForm, RuntimeOptions, reading
 from training.runtimes.files import FILES
 from training.runtimes.saved_model import DEFAULT_SIGNATURE
-from training.runtimes.torch_archive import check_script
 from training.runtimes.torch_tensors import call_module, refuse_texts, set_threads
 
 FILE = FILES[ModelForm.TORCHSCRIPT]

@@ -86,6 +86,25 @@ def test_a_program_that_holds_a_pickled_object_is_refused_unread(tmp_path: Path)
         load_engine(tmp_path, EXPORTED)
 
 
+def test_a_program_with_code_where_a_shape_should_be_is_refused_unread(tmp_path: Path) -> None:
+    from inference.engines.torch_program import load_program
+
+    marker = tmp_path / "was-run"
+    (tmp_path / "model").mkdir()
+    path = tmp_path / "model" / "model.pt2"
+    export(build(), tmp_path / "model")
+    with zipfile.ZipFile(path) as archive:
+        folder = archive.namelist()[0].partition("/")[0]
+    document = {"range_constraints": [{"expr_str": f"__import__('pathlib').Path({str(marker)!r}).touch()"}]}
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{folder}/models/more.json", json.dumps(document))
+    with pytest.raises(ArtifactError, match="code where a shape should be"):
+        load_engine(tmp_path, EXPORTED)
+    with pytest.raises(ArtifactError, match="code where a shape should be"):
+        load_program(tmp_path / "model", EXPORTED)
+    assert not marker.exists()
+
+
 def test_a_pickle_in_place_of_a_model_runs_nothing(tmp_path: Path) -> None:
     marker = tmp_path / "was-run"
 

@@ -178,3 +178,53 @@ def test_an_error_names_the_place_in_the_whole_body() -> None:
     body = b'{"id": "a", "inputs": [{"name": "x", "shape": [60], "datatype": "FP32", "data": [' + b"1, " * 60 + b"]}]}"
     with pytest.raises(InvalidInputError, match=f"column {body.index(b']}]}') - 1} "):
         decode_infer(body, signature)
+
+
+ONE_INPUT = Signature(
+    inputs=(TensorSpec(name="x", dtype=DType.FP32, shape=(-1, 40)),),
+    outputs=(TensorSpec(name="y", dtype=DType.FP32, shape=(-1, 1)),),
+)
+AROUND = st.sampled_from(["", " ", "\n ", "\t"])
+ROW = ", ".join(["1.5"] * 40)
+
+
+@patient
+@given(
+    st.one_of(TEXTS, st.sampled_from([f"[[{ROW}]]", f"[[{ROW}],[{ROW}]]", f"[[{ROW}, NaN]]", f"[[{ROW}]],[[{ROW}]]"])),
+    st.lists(AROUND, min_size=5, max_size=5),
+    st.sampled_from(["", ', "instances": [[1]]', ', "inputs": 1', "}", ', "a": {"b": [1]}', ', "signature_name": "s"']),
+)
+def test_a_body_of_instances_alone_is_read_as_any_other(text: str, space: list[str], more: str) -> None:
+    a, b, c, d, e = space
+    body = f'{a}{{{b}"instances"{c}:{d}{text}{more}}}{e}'.encode()
+    quick, strict_way = outcome(body), outcome(b'{"unused": 0,' + body.lstrip()[1:])
+    if isinstance(strict_way, str):
+        assert isinstance(quick, str)
+    else:
+        assert not isinstance(quick, str)
+        np.testing.assert_array_equal(quick, strict_way)
+
+
+def outcome(body: bytes) -> Any:
+    try:
+        return decode_predict(body, ONE_INPUT).inputs["x"]
+    except InvalidInputError as error:
+        return error.message
+
+
+@patient
+@given(
+    st.lists(st.one_of(TEXTS, st.sampled_from([f"[{ROW}]", f"[[{ROW}]]", f"[{ROW}],[{ROW}]"])), min_size=2, max_size=4)
+)
+def test_what_was_kept_of_one_head_reads_the_next_as_if_it_were_the_first(texts: list[str]) -> None:
+    def message(text: str, signature: Signature) -> Any:
+        padding = " " * 2100  # long enough that what stands around the numbers is kept
+        tensor = f'{{"name": "x", "shape": [1, 40], "datatype": "FP32", "data": {text[:-1]}{padding}]}}'
+        try:
+            return decode_infer(f'{{"inputs": [{tensor}]}}'.encode(), signature).inputs["x"].tolist()
+        except InvalidInputError as error:
+            return error.message
+
+    for text in texts:
+        fresh = Signature(inputs=ONE_INPUT.inputs, outputs=ONE_INPUT.outputs)
+        assert message(text, ONE_INPUT) == message(text, fresh)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,7 +159,8 @@ def test_a_slow_monitoring_delays_neither_record_nor_the_flush_to_disk(bench: Be
 
 def test_a_full_queue_drops_and_counts_instead_of_growing(bench: Bench) -> None:
     recorder = bench.start(flush_interval_s=60.0, queue_events=100, batch_rows=10**6)
-    record(recorder, range(250))
+    with recorder._digesting:  # another thread is at it, and does not get on
+        record(recorder, range(250))
     assert bench.drops.rows == {"queue_full": 150}
     recorder.stop(5)
     bench.stop_shipping()
@@ -224,6 +226,56 @@ def test_without_a_usable_disk_predictions_go_straight_to_monitoring_or_are_coun
     record(recorder, range(3), lambda: bench.monitoring.ids == names(range(3)))
     bench.monitoring.failure = AWAY
     record(recorder, range(3, 6), lambda: bench.drops.rows.get("unwritable", 0) == 3)
+
+
+def test_a_disk_that_hangs_holds_nobody_up_and_no_more_memory_than_allowed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    append = Spool.append
+    monkeypatch.setattr(Spool, "append", lambda spool, order: (gate.wait(20), append(spool, order))[1])
+    recorder = bench.start(flush_interval_s=60.0, queue_events=100, batch_rows=50)
+    record(recorder, range(400))
+    assert len(recorder._events) <= 100 and bench.drops.rows["queue_full"] >= 150
+    gate.set()
+    recorder.stop(5)
+    poll(lambda: len(bench.monitoring.ids) == 400 - bench.drops.rows["queue_full"])
+
+
+def test_under_much_traffic_the_caller_digests_and_only_the_thread_writes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writers: set[str] = set()
+    write = recorder_module.assemble_batches
+
+    def noting(*args: Any, **more: Any) -> Any:
+        writers.add(threading.current_thread().name)
+        return write(*args, **more)
+
+    monkeypatch.setattr(recorder_module, "assemble_batches", noting)
+    recorder = bench.start(flush_interval_s=60.0, batch_rows=100)
+    for number in range(1000):
+        recorder.record(event(number))
+        assert len(recorder._events) <= recorder_module.CHUNK_ROWS or recorder._is_full or recorder._digesting.locked()
+    recorder.stop(5)
+    poll(lambda: len(bench.monitoring.ids) == 1000)
+    assert sorted(bench.monitoring.ids) == names(range(1000)) and bench.drops.rows == {}
+    assert writers == {"recorder-flush"}
+
+
+def test_a_large_request_is_left_to_the_thread(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    digesters: set[str] = set()
+    digest = recorder_module.digest_events
+
+    def noting(*args: Any, **more: Any) -> Any:
+        digesters.add(threading.current_thread().name)
+        return digest(*args, **more)
+
+    monkeypatch.setattr(recorder_module, "digest_events", noting)
+    recorder = bench.start()
+    recorder.record(event(1, inputs={"x": np.zeros((1, 512, 512, 3), np.float32)}))
+    poll(lambda: bench.monitoring.ids == names(range(1, 2)))
+    assert digesters == {"recorder-flush"}
 
 
 def test_a_prediction_that_failed_is_recorded_too(bench: Bench) -> None:

@@ -15,12 +15,12 @@ import pytest
 from django.core.management import CommandError
 
 from aiplatform.errors import InvalidInputError
+from aiplatform.torch_archive import check_program, is_arithmetic
 from training.cli import exit_codes
 from training.importing.sources import find_form
 from training.models import ModelVersion
 from training.runtimes import ModelForm, RuntimeOptions, open_runtime
 from training.runtimes.base import GivenSignature
-from training.runtimes.torch_archive import check_program, is_arithmetic
 
 from . import makers
 from .conftest import Models

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from aiplatform.archives import open_archive
 from aiplatform.errors import InvalidInputError
-from training.runtimes.archives import open_archive
 
 EXPORT_ADVICE = "export it with torch.export.save(torch.export.export(model, inputs), 'model.pt2')"
 _OPERATOR = re.compile(
