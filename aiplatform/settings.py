@@ -302,6 +302,11 @@ MAX_QUEUE_BYTES = env.integer(
     "MAX_QUEUE_BYTES", 256 * 1024 * 1024, "Most bytes of inputs that wait before one engine; beyond: 503"
 )
 MAX_QUEUE_DELAY_MS = env.number("MAX_QUEUE_DELAY_MS", 0.0, "How long a batch that is not full waits for more rows")
+MAX_LOOP_LAG_MS = env.number(
+    "MAX_LOOP_LAG_MS",
+    1000.0,
+    "How late a worker's event loop may be before predictions are refused unread, 503; 0: any",
+)
 PREDICT_DEADLINE_S = env.number(
     "PREDICT_DEADLINE_S", 10.0, "Longest wait for a prediction if the caller names none; beyond: 504"
 )

@@ -31,6 +31,7 @@ from inference.protocols.urgency import ORDINARY
 from inference.recording_api import Metrics, NoMetrics, NoRecorder, Origin, PredictionEvent, Recorder
 from inference.routing_table import RoutingTable
 from inference.scheduler import BatchLimits, CallbackJob, DeviceSlots, Priority
+from inference.scheduler.overload import OverloadGuard
 from inference.statistics import CountedMetrics, ServingStatistics
 
 ReadInputs = Callable[[Manifest], "Arrays | InferRequest"]  # a request may say how urgent it is, and of whom
@@ -50,6 +51,7 @@ class ServingOptions:
     max_body_bytes: int
     max_image_pixels: int
     routing_key_header: str = ""
+    max_loop_lag_s: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made for each request
@@ -76,11 +78,13 @@ class PredictService:
         metrics: Metrics,
         deadline_s: float = 10.0,
         max_deadline_s: float = 60.0,
+        guard: OverloadGuard | None = None,
     ) -> None:
         self.table = table
         self.recorder = recorder
         self.metrics = metrics
         self._deadline_s = deadline_s
+        self.guard = guard or OverloadGuard(max_lag_s=0.0)
         self._max_deadline_s = max_deadline_s
 
     async def predict(
@@ -197,6 +201,7 @@ class PredictService:
     def _begin(self, endpoint: str, *, version: int | None, label: str | None, key: str | None) -> _Attempt:
         time_s, started = time.time(), time.monotonic()
         try:
+            self.guard.refuse_if_behind(started)
             loaded = self.table.hold(endpoint, version=version, label=label, key=key)
         except PlatformError as error:
             if endpoint in self.table.routes:
@@ -337,6 +342,7 @@ class ServingRuntime:
             metrics=NoMetrics(),
             deadline_s=options.deadline_s,
             max_deadline_s=options.max_deadline_s,
+            guard=OverloadGuard(max_lag_s=options.max_loop_lag_s),
         )
 
     def connect(self, *, recorder: Recorder, metrics: Metrics) -> None:
@@ -345,10 +351,12 @@ class ServingRuntime:
         self.service.metrics = CountedMetrics(metrics, self.statistics)
 
     async def start(self) -> None:
-        """Nothing waits here: versions are loaded by the control plane's reconcile loop."""
+        """Watch the loop; versions are loaded by the control plane's reconcile loop."""
+        self.service.guard.start()
 
     async def stop(self) -> None:
         """Take no new requests, let those in the engines finish, and give memory back."""
+        self.service.guard.stop()
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
@@ -385,5 +393,6 @@ def runtime() -> ServingRuntime:
             max_body_bytes=settings.MAX_BODY_BYTES,
             max_image_pixels=settings.MAX_IMAGE_PIXELS,
             routing_key_header=settings.ROUTING_KEY_HEADER,
+            max_loop_lag_s=settings.MAX_LOOP_LAG_MS / 1000,
         )
     )

@@ -16,25 +16,18 @@ BEAT_S = 0.05
 
 
 class OverloadGuard:
-    """Watches how late an event loop runs, and how many requests are under way. Everything happens on that loop.
+    """Watches how late an event loop runs; everything happens on that loop. `max_lag_s` 0 refuses nothing."""
 
-    `max_lag_s` is how late the loop may be, `max_under_way` how many requests may be begun and not ended; 0 bounds
-    nothing.
-    """
-
-    def __init__(
-        self, *, max_lag_s: float, max_under_way: int = 0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, max_lag_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_lag_s = max_lag_s
-        self._max_under_way = max_under_way
         self._clock = clock
         self._due_s = float("inf")
         self._timer: asyncio.TimerHandle | None = None
-        self.under_way = 0
 
     def start(self) -> None:
         """Begin to watch the loop that runs."""
-        self._beat(asyncio.get_running_loop())
+        if self._max_lag_s:
+            self._beat(asyncio.get_running_loop())
 
     def stop(self) -> None:
         """End."""
@@ -42,36 +35,21 @@ class OverloadGuard:
             self._timer.cancel()
         self._timer, self._due_s = None, float("inf")
 
-    @property
-    def lag_s(self) -> float:
-        """Return how late the loop is now: a beat that should have come and has not is counted already."""
-        return max(0.0, self._clock() - self._due_s)
+    def refuse_if_behind(self, now_s: float) -> None:
+        """Raise QueueFullError if the loop is too late; `now_s` is on the guard's clock.
 
-    def is_overloaded(self) -> bool:
-        """Say whether a further request should be refused; a clock reading and two comparisons."""
-        if self._max_under_way and self.under_way >= self._max_under_way:
-            return True
-        return bool(self._max_lag_s) and self._clock() - self._due_s > self._max_lag_s
-
-    def refusal(self) -> QueueFullError:
-        """Return the error that says why, for a request that is refused now."""
-        if self._max_under_way and self.under_way >= self._max_under_way:
-            return QueueFullError(
-                f"this process is overloaded: {self.under_way} requests are under way, the limit is "
-                f"{self._max_under_way}",
-                limit="requests under way",
-                value=self._max_under_way,
-                setting="MAX_REQUESTS_UNDER_WAY",
+        A beat that should have come and has not is counted already.
+        """
+        lag_s = now_s - self._due_s
+        if lag_s > self._max_lag_s:
+            raise QueueFullError(
+                f"this process is overloaded: its event loop is {lag_s * 1000:.0f} ms late, the limit is "
+                f"{self._max_lag_s * 1000:.0f} ms (MAX_LOOP_LAG_MS)",
+                limit="event loop lag, ms",
+                value=round(self._max_lag_s * 1000),
+                setting="MAX_LOOP_LAG_MS",
                 retry_after_s=1.0,
             )
-        return QueueFullError(
-            f"this process is overloaded: it is {self.lag_s * 1000:.0f} ms behind, the limit is "
-            f"{self._max_lag_s * 1000:.0f} ms",
-            limit="event loop lag",
-            value=round(self._max_lag_s * 1000),
-            setting="MAX_LOOP_LAG_MS",
-            retry_after_s=1.0,
-        )
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._due_s = self._clock() + BEAT_S

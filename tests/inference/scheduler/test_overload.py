@@ -5,41 +5,70 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
+from aiplatform.errors import QueueFullError
 from inference.scheduler.overload import BEAT_S, OverloadGuard
+from tests.inference.serving_fakes import CountingMetrics, FakeEngine, ListRecorder, make_loaded, make_runtime, route_of
+from tests.inference.serving_fakes import rows as some_rows
 
 
-def test_a_loop_that_was_held_up_is_overloaded_until_it_has_caught_up() -> None:
+def is_refused(guard: OverloadGuard) -> bool:
+    try:
+        guard.refuse_if_behind(time.monotonic())
+    except QueueFullError as error:
+        assert (error.http_status, error.details["setting"]) == (503, "MAX_LOOP_LAG_MS")
+        return True
+    return False
+
+
+def test_a_loop_that_was_held_up_is_behind_until_it_has_caught_up() -> None:
     async def scenario() -> list[bool]:
         guard = OverloadGuard(max_lag_s=0.1)
         guard.start()
         await asyncio.sleep(0)
-        said = [guard.is_overloaded()]
+        said = [is_refused(guard)]
         time.sleep(BEAT_S + 0.15)  # as many requests would that come at once
-        said.append(guard.is_overloaded())
-        error = guard.refusal()
-        assert (error.http_status, error.details["setting"]) == (503, "MAX_LOOP_LAG_MS")
+        said.append(is_refused(guard))
         await asyncio.sleep(0.001)
-        said.append(guard.is_overloaded())
+        said.append(is_refused(guard))
         guard.stop()
         time.sleep(BEAT_S + 0.15)
-        said.append(guard.is_overloaded())
+        said.append(is_refused(guard))
         return said
 
     assert asyncio.run(scenario()) == [False, True, False, False]
 
 
-def test_more_requests_under_way_than_allowed_are_refused_until_some_have_ended() -> None:
-    guard = OverloadGuard(max_lag_s=0.0, max_under_way=2)
-    guard.under_way = 1
-    assert not guard.is_overloaded()
-    guard.under_way += 1
-    assert guard.is_overloaded()
-    assert guard.refusal().details["setting"] == "MAX_REQUESTS_UNDER_WAY"
-    guard.under_way -= 1
-    assert not guard.is_overloaded()
+def test_without_a_bound_nothing_is_refused() -> None:
+    async def scenario() -> None:
+        guard = OverloadGuard(max_lag_s=0.0)
+        guard.start()
+        time.sleep(BEAT_S + 0.05)
+        assert not is_refused(guard)
+
+    asyncio.run(scenario())
 
 
-def test_without_bounds_nothing_is_refused() -> None:
-    guard = OverloadGuard(max_lag_s=0.0, clock=lambda: 1e9)
-    guard.under_way = 10**6
-    assert not guard.is_overloaded()
+def test_a_service_that_is_behind_reads_nothing_and_counts_the_refusal() -> None:
+    serving = make_runtime(route_of(make_loaded(FakeEngine())))
+    metrics, recorder = CountingMetrics(), ListRecorder()
+    serving.connect(recorder=recorder, metrics=metrics)
+    guard = serving.service.guard = OverloadGuard(max_lag_s=0.01)
+
+    def read(manifest: object) -> dict[str, object]:
+        raise AssertionError("the body was read")
+
+    async def scenario() -> None:
+        guard.start()
+        time.sleep(BEAT_S + 0.05)
+        with pytest.raises(QueueFullError, match="MAX_LOOP_LAG_MS"):
+            serving.service.start("double", inputs=read, take=lambda answer: None)  # type: ignore[arg-type]
+        await asyncio.sleep(0.001)
+        answer = await serving.service.predict("double", inputs=some_rows(1))
+        assert answer.outputs["y"].tolist() == [[2, 2]]
+        guard.stop()
+
+    asyncio.run(scenario())
+    serving.close()
+    assert [status for _, _, status in metrics.predictions] == [503, 200]
