@@ -14,6 +14,7 @@ import pytest
 from aiplatform.errors import InvalidInputError, NotFoundError, UnavailableError
 from inference.recording import recorder as recorder_module
 from inference.recording import shipping
+from inference.recording.columns import CHUNK_ROWS, digest_events
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
 from inference.recording.shipping import Shipper
 from inference.recording.spool import SET_ASIDE, Spool
@@ -256,7 +257,7 @@ def test_under_much_traffic_the_caller_digests_and_only_the_thread_writes(
     recorder = bench.start(flush_interval_s=60.0, batch_rows=100)
     for number in range(1000):
         recorder.record(event(number))
-        assert len(recorder._events) <= recorder_module.CHUNK_ROWS or recorder._is_full or recorder._digesting.locked()
+        assert len(recorder._events) <= CHUNK_ROWS or recorder._is_full or recorder._digesting.locked()
     recorder.stop(5)
     poll(lambda: len(bench.monitoring.ids) == 1000)
     assert sorted(bench.monitoring.ids) == names(range(1000)) and bench.drops.rows == {}
@@ -265,7 +266,7 @@ def test_under_much_traffic_the_caller_digests_and_only_the_thread_writes(
 
 def test_a_large_request_is_left_to_the_thread(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     digesters: set[str] = set()
-    digest = recorder_module.digest_events
+    digest = digest_events
 
     def noting(*args: Any, **more: Any) -> Any:
         digesters.add(threading.current_thread().name)
