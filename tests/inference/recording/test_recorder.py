@@ -14,7 +14,7 @@ import pytest
 from aiplatform.errors import InvalidInputError, NotFoundError, UnavailableError
 from inference.recording import recorder as recorder_module
 from inference.recording import shipping
-from inference.recording.columns import CHUNK_ROWS, digest_events
+from inference.recording.columns import CHUNK_ROWS, assemble_batches, digest_events
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
 from inference.recording.shipping import Shipper
 from inference.recording.spool import SET_ASIDE, Spool
@@ -247,7 +247,7 @@ def test_under_much_traffic_the_caller_digests_and_only_the_thread_writes(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writers: set[str] = set()
-    write = recorder_module.assemble_batches
+    write = assemble_batches
 
     def noting(*args: Any, **more: Any) -> Any:
         writers.add(threading.current_thread().name)
