@@ -50,7 +50,7 @@ def _rollouts(endpoint: str, period: Period) -> list[RolloutLine]:
     )[:MAX_LINES]
     return [
         RolloutLine(
-            at=rollout.ended_at or rollout.created_at, kind=ROLLOUT, state=rollout.get_state_display(),
+            at=rollout.ended_at or rollout.created_at, kind=ROLLOUT, state=rollout.get_state_display().lower(),
             by=rollout.started_by, text=_rollout_text(rollout), id=rollout.pk, champion=rollout.champion,
             challenger=rollout.challenger, outcome="" if rollout.is_active else rollout.state,
             started_at=rollout.created_at, ended_at=rollout.ended_at,
