@@ -1,6 +1,6 @@
 """What a whole report takes over 100 million predictions: document, page and file, of several periods.
 
-    python benchmarks/whole_report.py
+    python -m benchmarks.whole_report
 
 The windows are those of drift_report.py; each report is made in a fresh connection, several times.
 """
@@ -13,10 +13,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from drift_report import DAYS, REPEATS, _set_up, fill
+from benchmarks.drift_report import DAYS, REPEATS, _set_up, fill
 
 
 def main() -> None:
@@ -44,8 +45,8 @@ def print_reports(served: Any, now: datetime) -> None:
     )
     for name, days in (("1 hour", 1 / 24), ("1 day", 1), ("7 days", 7), ("30 days", 30), (f"{DAYS} days", DAYS)):
         period_s = days * 86_400
-        made, report_ms = _time(lambda s=period_s: build_report(endpoint="e", version=1, period_s=s, now=now))
-        html, file_ms = _time(lambda r=made: report_html(r))
+        made, report_ms = _time(partial(build_report, endpoint="e", version=1, period_s=period_s, now=now))
+        html, file_ms = _time(partial(report_html, made))
         print(
             f"{name:>10s} {made.traffic.predictions:>13,} {report_ms:>11.0f} {file_ms:>9.0f} "
             f"{len(encode_report(made)) / 1000:>9.0f} {len(html) / 1000:>9.0f}"

@@ -6,5 +6,6 @@
     python -m benchmarks.drift_detection table                    the table, in Markdown
 
 FOLDER holds electricity/electricity.csv, german-credit/credit-g.csv and mnist/*.gz (OpenML 151 and 31, and
-LeCun's files). Everything is seeded.
+LeCun's files). Everything is seeded; `--seed 100` makes other splits and windows (seeds are used up to five further
+on, so choose them wider apart).
 """

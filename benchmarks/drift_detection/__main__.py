@@ -53,6 +53,7 @@ def main() -> None:
         help=f"one of {', '.join(SOURCES)}; to judge, how the stream's folder begins",
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "var" / "drift-detection")
+    parser.add_argument("--seed", type=int, default=0, help="to prepare: of the split into parts and of the windows drawn")
     options = parser.parse_args()
     actions = {"prepare": _prepare, "install": _install, "judge": _judge, "table": _table}
     actions[options.action](options)
@@ -61,7 +62,7 @@ def main() -> None:
 def _prepare(options: argparse.Namespace) -> None:
     for name, make in SOURCES.items():
         if options.only in ("", name):
-            for scenario in make(options.data / name):
+            for scenario in make(options.data / name, options.seed):
                 _write(scenario, options.folder)
                 print(scenario.name, len(scenario.windows), flush=True)
 

@@ -80,7 +80,7 @@ def read_table(path: Path, target: str, drop: tuple[str, ...] = ()) -> tuple[Col
     return columns, np.array([classes.index(record[target]) for record in records]), classes
 
 
-def electricity(folder: Path) -> list[Scenario]:
+def electricity(folder: Path, seed: int = 0) -> list[Scenario]:
     """Return half-hourly prices in time order: a model of the first weeks meets the rest, which drifts by itself.
 
     The first third holds constants where later numbers are; the model learns after them. Resamples are of the
@@ -89,18 +89,18 @@ def electricity(folder: Path) -> list[Scenario]:
     columns, truth, _ = read_table(folder / "electricity.csv", "class", drop=("date",))
     start, train, reference, size = 17_760, 6000, 4000, 336  # a week of half hours
     rows = _fit_table(columns, truth, np.arange(start, start + train))
-    held_out = np.random.default_rng(0).permutation(np.arange(start, start + train + 2 * reference)[train:])
+    held_out = np.random.default_rng(seed).permutation(np.arange(start, start + train + 2 * reference)[train:])
     known, clean = rows.take(held_out[:reference]), rows.take(held_out[reference:])
     later = np.arange(start + train + 2 * reference, len(truth))
     weeks = [rows.take(later[i : i + size]) for i in range(0, len(later) - size, size)]
-    shuffled = resamples("electricity, resampled", known, clean, size, 1)
+    shuffled = resamples("electricity, resampled", known, clean, size, seed + 1)
     return [shuffled, Scenario("electricity, the rest in order", known, weeks, 0)]
 
 
-def german_credit(folder: Path) -> list[Scenario]:
+def german_credit(folder: Path, seed: int = 0) -> list[Scenario]:
     """Return credit applications: clean, with incomes inflated, with older applicants, with labels that changed."""
     columns, truth, _ = read_table(folder / "credit-g.csv", "class")
-    order = np.random.default_rng(0).permutation(len(truth))
+    order = np.random.default_rng(seed).permutation(len(truth))
     train, reference, clean = order[:250], order[250:700], order[700:]
     model = _TableModel(columns, truth, train)
     rows = Rows(columns, model.predict(columns), truth)
@@ -116,18 +116,18 @@ def german_credit(folder: Path) -> list[Scenario]:
         "older applicants": rows.take(older),
         "labels turned where duration > 18": flipped.take(clean),
     }
-    found = [resamples("german-credit, resampled", known, rest, size, 2)]
-    return found + [stream(f"german-credit, {n}", known, rest, d, size, 3) for n, d in drifts.items()]
+    found = [resamples("german-credit, resampled", known, rest, size, seed + 2)]
+    return found + [stream(f"german-credit, {n}", known, rest, d, size, seed + 3) for n, d in drifts.items()]
 
 
-def mnist(folder: Path) -> list[Scenario]:
+def mnist(folder: Path, seed: int = 0) -> list[Scenario]:
     """Return digits: clean, rotated, inverted, noisy, and with one digit missing."""
     train, train_truth = _images(folder, "train", 20_000)
     test, truth = _images(folder, "t10k", 10_000)
-    order = np.random.default_rng(1).permutation(len(test))  # the first 5,000 were written by other people
+    order = np.random.default_rng(seed + 1).permutation(len(test))  # the first 5,000 were written by other people
     test, truth = test[order], truth[order]
     model = _image_model(train, train_truth)
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
 
     def rows(images: Array, labels: Array) -> Rows:
         probabilities = np.asarray(model.predict_proba(images.reshape(len(images), -1) / 255.0))
@@ -145,8 +145,8 @@ def mnist(folder: Path) -> list[Scenario]:
         "noise, deviation 10": rows(slight, labels),
         "no digit 1": rest.take(np.flatnonzero(labels != 1)),
     }
-    found = [resamples("mnist, resampled", known, rest, size, 4)]
-    return found + [stream(f"mnist, {n}", known, rest, d, size, 5) for n, d in drifts.items()]
+    found = [resamples("mnist, resampled", known, rest, size, seed + 4)]
+    return found + [stream(f"mnist, {n}", known, rest, d, size, seed + 5) for n, d in drifts.items()]
 
 
 class _TableModel:

@@ -110,7 +110,11 @@ def show_report(
     """Return a report's page; `period_s` 0 is a period that is over and does not move."""
     address = reverse("admin:monitoring-report-file", args=[report.endpoint, report.version])
     span = {"period_s": period_s} if period_s else _span(report)
-    links = {"alert": reverse("admin:monitoring_alert_changelist"), "run": "/admin/training/run/"}
+    links = {
+        "alert": reverse("admin:monitoring_alert_changelist"),
+        "rollout": reverse("admin:monitoring_rollout_changelist"),
+        "run": "/admin/training/run/",
+    }
     compare = {"first": f"{report.endpoint}:{report.version}", "period_s": period_s or 3600}
     context = page_context(
         request,

@@ -94,13 +94,23 @@ class AlertLine:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutLine:
-    """Something that changed what the endpoint serves, in the period. `by`: a rule, a person, a rollout."""
+    """Something that changed what the endpoint serves, in the period: a rollout, or a rule's action.
+
+    `by`: who ordered it. The fields from `id` on are a rollout's (`kind` is 'rollout'); `outcome` is how it
+    ended ('promoted', 'rolled_back', 'aborted', 'superseded'), empty while it goes on.
+    """
 
     at: datetime
     kind: str
     state: str
     text: str
     by: str = ""
+    id: int | None = None
+    champion: int | None = None
+    challenger: int | None = None
+    outcome: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 
 from aiplatform.console.charts import bar_chart, line_chart
 from monitoring.drift.results import ColumnDrift
-from monitoring.reports.document import PerformanceReport
+from monitoring.reports.document import PerformanceReport, RolloutLine
 
 TRAINING, PERIOD = "in training", "this period"
 _WORDS = {
@@ -114,4 +114,9 @@ def _label_shares(report: PerformanceReport) -> dict[str, dict[str, float]]:
 
 
 def _marks(report: PerformanceReport) -> dict[str, float]:
-    return {line.kind: line.at.timestamp() for line in report.rollouts[:5]}
+    inside = [line for line in report.rollouts if report.period.start <= line.at <= report.period.end]
+    return {_mark_name(line): line.at.timestamp() for line in inside[:5]}
+
+
+def _mark_name(line: RolloutLine) -> str:
+    return line.kind if line.challenger is None else f"version {line.challenger} {line.outcome and line.state}".strip()

@@ -1,7 +1,7 @@
 """A day of several endpoints through the real ingestion, statistics and evaluation: who is alerted, and who is not.
 
 The well ones are busy by day and slow by night, or have a request every three minutes, or sleep outside office
-hours. One is not well, for an hour each in five ways; so what is quiet here is quiet for a reason.
+hours. One is not well, for an hour each in six ways; so what is quiet here is quiet for a reason.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aiplatform.calibration import Calibration
 from aiplatform.contracts.monitoring import FeedbackItem
 from monitoring.alerts.defaults import ensure_default_rules
 from monitoring.alerts.evaluation import Evaluator
@@ -25,6 +26,7 @@ from monitoring.selectors import list_active_versions
 from monitoring.statistics import measure
 from tests.monitoring.artifacts import write_artifact
 from tests.monitoring.factories import make_batch
+from training.calibrating import fit_calibration
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(240)]
 HOUR_S = 3600
@@ -44,12 +46,13 @@ class Trouble:
     traffic: float = 1.0
     shift: float = 0.0
     accuracy: float = ACCURACY
+    confidence: float = ACCURACY  # in the mean
 
 
 WELL = Trouble(hour=-1)
 TROUBLES = (
     Trouble(hour=3, error_share=0.2), Trouble(hour=6, slowness=6.0), Trouble(hour=12, traffic=0.0),
-    Trouble(hour=15, shift=1.5), Trouble(hour=18, accuracy=0.6),
+    Trouble(hour=15, shift=1.5), Trouble(hour=18, accuracy=0.6), Trouble(hour=21, confidence=0.7),
 )  # fmt: skip
 
 
@@ -91,6 +94,7 @@ def record_day(
             size, endpoint=endpoint, ids=ids, uri=artifact[0], digest=artifact[1], labels=["1"] * size,
             times_s=tuple(times), http_statuses=np.where(draw.random(size) < trouble.error_share, 500, 200),
             latency_ms=tuple(draw.lognormal(3.0, 0.6, size) * trouble.slowness),
+            confidences=trouble.confidence + draw.uniform(-0.1, 0.1, size),
             numeric={f"f{i}": draw.normal(trouble.shift, 1, size) for i in range(FEATURES)},
         )  # fmt: skip
         now = day + timedelta(hours=hour + 1)
@@ -101,13 +105,25 @@ def record_day(
             record_feedback(items=items, now=now)
 
 
+def honest_calibration() -> Calibration:
+    """Return the calibration of a model of three classes that is right as often as it is sure."""
+    draw = np.random.default_rng(8)
+    sure = draw.uniform(0.4, 1.0, 20_000)
+    rest = (1 - sure) / 2
+    truth = np.where(draw.random(20_000) < sure, 0, draw.integers(1, 3, 20_000))
+    found = fit_calibration(np.stack([sure, rest, rest], axis=1), truth)
+    assert found is not None
+    return found
+
+
 @pytest.fixture
 def day(tmp_path: Path) -> datetime:
     """Return a day that was recorded, with the day before and the same day a week before."""
     draw = np.random.default_rng(7)
     artifact = write_artifact(
-        tmp_path, {f"f{i}": draw.normal(0, 1, 20_000) for i in range(FEATURES)}, metrics={"test_accuracy": ACCURACY}
-    )
+        tmp_path, {f"f{i}": draw.normal(0, 1, 20_000) for i in range(FEATURES)}, metrics={"test_accuracy": ACCURACY},
+        calibration=honest_calibration(),
+    )  # fmt: skip
     day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2)
     for index, endpoint in enumerate(("busy", "sparse", "office", "unwell")):
         for back in (7, 1):
@@ -144,6 +160,7 @@ def test_a_quiet_day_alerts_nobody_and_trouble_is_alerted(day: datetime) -> None
     assert fired(day) == {
         ("unwell", "High error rate", 3), ("unwell", "Slower than yesterday", 6), ("unwell", "No traffic", 12),
         ("unwell", "Input drift", 15), ("unwell", "Accuracy drop", 18),
+        ("unwell", "Estimated accuracy drop", 21),
     }  # fmt: skip
 
 

@@ -61,7 +61,8 @@ def window_of(values: np.ndarray, *, parts: int = 7) -> NumericProfile:
 
 def finite(values: np.ndarray) -> np.ndarray:
     """Return the values that are not missing."""
-    return values[np.isfinite(values)]
+    kept: np.ndarray = values[np.isfinite(values)]
+    return kept
 
 
 def categories_of(values: np.ndarray, *, parts: int = 1) -> CategoryProfile:

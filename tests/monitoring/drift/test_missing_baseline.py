@@ -32,7 +32,7 @@ def test_the_report_says_why_drift_cannot_be_judged_and_keeps_the_accuracy(serve
     report = build_report(endpoint="digits", version=1, period_s=600, now=NOW)
     assert (report.drift.verdict, report.drift.has_baseline) == (Verdict.NOT_ENOUGH_DATA, False)
     assert "imported without sample data" in report.drift.reason
-    assert (report.expected_accuracy, report.totals.rows) == (0.9, 300)
+    assert (report.accuracy.expected, report.traffic.predictions) == (0.9, 300)
 
 
 def test_an_artifact_without_a_profile_is_not_read_again_and_again(served: ServedVersion) -> None:

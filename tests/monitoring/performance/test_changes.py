@@ -14,6 +14,7 @@ from monitoring.models import DetectedChange, DetectorState
 from monitoring.performance import changes
 from monitoring.performance.changes import detect_changes, list_changes
 from monitoring.performance.detectors.stream import Stream, WindowValue
+from monitoring.performance.results import ChangeEvent
 from monitoring.statistics import measure
 from tests.monitoring.factories import NOW, make_batch
 
@@ -44,7 +45,7 @@ def test_a_fall_of_accuracy_and_a_shift_become_events_once() -> None:
     assert detect_changes(now=at(40)) > 0
     assert detect_changes(now=at(40)) == 0
     seen = list_changes("digits", 1)
-    first = {}
+    first: dict[tuple[str, str], ChangeEvent] = {}
     for change in reversed(seen):
         first.setdefault((change.stream, change.detector), change)
     assert set(first) == {(s, d) for s in ("accuracy", "feature:x") for d in ("adwin", "page_hinkley")}

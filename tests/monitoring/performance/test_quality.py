@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_each_problem_is_found_with_its_share(artifact: tuple[str, str]) -> None
     assert (colour.new_category_share.value, colour.new_categories) == (0.25, ("green",))
     assert (still.is_constant, still.problems) == (False, ())  # it was constant in training
     assert found.problems == 2
-    ask = {"endpoint": "digits", "version": 1, "window_s": 300, "now": NOW}
+    ask: dict[str, Any] = {"endpoint": "digits", "version": 1, "window_s": 300, "now": NOW}
     assert measure("missing_share", **ask).value == 0.1
     assert measure("out_of_range_share", **ask).detail["feature"] == "x"
     assert measure("out_of_range_share", feature="still", **ask).value == 0

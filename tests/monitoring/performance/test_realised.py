@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ PERIOD = Period.last(3600, now=NOW)
 CLASSES = ("cat", "dog", "owl")
 
 
-def scored_batch(ids: list[str], probabilities: np.ndarray, **changes: object) -> PredictionBatch:
+def scored_batch(ids: list[str], probabilities: np.ndarray, **changes: Any) -> PredictionBatch:
     codes = encode_scores(probabilities)
     assert codes is not None
     best = probabilities.argmax(axis=1)

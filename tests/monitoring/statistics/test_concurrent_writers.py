@@ -25,7 +25,7 @@ def run_script(name: str, folder: Path) -> dict[str, Any]:
         "PYTHONPATH": str(ROOT),
         "DATABASE_URL": os.environ.get("TEST_WRITERS_DATABASE_URL", f"sqlite:///{folder}/db.sqlite3"),
     }
-    script = Path(__file__).with_name(name)
+    script = Path(__file__).parent / name
     answer = subprocess.run(
         [sys.executable, script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110
     )
