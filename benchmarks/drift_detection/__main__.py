@@ -54,7 +54,7 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "var" / "drift-detection")
     parser.add_argument(
-        "--seed", type=int, default=0, help="to prepare: of the split into parts and of the windows drawn"
+        "--seed", type=int, default=0, help="to prepare: of the split and of the windows drawn"
     )
     options = parser.parse_args()
     actions = {"prepare": _prepare, "install": _install, "judge": _judge, "table": _table}
