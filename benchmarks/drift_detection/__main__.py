@@ -53,7 +53,9 @@ def main() -> None:
         help=f"one of {', '.join(SOURCES)}; to judge, how the stream's folder begins",
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "var" / "drift-detection")
-    parser.add_argument("--seed", type=int, default=0, help="to prepare: of the split and of the windows drawn")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="to prepare: of the split into parts and of the windows drawn"
+    )
     options = parser.parse_args()
     actions = {"prepare": _prepare, "install": _install, "judge": _judge, "table": _table}
     actions[options.action](options)

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.topology import Platform, running_postgres, running_redis, single, split
+
+PATIENCE_MS = 30_000
 
 
 def _platform(kind: str, folder: Path, stack: ExitStack) -> Platform:
@@ -46,3 +49,38 @@ def _run(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platfo
         stack.callback(running.stop)
         running.start()
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Give Debian's Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, platform: Platform) -> Iterator[Any]:
+    """Give one person's page, logged in; a script's error or a request to another server fails the module."""
+    context = browser.new_context(base_url=platform.console_url, viewport={"width": 1360, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("requestfinished", lambda sent: problems.append(sent.url) if _is_foreign(sent.url, platform) else None)
+    page.goto("/admin/")
+    page.locator("[name=username]").fill(platform.admin_user)
+    page.locator("[name=password]").fill(platform.admin_password)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_text("What matters now").first.wait_for()
+    yield page
+    context.close()
+    assert problems == []
+
+
+def _is_foreign(url: str, platform: Platform) -> bool:
+    return not url.startswith((platform.console_url, "data:", "blob:"))

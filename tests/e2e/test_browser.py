@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.e2e.pages import keep, pick
 from tests.e2e.topology import Platform, wait_until
 
 pytestmark = [
@@ -23,59 +22,6 @@ pytestmark = [
     pytest.mark.timeout(420),
     pytest.mark.xdist_group("e2e"),
 ]
-
-SCREENSHOTS = Path(__file__).resolve().parents[2] / "test-output" / "screenshots"
-PATIENCE_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Give Debian's Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=options)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
-def page(browser: Any, platform: Platform) -> Iterator[Any]:
-    """Give one person's page, logged in; a script's error or a request to another server fails the module."""
-    context = browser.new_context(base_url=platform.console_url, viewport={"width": 1360, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("requestfinished", lambda sent: problems.append(sent.url) if _is_foreign(sent.url, platform) else None)
-    page.goto("/admin/")
-    page.locator("[name=username]").fill(platform.admin_user)
-    page.locator("[name=password]").fill(platform.admin_password)
-    page.get_by_role("button", name="Log in").click()
-    page.get_by_text("What matters now").first.wait_for()
-    yield page
-    context.close()
-    assert problems == []
-
-
-def _is_foreign(url: str, platform: Platform) -> bool:
-    return not url.startswith((platform.console_url, "data:", "blob:"))
-
-
-def keep(page: Any, name: str) -> None:
-    """Keep a screenshot in light and in dark."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    for theme in ("light", "dark"):
-        page.evaluate("isDark => document.documentElement.classList.toggle('dark', isDark)", theme == "dark")
-        page.screenshot(path=str(SCREENSHOTS / f"{name}-{theme}.png"), full_page=True)
-    page.evaluate("document.documentElement.classList.remove('dark')")
-
-
-def pick(page: Any, label: str) -> None:
-    """Click a button or link of that name; an icon's name may stand before it."""
-    name = re.compile(rf"(^|\s){label}$")
-    page.get_by_role("button", name=name).or_(page.get_by_role("link", name=name)).first.click()
 
 
 @pytest.fixture(scope="module")
