@@ -216,6 +216,13 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Train, keep, serve, watch and guard models: the control plane.",
     "VERSION": "1",
     "SWAGGER_UI_DIST": "SIDECAR",
+    # Some hundred operations: open the group that one looks for, not a page of all.
+    "SWAGGER_UI_SETTINGS": {
+        "deepLinking": True,
+        "docExpansion": "none",
+        "filter": True,
+        "defaultModelsExpandDepth": -1,
+    },
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,

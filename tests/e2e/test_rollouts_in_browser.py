@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -35,14 +36,16 @@ def two_versions(platform: Platform) -> Platform:
 
 @pytest.fixture
 def traffic(two_versions: Platform) -> Iterator[None]:
-    """Send requests while a test runs."""
+    """Send requests of many callers while a test runs: one alone would stay with one version of a split."""
     stop = threading.Event()
     images = np.random.default_rng(0).uniform(0, 16, (1, 8, 8, 1)).tolist()
 
     def send() -> None:
-        while not stop.is_set():
-            two_versions.request("POST", "/v1/models/digits:predict", json={"instances": images})
-            stop.wait(0.01)
+        for number in itertools.count():
+            key = {"X-Routing-Key": f"caller-{number % 100}"}
+            two_versions.request("POST", "/v1/models/digits:predict", json={"instances": images}, headers=key)
+            if stop.wait(0.01):
+                return
 
     sender = threading.Thread(target=send)
     sender.start()

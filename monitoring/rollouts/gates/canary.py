@@ -81,6 +81,8 @@ def judge_canary(champion: VersionCounts, challenger: VersionCounts, policy: Pol
             return Finding(verdict=Verdict.FAIL, text=text, evidence=evidence)
     if challenger.requests < policy.min_samples:
         text = missing(challenger.requests, policy.min_samples, "requests to the challenger")
+        if not challenger.requests and champion.requests >= policy.min_samples:
+            text += "; each caller stays with one version and none of these has got this one: a routing key splits them"
         return Finding(verdict=Verdict.NOT_ENOUGH_DATA, text=text, evidence=evidence)
     if elapsed_s < policy.step_s:
         text = f"no harm in {challenger.requests} requests; {policy.step_s - elapsed_s:.0f} s to go"

@@ -13,7 +13,10 @@ from monitoring.models.rollouts import Rollout
 from monitoring.rollouts import desk as desks
 from monitoring.rollouts import services
 from monitoring.rollouts.advance import advance_rollouts
+from monitoring.rollouts.gates.canary import VersionCounts, judge_canary
 from monitoring.rollouts.holds import lift_hold, place_hold
+from monitoring.rollouts.policy import Policy
+from monitoring.rollouts.vocabulary import Verdict
 from tests.monitoring.rollouts.fakes import Cutter, Killed, Scene, compare
 
 pytestmark = pytest.mark.django_db
@@ -91,6 +94,14 @@ def test_wrong_labels_in_the_canary_lead_back_too() -> None:
     start(scene)
     rollout = live_on(scene, wrong=(0.05, 0.4))
     assert (rollout.state, "wrong answers" in rollout.reason) == ("rolled_back", True)
+
+
+def test_callers_who_all_stay_with_the_champion_are_named_as_the_reason_for_waiting() -> None:
+    policy = Policy(min_samples=20)
+    found = judge_canary(VersionCounts(requests=500), VersionCounts(), policy, elapsed_s=900)
+    assert (found.verdict, "routing key" in found.text) == (Verdict.NOT_ENOUGH_DATA, True)
+    found = judge_canary(VersionCounts(requests=19), VersionCounts(), policy, elapsed_s=900)
+    assert "routing key" not in found.text
 
 
 def test_too_few_requests_are_waited_for_and_said_with_how_many_more() -> None:
