@@ -51,12 +51,17 @@ class Horizons:
         return cls(minutes=floor_time(minutes, Resolution.DAY), hours=floor_time(hours, Resolution.DAY))
 
 
+def this_moment() -> datetime:
+    """Return the time that decides which windows may be gone."""
+    return datetime.now(UTC)
+
+
 def cover(start: datetime, end: datetime, *, coarsest: int = Resolution.DAY, now: datetime | None = None) -> Q:
     """Return the condition for the windows that together stand for the minutes from `start` to `end`.
 
     `coarsest`: charts read minutes, or hours, as long as there are any.
     """
-    horizons = Horizons.at(now or datetime.now(UTC))
+    horizons = Horizons.at(now or this_moment())
     first, after = floor_time(start, Resolution.MINUTE), floor_time(end, Resolution.MINUTE) + timedelta(minutes=1)
     hours = _whole(first, after, Resolution.HOUR, horizons.minutes, is_wanted=coarsest >= Resolution.HOUR)
     days = _whole(first, after, Resolution.DAY, horizons.hours, is_wanted=coarsest >= Resolution.DAY)
