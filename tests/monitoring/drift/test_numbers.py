@@ -39,13 +39,14 @@ def test_the_wasserstein_distance_is_scipys_within_the_sketches_error(pair: str,
     assert abs(wasserstein_distance(left, right) - exact) <= allowed
 
 
-def test_the_scaled_wasserstein_distance_of_a_large_window_is_within_three_hundredths() -> None:
+def test_the_scaled_wasserstein_distance_of_a_large_window_is_within_a_tenth_of_a_deviation() -> None:
+    # Sketches compact at random: over 300 pairs both errors had a deviation of 0.02.
     a, b = sample("shifted normal", (20_000, 3_000))
     left, right = read_sample(baseline_of(a)), read_sample(window_of(b))
     exact = stats.wasserstein_distance(a, b) / np.std(a)
     scale = scale_of(baseline_of(a).moments.deviation, left, right)
-    assert wasserstein_distance(left, right) / scale == pytest.approx(exact, abs=0.03)
-    assert mean_shift(left, right) == pytest.approx(b.mean() - a.mean(), abs=0.05)
+    assert wasserstein_distance(left, right) / scale == pytest.approx(exact, abs=0.1)
+    assert mean_shift(left, right) == pytest.approx(b.mean() - a.mean(), abs=0.1)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
