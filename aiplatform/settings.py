@@ -273,7 +273,18 @@ DATA_CACHE_BYTES = env.integer(
     "DATA_CACHE_BYTES", 20 * 1024**3, "Downloaded training data kept for later runs, in DATA_DIR/data-cache; 0: none"
 )
 QUEUE_WORKERS = env.integer("QUEUE_WORKERS", 1, "Processes that answer the queue's doorbell")
-TRAINING_LAUNCHER = env.text("TRAINING_LAUNCHER", "local", "Where trainings run: local, or a launcher's dotted path")
+TRAINING_LAUNCHER = env.text(
+    "TRAINING_LAUNCHER", "local", "Where trainings run: local, kubernetes, kubeflow, or a launcher's dotted path"
+)
+TRAINING_JOB_TEMPLATE = env.text(
+    "TRAINING_JOB_TEMPLATE",
+    "",
+    "File with the Job (TrainJob) that each training becomes; empty: the one that comes along",
+)
+TRAINING_NAMESPACE = env.text("TRAINING_NAMESPACE", "", "The cluster's namespace for trainings; empty: this pod's own")
+TRAINING_KUBECONFIG = env.text(
+    "TRAINING_KUBECONFIG", "", "How the cluster is reached; empty: as this pod, else as kubectl does"
+)
 TRAINING_SLOTS = env.integer("TRAINING_SLOTS", 1, "Trainings at the same time; further runs wait in the queue")
 TRAINING_ATTEMPTS = env.integer("TRAINING_ATTEMPTS", 3, "Processes that a run may lose before it fails as lost")
 TRAINING_LEASE_S = env.number("TRAINING_LEASE_S", 30.0, "A training process silent for so long has lost its run")

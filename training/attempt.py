@@ -21,6 +21,7 @@ from training import deployment, engines, processes, provenance
 from training.data.cache import DataCache
 from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
 from training.launchers.base import Handle
+from training.launchers.manifests import HOST_VARIABLE, NAME_VARIABLE
 from training.leases import Claim, StaleFenceError, confirm_start, end_run, record_process, take_back_run, write_run
 from training.models import Run
 from training.publishing import Origin, adopt_published, publish_model
@@ -153,5 +154,8 @@ def deploy_quietly(run_id: UUID) -> None:
 
 
 def _own_handle() -> Handle:
+    """Return what names this trainer: what its launcher called it, else its process."""
+    if name := os.environ.get(NAME_VARIABLE):
+        return Handle(host=os.environ.get(HOST_VARIABLE, ""), pid=0, started=name)
     pid = os.getpid()
     return Handle(host=processes.this_host(), pid=pid, started=processes.start_time(pid))

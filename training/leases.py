@@ -108,6 +108,14 @@ def confirm_start(run_id: UUID, fence: int) -> None:
         write_run(run_id, fence)  # being stopped already is fine, being someone else's is not
 
 
+def prolong_start(run_id: UUID, fence: int, why: str) -> bool:
+    """Let a run that is being started wait longer, and say for what; False if it has started, or the fence is stale."""
+    now = timezone.now()
+    starting = held_by(run_id, fence).filter(state=RunState.STARTING)
+    lease = _after(now, settings.TRAINING_LEASE_S + START_ALLOWANCE_S)
+    return bool(starting.update(lease_expires_at=lease, heartbeat_at=now, progress={"phase": why}))
+
+
 def renew_lease(run_id: UUID, fence: int) -> ExitClass:
     """Prolong the lease; return why the run shall stop, or NONE.
 

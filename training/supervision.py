@@ -17,7 +17,7 @@ from django.utils import timezone
 from training import deployment, doorbell, metrics, selectors
 from training.launchers import get_launcher
 from training.launchers.base import Handle, LaunchOrder, Liveness, ProcessEnd
-from training.leases import held_by, order_stop, take_back_run
+from training.leases import held_by, order_stop, prolong_start, take_back_run
 from training.models import Run
 from training.reasons import stop_message
 from training.run_files import run_folder
@@ -53,6 +53,8 @@ def supervise_run(run: Run) -> None:
     if liveness is Liveness.DEAD or (is_expired and liveness is Liveness.UNKNOWN):
         conclude_dead(run)
         return
+    if run.state == RunState.STARTING and liveness is Liveness.ALIVE and _wait_on(run):
+        is_expired = False
     reason = _limit_reached(run, now, is_expired=is_expired)
     if reason and order_stop(run, reason):
         run.stop_reason, run.stop_ordered_at = reason, now
@@ -88,6 +90,8 @@ def release_local_trainers(*, wait_s: float = 2.5) -> int:
     the platform starts again.
     """
     launcher = get_launcher()
+    if not launcher.ends_with_platform:
+        return 0
     handles = [handle for run in selectors.list_active_runs() if (handle := _handle(run)) is not None]
     living = [handle for handle in handles if launcher.check(handle) is Liveness.ALIVE]
     for handle in living:
@@ -126,6 +130,13 @@ def _limit_reached(run: Run, now: datetime, *, is_expired: bool) -> ExitClass | 
     if run.progress_at is not None and run.progress_at + timedelta(seconds=settings.TRAINING_STALL_S) <= now:
         return ExitClass.STALLED
     return None
+
+
+def _wait_on(run: Run) -> bool:
+    """Let a run wait whose trainer has been ordered and has no place yet; say whether it is so."""
+    handle = _handle(run)
+    why = get_launcher(run.launcher or None).describe_wait(handle) if handle is not None else ""
+    return bool(why) and prolong_start(run.pk, run.fence, why)
 
 
 def _press(run: Run, handle: Handle, *, waited_s: float) -> None:

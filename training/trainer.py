@@ -20,6 +20,8 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiplatform.settings")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow: warnings, not what processor it found
     django.setup()
+    if os.environ.get("TRAINER_LOG"):
+        _write_into_log(run_id)
 
     import structlog
 
@@ -34,6 +36,17 @@ def main(arguments: list[str]) -> int:
     prefer_for_oom_kill()
     structlog.contextvars.bind_contextvars(run=str(run_id), fence=fence)
     return Attempt(Claim(run_id=run_id, fence=fence, attempt=0), flag).run()
+
+
+def _write_into_log(run_id: UUID) -> None:
+    """Have all output of this process in the run's log, too where no launcher could do it: on another machine."""
+    from training.run_files import log_file, run_folder
+
+    folder = run_folder(run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    with log_file(folder).open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
 
 
 if __name__ == "__main__":

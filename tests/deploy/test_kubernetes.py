@@ -16,7 +16,7 @@ from aiplatform.roles import ROLES
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
 MANIFESTS = ROOT / "deploy/kubernetes"
-OVERLAYS = ["base", "overlays/gpu", "overlays/example"]
+OVERLAYS = ["base", "overlays/gpu", "overlays/example", "overlays/cluster-training"]
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +124,20 @@ def test_what_must_not_stop_has_a_budget_and_a_spare(rendered: dict[str, Path]) 
         assert documents(rendered["base"], "PodDisruptionBudget")[name]["spec"]["minAvailable"] == 1
         assert documents(rendered["base"], "HorizontalPodAutoscaler")[name]["spec"]["minReplicas"] == 2
         assert documents(rendered["base"], "Deployment")[name]["spec"]["replicas"] == 2
+
+
+def test_only_training_on_a_cluster_may_ask_the_cluster_and_only_for_its_jobs(rendered: dict[str, Path]) -> None:
+    path = rendered["overlays/cluster-training"]
+    accounts = {name: pod["serviceAccountName"] for name, pod in pods(path).items() if "serviceAccountName" in pod}
+    assert {name for name, account in accounts.items() if account == "aiplatform-training"} == {"training"}
+    assert {name for name, pod in pods(path).items() if pod.get("automountServiceAccountToken")} == {"training"}
+    [role] = documents(path, "Role").values()
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"create", "get", "list", "delete"}
+    assert {one for rule in role["rules"] for one in rule["resources"]} == {"jobs", "trainjobs", "pods"}
+    [training] = pods(path)["training"]["containers"]
+    assert {"name": "TRAINING_LAUNCHER", "value": "kubernetes"} in training["env"]
+    claims = documents(path, "PersistentVolumeClaim")
+    assert claims["training-data"]["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
 def test_gpus_are_asked_for_where_models_run_and_nowhere_else(rendered: dict[str, Path]) -> None:

@@ -68,7 +68,7 @@ class Bench:
         self.settings = settings
         self._environment = environment
 
-    def limit(self, **limits: float) -> None:
+    def limit(self, **limits: float | str) -> None:
         """Set limits here and in the processes that are started."""
         for name, value in limits.items():
             setattr(self.settings, name, value)

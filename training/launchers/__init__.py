@@ -1,4 +1,4 @@
-"""Where a training runs: `local` is a process on this machine; others implement `base.Launcher`."""
+"""Where a training runs: a process on this machine, or a pod of a cluster; all implement `base.Launcher`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from aiplatform.errors import InvalidConfigurationError
 from training.launchers.base import Launcher
 
 # Short names; any other launcher is named by its dotted path.
-LAUNCHERS = {"local": "training.launchers.local.LocalLauncher"}
+LAUNCHERS = {
+    "local": "training.launchers.local.LocalLauncher",
+    "kubernetes": "training.launchers.clusters.KubernetesLauncher",
+    "kubeflow": "training.launchers.clusters.KubeflowLauncher",
+}
 
 
 def get_launcher(name: str | None = None) -> Launcher:

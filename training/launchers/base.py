@@ -48,7 +48,9 @@ class ProcessEnd:
 
 
 class Launcher(Protocol):
-    """Starts and stops trainers."""
+    """Starts and stops trainers. Those of a launcher that `ends_with_platform` are stopped when the platform stops."""
+
+    ends_with_platform: bool
 
     def launch(self, order: LaunchOrder) -> Handle:
         """Start a trainer and return at once.
@@ -58,6 +60,9 @@ class Launcher(Protocol):
 
     def check(self, handle: Handle) -> Liveness:
         """Say whether a trainer lives."""
+
+    def describe_wait(self, handle: Handle) -> str:
+        """Say why a trainer that was ordered does not run yet; empty if it runs, or that is not known."""
 
     def stop(self, handle: Handle, *, force: bool) -> None:
         """Ask a trainer to stop, or end it with all its children; one that has ended is no error."""

@@ -33,6 +33,8 @@ _REAPER_S = 0.3
 class LocalLauncher:
     """Starts trainers on this machine."""
 
+    ends_with_platform = True
+
     def launch(self, order: LaunchOrder) -> Handle:
         """Start a trainer; its output goes to the run's log."""
         order.folder.mkdir(parents=True, exist_ok=True)
@@ -58,6 +60,10 @@ class LocalLauncher:
         if handle.host != processes.this_host():
             return Liveness.UNKNOWN
         return Liveness.ALIVE if processes.is_alive(handle.pid, handle.started) else Liveness.DEAD
+
+    def describe_wait(self, handle: Handle) -> str:
+        """Return nothing: a process here runs at once."""
+        return ""
 
     def stop(self, handle: Handle, *, force: bool) -> None:
         """SIGTERM to the trainer, or SIGKILL to it and its children."""
