@@ -20,6 +20,7 @@ from tests.training.launchers.fake_cluster import FakeCluster
 from training import services
 from training.launchers import clusters, get_launcher
 from training.launchers.base import LaunchOrder, Liveness
+from training.launchers.cluster import Cluster
 from training.launchers.manifests import TEMPLATES, job_of, name_of, read_template, trainjob_of
 from training.models import ModelVersion, Run
 from training.states import ExitClass, RunState
@@ -199,13 +200,13 @@ def test_templates_and_kubeconfigs_that_cannot_be_are_named(tmp_path: Path) -> N
     with pytest.raises(InvalidConfigurationError, match="container 'trainer'; it has: other"):
         job_of(ORDER, {"spec": {"template": {"spec": {"containers": [{"name": "other"}]}}}}, host="h")
     with pytest.raises(InvalidConfigurationError, match="no cluster: TRAINING_KUBECONFIG="):
-        clusters.Cluster.connect(kubeconfig=str(tmp_path / "none"), namespace="")
+        Cluster.connect(kubeconfig=str(tmp_path / "none"), namespace="")
 
 
 @pytest.mark.django_db
 def test_a_cluster_that_cannot_be_reached_is_unknown_not_dead(tmp_path: Path, cluster: FakeCluster) -> None:
     path = cluster.write_kubeconfig(tmp_path / "kubeconfig")
-    here = clusters.Cluster.connect(kubeconfig=str(path), namespace="ml")
+    here = Cluster.connect(kubeconfig=str(path), namespace="ml")
     launcher = clusters.KubernetesLauncher(here)
     cluster.has_room = False
     handle = launcher.launch(ORDER)
