@@ -39,17 +39,24 @@ def cluster() -> Iterator[FakeCluster]:
     fake.stop()
 
 
-@pytest.fixture(params=["kubernetes", "kubeflow"])
-def remote(request: pytest.FixtureRequest, bench: Bench, cluster: FakeCluster, tmp_path: Path) -> Iterator[Bench]:
+@pytest.fixture
+def remote(bench: Bench, cluster: FakeCluster, tmp_path: Path) -> Iterator[Bench]:
     clusters.connected.cache_clear()
-    bench.limit(TRAINING_LAUNCHER=request.param)
+    bench.limit(TRAINING_LAUNCHER="kubernetes")
     bench.settings.TRAINING_KUBECONFIG = str(cluster.write_kubeconfig(tmp_path / "kubeconfig"))
     bench.settings.TRAINING_NAMESPACE = "ml"
     yield bench
     clusters.connected.cache_clear()
 
 
-def test_a_run_is_trained_by_a_pod_with_its_log_and_its_version(remote: Bench, cluster: FakeCluster) -> None:
+@pytest.fixture(params=["kubernetes", "kubeflow"])
+def either(request: pytest.FixtureRequest, remote: Bench) -> Bench:
+    remote.limit(TRAINING_LAUNCHER=request.param)
+    return remote
+
+
+def test_a_run_is_trained_by_a_pod_with_its_log_and_its_version(either: Bench, cluster: FakeCluster) -> None:
+    remote = either
     run = remote.until_ended(remote.start())
     assert run.state == RunState.SUCCEEDED, (run.exit_message, remote.log(run))
     assert [v.version for v in ModelVersion.objects.all()] == [1]
@@ -68,7 +75,8 @@ def test_a_killed_pod_is_seen_and_the_run_goes_on_in_another(remote: Bench, clus
     assert len(cluster.created) == len(set(cluster.created)) == 2
 
 
-def test_a_pod_without_a_place_waits_longer_than_a_lease_and_says_for_what(remote: Bench, cluster: FakeCluster) -> None:
+def test_a_pod_without_a_place_waits_longer_than_a_lease_and_says_for_what(either: Bench, cluster: FakeCluster) -> None:
+    remote = either
     cluster.has_room = False
     run = remote.start()
     Run.objects.filter(pk=run.pk).update(lease_expires_at=timezone.now() - timedelta(hours=1))
