@@ -17,6 +17,7 @@ from unfold.decorators import action, display
 from aiplatform.console.pages import Question, confirm, done, failed
 from aiplatform.errors import PlatformError
 from monitoring.admin.read_only import ReadOnlyAdmin
+from monitoring.admin.report_forms import ReportScheduleForm
 from monitoring.admin.reports import download_report, show_report
 from monitoring.models.reports import ReportSchedule, StoredReport
 from monitoring.reports.schedules import read_stored
@@ -34,6 +35,7 @@ _COLOURS = {
 class ReportScheduleAdmin(ModelAdmin):  # type: ignore[misc]
     """What is reported on by itself, and to whom."""
 
+    form = ReportScheduleForm
     list_display = ("name", "endpoint", "version_scope", "period", "time_zone", "sent_to", "report_count", "is_enabled")
     list_filter = ("is_enabled", "period", "endpoint")
     search_fields = ("name", "endpoint")

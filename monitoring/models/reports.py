@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from monitoring.alerts.vocabulary import ChannelKind
 from monitoring.models.alerts import Channel
 from monitoring.reports.periods import PeriodKind, check_time_zone
 
@@ -64,6 +66,13 @@ def schedule_problems(schedule: ReportSchedule) -> dict[str, str]:
     if zone := check_time_zone(schedule.time_zone):
         problems["time_zone"] = zone
     return problems
+
+
+def channel_problem(channels: Iterable[Channel]) -> str:
+    """Return which channels can carry no report and why, or nothing: an Alertmanager takes alerts only."""
+    kind = ChannelKind.APPRISE
+    wrong = [f"'{found.name}' is of kind {found.kind}" for found in channels if found.kind != kind]
+    return f"reports go to channels of kind {kind} only: {', '.join(wrong)}" if wrong else ""
 
 
 class ReportState(models.TextChoices):

@@ -240,6 +240,19 @@ def test_a_channel_that_is_away_is_tried_again(settings: Any) -> None:
 
 
 @pytest.mark.django_db
+def test_a_channel_that_became_an_alertmanager_gets_nothing_and_the_delivery_says_why() -> None:
+    schedule().channels.add(Channel.objects.create(name="ops", url="json://localhost"))
+    traffic()
+    make_all()
+    Channel.objects.update(kind="alertmanager", url="http://127.0.0.1:9093")
+    sent: list[Delivery] = []
+    assert send_due_reports(deliver=sent.append, clock=lambda: MORNING) == 0
+    delivery = ReportDelivery.objects.get()
+    assert (delivery.state, sent) == ("failed", [])
+    assert delivery.last_error == "reports go to channels of kind apprise only: 'ops' is of kind alertmanager"
+
+
+@pytest.mark.django_db
 def test_a_sender_lost_midway_is_followed_by_another() -> None:
     schedule().channels.add(Channel.objects.create(name="ops", url="json://localhost"))
     traffic()
