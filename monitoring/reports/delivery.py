@@ -82,7 +82,7 @@ def _attempt(found: ReportDelivery, deliver: Callable[[Delivery], None], clock: 
 
 
 def _hindrance(channel: Channel) -> str:
-    """Return why a channel will not take this report however often it is tried: it was changed since, or given by name."""
+    """Return why a channel refuses this report, however often it is tried: it may have been changed since."""
     return channel_problem([channel]) if channel.is_enabled else f"the channel '{channel.name}' is disabled"
 
 
