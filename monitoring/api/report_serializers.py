@@ -25,7 +25,8 @@ class ReportScheduleSerializer(serializers.ModelSerializer[ReportSchedule]):
     class Meta:
         model = ReportSchedule
         fields: ClassVar[list[str]] = [
-            "id", "name", "endpoint", "version_scope", "version", "period", "time_zone", "channels", "is_enabled",
+            "id", "name", "endpoint", "version_scope", "version", "period", "cron", "time_zone", "channels",
+            "is_enabled",
             "created_at",
         ]  # fmt: skip
 
@@ -45,7 +46,7 @@ class ReportScheduleSerializer(serializers.ModelSerializer[ReportSchedule]):
         return attrs
 
 
-_CHECKED = ("endpoint", "version_scope", "version", "time_zone")
+_CHECKED = ("endpoint", "version_scope", "version", "period", "cron", "time_zone")
 
 
 class ReportDeliverySerializer(serializers.ModelSerializer[ReportDelivery]):

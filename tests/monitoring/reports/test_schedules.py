@@ -89,6 +89,18 @@ class TestPeriods:
 
 
 @pytest.mark.django_db
+def test_a_cron_expression_makes_reports_at_its_times(settings: Any) -> None:
+    schedule(period="cron", cron="0 6,18 * * *", time_zone="Europe/Berlin")
+    traffic()
+    reports = make_all()
+    spans = [(r.period_start - DAY, r.period_end - DAY) for r in reports]
+    hours = [(start / timedelta(hours=1), end / timedelta(hours=1)) for start, end in spans]
+    assert hours == [(5, 17), (17, 29)], "what ended before the first prediction has no version to report on"
+    assert [r.health for r in reports] == ["not_enough_data", "no_traffic"]
+    assert make_all() == reports
+
+
+@pytest.mark.django_db
 def test_a_days_report_is_made_once_and_reads_as_it_was() -> None:
     schedule()
     traffic()
@@ -295,6 +307,9 @@ def test_a_deleted_schedule_leaves_its_reports() -> None:
         ({"time_zone": "Mars/Olympus"}, "time_zone"),
         ({"version_scope": "one"}, "version"),
         ({"version": 3}, "version"),
+        ({"cron": "0 6 * * *"}, "cron"),
+        ({"period": "cron"}, "cron"),
+        ({"period": "cron", "cron": "*/5 * * * *"}, "cron"),
         ({"version_scope": "one", "version": 3, "endpoint": "*"}, "endpoint"),
     ],
 )
