@@ -85,6 +85,7 @@ class Wiring:
     call_application: Callable[[], CallApplication] | None = None
     record_audit: Callable[..., object] | None = None  # actor, action, object, after
     banners: list[Callable[[], Sequence[Banner]]] = field(default_factory=list)
+    badges: dict[str, Callable[[], int]] = field(default_factory=dict)  # by table: "app.table"
     call_door: Callable[[CallApplication | None], CallApplication] | None = None
     readiness: dict[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)
 
@@ -107,6 +108,10 @@ class Wiring:
     def add_banner(self, banner: Callable[[], Sequence[Banner]]) -> None:
         """Show lines on top of every page of the console."""
         self.banners.append(banner)
+
+    def add_badge(self, table: str, count: Callable[[], int]) -> None:
+        """Show a number beside a table (`app.table`) in the console's sidebar, while it is not 0."""
+        self.badges[table] = count
 
     def add_readiness(self, name: str, report: Callable[[], dict[str, Any]]) -> None:
         """Add to /health/ready: a dict with `is_ready` (bool) and any detail."""

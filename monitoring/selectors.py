@@ -186,10 +186,14 @@ def latency_quantiles(sketch: datasketches.kll_doubles_sketch, ranks: Sequence[f
     return [float(value) for value in sketch.get_quantiles(list(ranks))]
 
 
+def bucket_size(period: Period, *, buckets: int) -> timedelta:
+    """Return the length of a chart's buckets: whole minutes, so long that no more than `buckets` fill a period."""
+    return timedelta(minutes=max(1, -(-int(period.seconds // 60 + 1) // buckets)))
+
+
 def group_by_bucket(windows: Iterable[Window], period: Period, *, buckets: int) -> dict[datetime, list[Window]]:
     """Return the windows by the start of their bucket: whole minutes, no more than `buckets` of them."""
-    minutes = max(1, -(-int(period.seconds // 60 + 1) // buckets))
-    size = timedelta(minutes=minutes)
+    size = bucket_size(period, buckets=buckets)
     grouped: dict[datetime, list[Window]] = {}
     for window in windows:
         start = period.start + ((window.start - period.start) // size) * size

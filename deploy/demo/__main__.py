@@ -13,7 +13,17 @@ from rich.console import Console
 
 from deploy.demo import loop
 from deploy.demo.pictures import Pictures, load_pictures
-from deploy.demo.platform import ADMIN, DemoError, Platform, log_path, make_administrator, make_token, manage, poll
+from deploy.demo.platform import (
+    ADMIN,
+    DemoError,
+    Platform,
+    log_path,
+    make_administrator,
+    make_secrets,
+    make_token,
+    manage,
+    poll,
+)
 
 CLEAN = 200  # pictures
 console = Console(highlight=False, soft_wrap=True)
@@ -55,6 +65,8 @@ def _options() -> argparse.Namespace:
 
 
 def _tell(platform: Platform, options: argparse.Namespace, started_s: float) -> None:
+    if made := make_secrets():
+        loop.say(f"There are no secrets yet: {made}")
     loop.say("Bringing the database up to date")
     manage("migrate", "--verbosity", "0")
     password, token = make_administrator(), make_token("demo", ["admin"], expires="1d")

@@ -97,7 +97,11 @@ def _follow(platform: Platform, pk: int, *, within_s: float) -> Any:
         return rollout if rollout["state"] in OVER else None
 
     ended = poll(look, within_s=within_s, what=f"rollout {pk} ends")
-    console.print(f"  [bold]{ended['state'].replace('_', ' ')}[/bold]: {ended['reason']}")
+    is_promoted = ended["state"] == "promoted"
+    tone, outcome = ("green", "promoted") if is_promoted else ("red", ended["state"].replace("_", " "))
+    console.print(f"  [bold {tone}]{outcome}[/bold {tone}]: {ended['reason']}")
+    if is_promoted:
+        console.print(f"  version {ended['challenger']} now answers every request, also those with inverted pictures")
     return ended
 
 

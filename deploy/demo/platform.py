@@ -18,6 +18,7 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 ADMIN = "admin"
 READY_WITHIN_S = 90.0
+SECRETS = ("SECRET_KEY", "INTERNAL_SECRETS")  # what `manage.py init_env` writes into .env
 
 
 class DemoError(Exception):
@@ -41,6 +42,24 @@ def manage(*arguments: str, capture: bool = True, **extra_env: str) -> str:
     if done.returncode != 0:
         raise DemoError(f"manage.py {' '.join(arguments)} failed:\n{done.stdout or ''}{done.stderr or ''}")
     return done.stdout or ""
+
+
+def make_secrets(
+    *, file: Path = ROOT / ".env", environment: Mapping[str, str] = os.environ, write: Callable[..., str] = manage
+) -> str:
+    """Write .env as `make setup` does, if no secrets are given otherwise; return what to tell about it.
+
+    Raises: DemoError if .env is there and names no secrets: it is not ours to change.
+    """
+    if all(environment.get(name) for name in SECRETS):
+        return ""
+    if not file.exists():
+        return write("init_env").strip()
+    named = {line.partition("=")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()}
+    missing = [name for name in SECRETS if name not in named and not environment.get(name)]
+    if missing:
+        raise DemoError(f"{file} is there and does not set {' and '.join(missing)}: see docs/settings.md")
+    return ""
 
 
 def make_administrator() -> str:

@@ -17,6 +17,7 @@ from unfold.decorators import action, display
 from aiplatform.console.pages import Question, confirm, done, failed
 from aiplatform.errors import PlatformError
 from monitoring.admin.read_only import ReadOnlyAdmin
+from monitoring.admin.report_forms import ReportScheduleForm
 from monitoring.admin.reports import download_report, show_report
 from monitoring.models.reports import ReportSchedule, StoredReport
 from monitoring.reports.schedules import read_stored
@@ -34,15 +35,37 @@ _COLOURS = {
 class ReportScheduleAdmin(ModelAdmin):  # type: ignore[misc]
     """What is reported on by itself, and to whom."""
 
-    list_display = ("name", "endpoint", "version_scope", "period", "time_zone", "sent_to", "report_count", "is_enabled")
+    form = ReportScheduleForm
+    list_display = (
+        "name",
+        "endpoint",
+        "version_scope",
+        "shown_every",
+        "time_zone",
+        "sent_to",
+        "report_count",
+        "is_enabled",
+    )
     list_filter = ("is_enabled", "period", "endpoint")
     search_fields = ("name", "endpoint")
     actions_detail = ("send_now",)
-    fields = ("name", "is_enabled", "endpoint", ("version_scope", "version"), ("period", "time_zone"), "channels")
+    fields = (
+        "name",
+        "is_enabled",
+        "endpoint",
+        ("version_scope", "version"),
+        ("period", "cron", "time_zone"),
+        "channels",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReportSchedule]:
         """Return all schedules with how many reports each has made."""
         return list_schedules()
+
+    @admin.display(description="Every", ordering="period")
+    def shown_every(self, schedule: ReportSchedule) -> str:
+        """Return how often it reports."""
+        return schedule.every
 
     @admin.display(description="Channels")
     def sent_to(self, schedule: ReportSchedule) -> str:
@@ -66,7 +89,10 @@ class ReportScheduleAdmin(ModelAdmin):  # type: ignore[misc]
             raise Http404
         page = reverse("admin:monitoring_reportschedule_change", args=[object_id])
         if request.method != "POST":
-            what = [f"The reports on the last {schedule.period} are made, if they are not there yet.", "They are sent."]
+            what = [
+                f"The reports on the last period ({schedule.every}) are made, if they are not there yet.",
+                "They are sent.",
+            ]
             question = Question(
                 title=f"Send the reports of '{schedule.name}' now?", submit="Send now", cancel_url=page,
                 what_will_change=what,

@@ -9,6 +9,11 @@ from monitoring.alerts.selectors import list_firing_alerts
 SHOWN = 5
 
 
+def count_firing() -> int:
+    """Return how many alerts fire, for the sidebar."""
+    return list_firing_alerts().count()
+
+
 def firing_panel() -> dict[str, Any]:
     """Return the context of the panel: the worst alerts, and how many more there are."""
     firing = list_firing_alerts()

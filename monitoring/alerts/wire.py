@@ -27,7 +27,7 @@ HOUR_S = 3600.0
 def wire_alerts() -> None:
     """Announce alerting to the kernel; called once, when the app is ready."""
     from monitoring.alerts.defaults import make_default_rules_after_migrate
-    from monitoring.alerts.panel import firing_panel
+    from monitoring.alerts.panel import count_firing, firing_panel
 
     register(check_alert_settings)
     post_migrate.connect(
@@ -36,6 +36,7 @@ def wire_alerts() -> None:
     wiring.add_panel(
         Panel(name="alerts", order=0, template="monitoring/alerts/firing_panel.html", context=firing_panel)
     )
+    wiring.add_badge("monitoring.alert", count_firing)
     if MONITORING in settings.ROLES:
         look_s = min(1.0, settings.ALERT_INTERVAL_S / 2)  # how late after a slot's end its evaluation may begin
         wiring.add_job(Job(name="alerts-evaluate", interval_s=look_s, run=evaluate_rules, on_stop=release_lease))

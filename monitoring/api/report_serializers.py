@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from rest_framework import serializers
 
 from monitoring.models.alerts import Channel
-from monitoring.models.reports import ReportDelivery, ReportSchedule, StoredReport, schedule_problems
+from monitoring.models.reports import ReportDelivery, ReportSchedule, StoredReport, channel_problem, schedule_problems
 from monitoring.reports.delivery import stored_link
 
 
@@ -15,15 +15,26 @@ class ReportScheduleSerializer(serializers.ModelSerializer[ReportSchedule]):
     """What is reported on by itself."""
 
     channels = serializers.SlugRelatedField(
-        slug_field="name", many=True, required=False, queryset=Channel.objects.all(), help_text="Names of channels."
+        slug_field="name",
+        many=True,
+        required=False,
+        queryset=Channel.objects.all(),
+        help_text="Names of channels of kind apprise.",
     )
 
     class Meta:
         model = ReportSchedule
         fields: ClassVar[list[str]] = [
-            "id", "name", "endpoint", "version_scope", "version", "period", "time_zone", "channels", "is_enabled",
+            "id", "name", "endpoint", "version_scope", "version", "period", "cron", "time_zone", "channels",
+            "is_enabled",
             "created_at",
         ]  # fmt: skip
+
+    def validate_channels(self, channels: list[Channel]) -> list[Channel]:
+        """Refuse channels that can carry no report."""
+        if problem := channel_problem(channels):
+            raise serializers.ValidationError(problem)
+        return channels
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse what could never work, as the console does."""
@@ -35,7 +46,7 @@ class ReportScheduleSerializer(serializers.ModelSerializer[ReportSchedule]):
         return attrs
 
 
-_CHECKED = ("endpoint", "version_scope", "version", "time_zone")
+_CHECKED = ("endpoint", "version_scope", "version", "period", "cron", "time_zone")
 
 
 class ReportDeliverySerializer(serializers.ModelSerializer[ReportDelivery]):

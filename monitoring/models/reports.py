@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from monitoring.alerts.vocabulary import ChannelKind
 from monitoring.models.alerts import Channel
-from monitoring.reports.periods import PeriodKind, check_time_zone
+from monitoring.reports.periods import PeriodKind, check_cron, check_time_zone
 
 EVERY_ENDPOINT = "*"
 
@@ -30,6 +32,10 @@ class ReportSchedule(models.Model):
     )
     version = models.PositiveIntegerField(null=True, blank=True, help_text="Only with 'one version'.")
     period = models.CharField(max_length=10, choices=PeriodKind.choices, default=PeriodKind.DAY)
+    cron = models.CharField(
+        "cron expression", max_length=100, default="", blank=True,
+        help_text="Only with that period: minute, hour, day of month, month, day of week. 0 6 * * mon-fri",
+    )  # fmt: skip
     time_zone = models.CharField(
         max_length=60, default="UTC", help_text="Whose days, weeks (from Monday) and months: Europe/Berlin, UTC ..."
     )
@@ -46,6 +52,11 @@ class ReportSchedule(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def every(self) -> str:
+        """Return how often it reports, in a word or as the cron expression."""
+        return self.cron if self.period == PeriodKind.CRON else self.period
+
     def clean(self) -> None:
         """Refuse a schedule that could never work, field by field."""
         super().clean()
@@ -61,9 +72,20 @@ def schedule_problems(schedule: ReportSchedule) -> dict[str, str]:
         problems["version"] = "a version is needed with 'one version', and only then"
     if schedule.version_scope == ReportScope.ONE and schedule.endpoint == EVERY_ENDPOINT:
         problems["endpoint"] = "one version needs one endpoint, not *"
+    if (schedule.period == PeriodKind.CRON) != bool(schedule.cron):
+        problems["cron"] = "a cron expression is needed with a period of that kind, and only then"
+    elif schedule.cron and (problem := check_cron(schedule.cron)):
+        problems["cron"] = problem
     if zone := check_time_zone(schedule.time_zone):
         problems["time_zone"] = zone
     return problems
+
+
+def channel_problem(channels: Iterable[Channel]) -> str:
+    """Return which channels can carry no report and why, or nothing: an Alertmanager takes alerts only."""
+    kind = ChannelKind.APPRISE
+    wrong = [f"'{found.name}' is of kind {found.kind}" for found in channels if found.kind != kind]
+    return f"reports go to channels of kind {kind} only: {', '.join(wrong)}" if wrong else ""
 
 
 class ReportState(models.TextChoices):

@@ -141,6 +141,12 @@ class _Stored(msgspec.Struct, array_like=True, frozen=True):
     means: dict[str, tuple[int, float, float]]
 
 
+class _StoredSure(msgspec.Struct, array_like=True, frozen=True):
+    """The first field of `_Stored` alone."""
+
+    sure: tuple[bytes, str, bytes, str]
+
+
 def pack_observed(observed: Observed) -> bytes:
     """Return what a row of the database holds."""
     stored = _Stored(
@@ -153,6 +159,13 @@ def pack_observed(observed: Observed) -> bytes:
         means={name: (value.rows, value.total, value.squares) for name, value in observed.means.items()},
     )
     return zlib.compress(msgspec.msgpack.encode(stored), 1)
+
+
+def unpack_sure(raw: bytes | memoryview) -> Cells:
+    """Return only how sure the model was; a chart reads many rows and needs nothing else of them."""
+    if not raw:
+        return Cells()
+    return Cells.unpack(*msgspec.msgpack.decode(zlib.decompress(bytes(raw)), type=_StoredSure).sure)
 
 
 def unpack_observed(raw: bytes | memoryview) -> Observed:

@@ -17,7 +17,7 @@ from django.db.models import F, Q
 from aiplatform.errors import PlatformError
 from monitoring.alerts.notifications import Backoff, Delivery
 from monitoring.models.alerts import Channel
-from monitoring.models.reports import DeliveryState, ReportDelivery
+from monitoring.models.reports import DeliveryState, ReportDelivery, channel_problem
 from monitoring.reports.document import PerformanceReport
 from monitoring.reports.html import file_name, report_html
 from monitoring.reports.page import WORST
@@ -67,8 +67,9 @@ def _claim(found: ReportDelivery, now: datetime) -> bool:
 
 
 def _attempt(found: ReportDelivery, deliver: Callable[[Delivery], None], clock: Callable[[], datetime]) -> bool:
-    if not found.channel.is_enabled:
-        _finish(found, state=DeliveryState.FAILED, last_error=f"the channel '{found.channel.name}' is disabled")
+    hindrance = _hindrance(found.channel)
+    if hindrance:
+        _finish(found, state=DeliveryState.FAILED, last_error=hindrance)
         return False
     try:
         _send(found, deliver)
@@ -78,6 +79,11 @@ def _attempt(found: ReportDelivery, deliver: Callable[[Delivery], None], clock: 
     now = clock()
     Channel.objects.filter(pk=found.channel_id).update(last_error="", last_sent_at=now)
     return _finish(found, state=DeliveryState.SENT, last_error="", sent_at=now)
+
+
+def _hindrance(channel: Channel) -> str:
+    """Return why a channel refuses this report, however often it is tried: it may have been changed since."""
+    return channel_problem([channel]) if channel.is_enabled else f"the channel '{channel.name}' is disabled"
 
 
 def _send(found: ReportDelivery, deliver: Callable[[Delivery], None]) -> None:

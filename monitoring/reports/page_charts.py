@@ -12,9 +12,10 @@ from monitoring.drift.results import ColumnDrift
 from monitoring.reports.document import PerformanceReport, RolloutLine
 
 TRAINING, PERIOD = "in training", "this period"
-_WORDS = {
+SERIES_WORDS = {
     "latency_p50_ms": "p50", "latency_p95_ms": "p95", "latency_p99_ms": "p99", "throughput_per_s": "predictions",
-    "accuracy": "accuracy", "label_coverage": "labelled", "worst_psi": "PSI", "error_rate": "failed",
+    "accuracy": "realised", "estimated_accuracy": "estimated", "label_coverage": "labelled",
+    "worst_psi": "PSI", "error_rate": "failed",
     "mean_confidence": "mean confidence",
 }  # fmt: skip
 
@@ -78,9 +79,9 @@ def over_time(
     points = report.series
     return line_chart(
         title=title,
-        series={_WORDS[name]: [(point.start, getattr(point, name)) for point in points] for name in names},
+        series={SERIES_WORDS[name]: [(point.start, getattr(point, name)) for point in points] for name in names},
         bands={
-            _WORDS[name]: [(point.start, getattr(point, low), getattr(point, high)) for point in points]
+            SERIES_WORDS[name]: [(point.start, getattr(point, low), getattr(point, high)) for point in points]
             for name, (low, high) in (bands or {}).items()
         },
         x_is_time=True, x_label="time, UTC", y_label=y_label, y_is_share=is_share, thresholds=thresholds, marks=marks,

@@ -18,7 +18,7 @@ from monitoring.performance.results import (
     SegmentResult,
 )
 from monitoring.reports.document import PerformanceReport
-from monitoring.reports.page_charts import over_time
+from monitoring.reports.page_charts import SERIES_WORDS, over_time
 
 MAX_CONFUSED = 25  # classes of a drawn matrix; of more the pairs that are confused most are listed
 MAX_PAIRS = 15
@@ -68,6 +68,7 @@ class PerformanceView:
 
     missing: str = ""
     over_time: SafeString | str = ""
+    coverage: SafeString | str = ""
     measures: Sequence[Measure] = ()
     estimated: Sequence[Measure] = ()
     estimate_reason: str = ""
@@ -93,6 +94,7 @@ def performance_view(report: PerformanceReport) -> PerformanceView:
     return PerformanceView(
         missing=_missing(report),
         over_time=_over_time(report),
+        coverage=_coverage(report),
         measures=[*_classification(classification), *_regression(regression)],
         estimated=_estimated(report),
         estimate_reason=found.estimated.reason if found else "",
@@ -116,13 +118,23 @@ def _missing(report: PerformanceReport) -> str:
 
 
 def _over_time(report: PerformanceReport) -> SafeString | str:
-    if not any(point.accuracy is not None for point in report.series):
+    """Return realised beside estimated accuracy with 95% intervals, as far as either is known."""
+    bands = {"accuracy": ("accuracy_low", "accuracy_high"), "estimated_accuracy": ("estimated_low", "estimated_high")}
+    known = [name for name in bands if any(getattr(point, name) is not None for point in report.series)]
+    if not known:
         return ""
     expected = {"in training": report.accuracy.expected} if report.accuracy.expected is not None else {}
+    title = f"Accuracy, {' and '.join(SERIES_WORDS[name] for name in known)}"
     return over_time(
-        report, "Accuracy and how much is labelled", "accuracy", "label_coverage", y_label="share", is_share=True,
-        thresholds=expected, bands={"accuracy": ("accuracy_low", "accuracy_high")},
+        report, title, *known, y_label="share of answers right", is_share=True, thresholds=expected,
+        bands={name: bands[name] for name in known},
     )  # fmt: skip
+
+
+def _coverage(report: PerformanceReport) -> SafeString | str:
+    if not any(point.label_coverage for point in report.series):
+        return ""
+    return over_time(report, "How much is labelled", "label_coverage", y_label="share of predictions", is_share=True)
 
 
 def _classification(found: ClassificationResult | None) -> list[Measure]:

@@ -17,6 +17,7 @@ from monitoring.baselines import BaselineProfile, load_baseline
 from monitoring.drift.results import DriftTable
 from monitoring.drift.table import compare_profiles, missing_baseline
 from monitoring.models import ServedVersion, Window
+from monitoring.performance.over_time import estimate_over_time
 from monitoring.performance.results import Estimate
 from monitoring.reports.document import (
     AccuracySection,
@@ -124,6 +125,13 @@ def report_on(found: MeasuredWindows, *, now: datetime) -> PerformanceReport:
                 baseline=found.baseline.profile,
                 min_samples=settings.DRIFT_MIN_SAMPLES,
                 hourly=_hourly_windows(served, period),
+                estimates=estimate_over_time(
+                    served,
+                    period,
+                    calibration=found.baseline.calibration,
+                    min_samples=settings.DRIFT_MIN_SAMPLES,
+                    buckets=MAX_POINTS,
+                ),
             )
         ),
     )

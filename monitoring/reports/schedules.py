@@ -52,7 +52,7 @@ def make_due_reports(*, now: datetime) -> int:
 
 def order_report(schedule: ReportSchedule, *, now: datetime) -> list[StoredReport]:
     """Return the reports of a schedule's last period; those that nobody planned yet are planned now."""
-    span = last_finished(schedule.period, schedule.time_zone, now)
+    span = last_finished(schedule.period, schedule.time_zone, now, cron=schedule.cron)
     _plan_period(schedule, span, now)
     return list(schedule.reports.filter(period_start=span[0], period_end=span[1]))
 
@@ -139,7 +139,7 @@ def delete_old_reports(*, now: datetime) -> int:
 def _plan_schedule(schedule: ReportSchedule, now: datetime) -> int:
     ready = now - timedelta(seconds=settings.REPORT_DELAY_S)
     spans = list_finished(
-        schedule.period, schedule.time_zone, since=schedule.created_at, now=ready, limit=CAUGHT_UP
+        schedule.period, schedule.time_zone, since=schedule.created_at, now=ready, limit=CAUGHT_UP, cron=schedule.cron
     )  # fmt: skip
     done = set(schedule.reports.filter(period_end__gt=schedule.created_at).values_list("period_start", flat=True))
     return sum(_plan_period(schedule, span, now) for span in spans if span[0] not in done)

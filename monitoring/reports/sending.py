@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from aiplatform.errors import UnavailableError
+from aiplatform.errors import InvalidInputError, UnavailableError
 from monitoring.alerts.channels import deliver
 from monitoring.models.alerts import Channel
-from monitoring.models.reports import DeliveryState, ReportDelivery, ReportSchedule, ReportState, StoredReport
+from monitoring.models.reports import (
+    DeliveryState,
+    ReportDelivery,
+    ReportSchedule,
+    ReportState,
+    StoredReport,
+    channel_problem,
+)
 from monitoring.reports.delivery import send_due_reports
 from monitoring.reports.schedules import claim_report, enqueue_deliveries, make_report, order_report, plan_single
 from monitoring.selectors import Period
@@ -28,7 +35,12 @@ def send_schedule(schedule: ReportSchedule, *, now: datetime) -> list[StoredRepo
 
 
 def send_report(endpoint: str, version: int, period: Period, channel: Channel, *, now: datetime) -> StoredReport:
-    """Make a report, keep it and send it to a channel."""
+    """Make a report, keep it and send it to a channel.
+
+    Raises: InvalidInputError if the channel can carry no report.
+    """
+    if problem := channel_problem([channel]):
+        raise InvalidInputError(problem)
     report = plan_single(endpoint, version, period, now=now)
     _send(report, [channel], now)
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,8 +13,9 @@ from monitoring.accuracy import realised_accuracy
 from monitoring.cover import floor_time
 from monitoring.drift.psi import bin_profiles, population_stability_index
 from monitoring.models import Window
-from monitoring.selectors import Period, group_by_bucket, latency_quantiles
-from monitoring.windows import MINUTE_S, read_latency, read_window_profile, union_profiles
+from monitoring.performance.results import Estimate
+from monitoring.selectors import Period, bucket_size, group_by_bucket, latency_quantiles
+from monitoring.windows import read_latency, read_window_profile, union_profiles
 
 MAX_POINTS = 120
 HOUR_S = 3600
@@ -35,6 +37,9 @@ class SeriesPoint:
     accuracy_low: float | None = None
     accuracy_high: float | None = None
     label_coverage: float | None
+    estimated_accuracy: float | None = None
+    estimated_low: float | None = None
+    estimated_high: float | None = None
     mean_confidence: float | None = None
     worst_psi: float | None
 
@@ -46,22 +51,22 @@ def build_series(
     baseline: DataProfile | None,
     min_samples: int,
     hourly: list[Window] | None = None,
+    estimates: Mapping[datetime, Estimate] | None = None,
 ) -> list[SeriesPoint]:
     """Return the points in time order; buckets without traffic are there too, with zero throughput.
 
     With `hourly` drift is that of the hour (or day) that holds the point, and the other windows' sketches
-    of features are not read: in a long period these are many.
+    of features are not read: in a long period these are many. `estimates`: the estimated accuracy by bucket.
     """
     by_hour = _drift_by_hour(hourly, baseline, min_samples) if hourly is not None and baseline else None
     grouped = group_by_bucket(windows, period, buckets=MAX_POINTS)
     if not grouped:
         return []
-    minutes = max(1, -(-int(period.seconds // MINUTE_S + 1) // MAX_POINTS))
+    step = bucket_size(period, buckets=MAX_POINTS)
     start = min(grouped)
     points: list[SeriesPoint] = []
-    step = timedelta(minutes=minutes)
     while start <= period.end:
-        length_s = min(minutes * MINUTE_S, max(1.0, (period.end - start).total_seconds()))
+        length_s = min(step.total_seconds(), max(1.0, (period.end - start).total_seconds()))
         if start not in grouped and points and start + step > period.end:
             break  # a bucket that has just begun and holds nothing yet is no silence
         if by_hour is not None:
@@ -70,7 +75,8 @@ def build_series(
         else:
             reach = _latest([grouped.get(start - step * back, []) for back in range(DRIFT_REACH)], min_samples)
             psi = _worst_psi(reach, baseline) if baseline and reach else None
-        points.append(_point(start, grouped.get(start, []), length_s, psi))
+        estimate = (estimates or {}).get(start, Estimate())
+        points.append(_point(start, grouped.get(start, []), length_s, psi, estimate))
         start += step
     return points
 
@@ -97,7 +103,9 @@ def _latest(buckets: list[list[Window]], min_samples: int) -> list[Window]:
     return []
 
 
-def _point(start: datetime, windows: list[Window], length_s: float, worst_psi: float | None) -> SeriesPoint:
+def _point(
+    start: datetime, windows: list[Window], length_s: float, worst_psi: float | None, estimate: Estimate
+) -> SeriesPoint:
     rows, requests = sum(w.rows for w in windows), sum(w.requests for w in windows)
     confident = sum(w.confidence_count for w in windows)
     p50, p95, p99 = _latencies(windows)
@@ -116,6 +124,9 @@ def _point(start: datetime, windows: list[Window], length_s: float, worst_psi: f
         accuracy_low=accuracy.low,
         accuracy_high=accuracy.high,
         label_coverage=accuracy.coverage,
+        estimated_accuracy=estimate.value,
+        estimated_low=estimate.low,
+        estimated_high=estimate.high,
         mean_confidence=sum(w.confidence_sum for w in windows) / confident if confident else None,
         worst_psi=worst_psi,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import numpy as np
 from aiplatform.contracts.columns import Numbers, PredictionIds, Texts
 from aiplatform.contracts.monitoring import PredictionBatch
 
-NOW = datetime(2026, 11, 22, 12, 0, 30, tzinfo=UTC)
+# Yesterday, half a minute past noon. No fixed date: what is older than the retention is read in hours, and then goes.
+NOW = (datetime.now(UTC) - timedelta(days=1)).replace(hour=12, minute=0, second=30, microsecond=0)
 DIGEST = "sha256:" + "0" * 64
 
 

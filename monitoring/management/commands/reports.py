@@ -140,7 +140,7 @@ class Command(BaseCommand):
             channels = ", ".join(channel.name for channel in found.channels.all()) or "kept only"
             enabled, reports = "yes" if found.is_enabled else "no", str(found.reports.count())
             table.add_row(
-                found.name, found.endpoint, versions, found.period, found.time_zone, channels, enabled, reports
+                found.name, found.endpoint, versions, found.every, found.time_zone, channels, enabled, reports
             )  # fmt: skip
         if schedules:
             self._print(table)

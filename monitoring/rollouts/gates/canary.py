@@ -85,7 +85,7 @@ def judge_canary(champion: VersionCounts, challenger: VersionCounts, policy: Pol
             text += "; each caller stays with one version and none of these has got this one: a routing key splits them"
         return Finding(verdict=Verdict.NOT_ENOUGH_DATA, text=text, evidence=evidence)
     if elapsed_s < policy.step_s:
-        text = f"no harm in {challenger.requests} requests; {policy.step_s - elapsed_s:.0f} s to go"
+        text = f"no harm found in {challenger.requests} requests; {policy.step_s - elapsed_s:.0f} s to go"
         return Finding(verdict=Verdict.GO_ON, text=text, evidence=evidence)
     return Finding(verdict=Verdict.PASS, text=_passed(tests, challenger), evidence=evidence)
 
@@ -112,11 +112,15 @@ def canary_tests(champion: VersionCounts, challenger: VersionCounts, policy: Pol
 
 
 def _passed(tests: list[CanaryTest], challenger: VersionCounts) -> str:
-    parts = [f"no harm in {challenger.requests} requests"]
-    parts += [f"{test.name} {percent(test.challenger.share)}" for test in tests if test.is_informed]
+    """Return the shares beside the champion's: alone, a good challenger on hard data would read like a bad one."""
+    parts = [
+        f"{test.name} {percent(test.challenger.share)} (the champion's {percent(test.champion.share)})"
+        for test in tests
+        if test.is_informed
+    ]
     if not tests[2].is_informed:
         parts.append("too few labels to speak of accuracy")
-    return ", ".join(parts)
+    return f"no harm found in {challenger.requests} requests: {', '.join(parts)}"
 
 
 def _told(test: CanaryTest) -> dict[str, Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.test import Client
+from django.http import HttpRequest
+from django.test import Client, RequestFactory
 
+from aiplatform.console.navigation import sidebar
 from aiplatform.errors import UnavailableError
-from aiplatform.wiring import Panel
+from aiplatform.wiring import Panel, wiring
 from tests.aiplatform.console.fake_world import World
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +68,43 @@ def test_the_sidebar_shows_only_what_a_person_may_see(client: Client, fake_world
     page = client.get("/admin/").content.decode()
     assert 'href="/playground/"' in page
     assert "/admin/auth/user/" not in page
+
+
+def groups(request: HttpRequest) -> dict[str, dict[str, Any]]:
+    return {group["title"]: group for group in sidebar(request)}
+
+
+def test_every_table_has_its_place_in_the_sidebar(rf: RequestFactory, admin_user: Any) -> None:
+    request = rf.get("/admin/")
+    request.user = admin_user
+    found = groups(request)
+    assert "Other tables" not in found
+    assert [item["title"] for item in found["Alerts"]["items"]] == [
+        "Alerts", "Alert groups", "Silences", "Notifications",
+    ]  # fmt: skip
+    offered = sum(len(app["models"]) for app in admin.site.get_app_list(request))
+    pages = ("", "For programs")
+    assert sum(len(group["items"]) for title, group in found.items() if title not in pages) == offered
+
+
+def test_a_number_stands_beside_its_table_and_its_folded_group(
+    rf: RequestFactory, admin_user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> int:
+        raise UnavailableError("away")
+
+    monkeypatch.setattr(wiring, "badges", {"monitoring.alert": lambda: 3, "monitoring.silence": fail})
+    request = rf.get("/admin/")
+    request.user = admin_user
+    alerts = groups(request)["Alerts"]
+    assert (alerts["badge"], [item["badge"] for item in alerts["items"]]) == (3, [3, 0, 0, 0])
+
+
+def test_a_list_is_named_by_what_it_lists(staff: Client, fake_world: World) -> None:
+    for address, title in (("/admin/auth/user/", "Users"), ("/admin/auth/group/", "Groups")):
+        page = staff.get(address).content.decode()
+        assert re.search(rf"<title>\s*{title} \| aiplatform</title>", page)
+        assert "to change" not in page
 
 
 def test_pages_take_all_their_assets_from_here(staff: Client, fake_world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,14 @@ def test_the_list_shows_what_was_measured(console: Client) -> None:
     page = text_of(console, page_of("alert_changelist"))
     assert "error_rate 0.2 (above 0.05)" in page
     assert "mnist v1" in page
+
+
+def test_the_sidebar_counts_what_fires_and_every_list_says_its_name(console: Client) -> None:
+    page = text_of(console, page_of("alert_changelist"))
+    assert re.search(r"<title>\s*Alerts \|", page)
+    assert len(re.findall(r"min-w-\[18px\][^>]*>\s*1\s*</span>", page)) == 2, "beside the table and its group"
+    for name in ("rollout", "automationhold", "silence", "alertrule"):
+        assert "Select" not in text_of(console, page_of(f"{name}_changelist")).split("</title>")[0]
 
 
 def test_an_alert_tells_its_story_with_a_chart(console: Client) -> None:

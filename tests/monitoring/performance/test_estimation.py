@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,18 @@ from aiplatform.calibration import CALIBRATION, Calibration, decode_calibration,
 from aiplatform.contracts.monitoring import ClassScores, FeedbackItem
 from aiplatform.errors import ArtifactCorruptError
 from aiplatform.scores import encode_scores, log_odds
+from monitoring.baselines import load_baseline
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
+from monitoring.models import ServedVersion
 from monitoring.performance.estimation import estimate_performance
 from monitoring.performance.observed import bin_confidences, bin_scores
+from monitoring.performance.over_time import estimate_over_time
 from monitoring.performance.results import EstimatedResult
+from monitoring.performance.rollup import roll_up_performance
+from monitoring.reports.page_performance import performance_view
+from monitoring.reports.report import build_report
+from monitoring.selectors import Period
 from monitoring.statistics import measure
 from tests.monitoring.artifacts import write_artifact
 from tests.monitoring.factories import NOW, make_batch
@@ -182,3 +190,56 @@ def test_an_artifact_without_calibration_says_so(tmp_path: Path) -> None:
     record_predictions(batches=[make_batch(200, numeric={"x": np.arange(200.0)}, uri=uri, digest=digest)], now=NOW)
     found = measure("estimated_accuracy", endpoint="digits", version=1, window_s=300, now=NOW)
     assert found.value is None and found.detail["reason"].startswith("no calibration")
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> tuple[str, str]:
+    """Give a version whose confidence means what it says."""
+    calibration = Calibration(subject="confidence", method="platt", rows=5000, accuracy=0.9)
+    return write_artifact(tmp_path, {"x": np.arange(100.0)}, metrics={"accuracy": 0.9}, calibration=calibration)
+
+
+def sure_batch(artifact: tuple[str, str], *, rows: int, minutes_ago: int, confidence: float) -> None:
+    """Record answers of one confidence."""
+    time = NOW - timedelta(minutes=minutes_ago)
+    batch = make_batch(
+        rows, time=time, ids=[f"m{minutes_ago}-{i}" for i in range(rows)], labels=["a"] * rows,
+        confidences=np.full(rows, confidence), numeric={"x": np.arange(float(rows))},
+        uri=artifact[0], digest=artifact[1],
+    )  # fmt: skip
+    record_predictions(batches=[batch], now=time)
+
+
+@pytest.mark.django_db
+def test_the_estimate_over_time_follows_each_minutes_confidence(artifact: tuple[str, str]) -> None:
+    for minutes_ago, confidence, rows in ((30, 0.9, 200), (20, 0.6, 200), (19, 0.8, 50), (5, 0.7, 50)):
+        sure_batch(artifact, rows=rows, minutes_ago=minutes_ago, confidence=confidence)
+    report = build_report(endpoint="digits", version=1, period_s=3600, now=NOW)
+    found = {
+        (NOW - point.start) // timedelta(minutes=1): point
+        for point in report.series
+        if point.estimated_accuracy is not None
+    }
+    near = {minute: pytest.approx(accuracy, abs=0.015) for minute, accuracy in ((30, 0.9), (20, 0.6), (19, 0.64))}
+    values = {minute: point.estimated_accuracy for minute, point in found.items()}
+    assert values == near, "few rows take the minutes before them in; 50 rows alone are not enough"
+    assert all((p.estimated_low or 1) < (p.estimated_accuracy or 0) < (p.estimated_high or 0) for p in found.values())
+    chart = str(performance_view(report).over_time)
+    assert "Accuracy, estimated" in chart and "in training" in chart
+    record_feedback(items=[FeedbackItem(prediction_id=f"m30-{i}", label="a") for i in range(60)], now=NOW)
+    report = build_report(endpoint="digits", version=1, period_s=3600, now=NOW)
+    assert "Accuracy, realised and estimated" in str(performance_view(report).over_time)
+
+
+@pytest.mark.django_db
+def test_what_only_an_hour_stands_for_is_the_same_in_all_its_minutes(artifact: tuple[str, str]) -> None:
+    sure_batch(artifact, rows=200, minutes_ago=30, confidence=0.9)
+    served = ServedVersion.objects.get()
+    roll_up_performance(now=NOW + timedelta(days=3))
+    begin = (NOW - timedelta(minutes=30)).replace(minute=0, second=0, microsecond=0)
+    period = Period(start=begin, end=begin + timedelta(minutes=30))
+    calibration = load_baseline(served).calibration
+    found = estimate_over_time(served, period, calibration=calibration, min_samples=100, buckets=120)
+    assert len(found) == 31
+    assert {(round(e.value or 0, 2), e.samples) for e in found.values()} == {(0.9, found[begin].samples)}
+    assert estimate_over_time(served, period, calibration=None, min_samples=100, buckets=120) == {}

@@ -79,6 +79,20 @@ def test_a_schedule_is_made_refused_sent_and_its_report_read() -> None:
         assert webhook.received == []
 
 
+def test_a_schedule_takes_no_channel_that_can_carry_no_report() -> None:
+    Channel.objects.create(name="ops", url="json://localhost")
+    Channel.objects.create(name="am", kind="alertmanager", url="http://127.0.0.1:9093")
+    admin = Caller(Scope.ADMIN)
+    body = {"name": "daily", "endpoint": "digits", "channels": ["ops", "am"]}
+    refused = admin.post(f"{BASE}/report-schedules/", body)
+    assert refused.status_code == 400
+    problem = "reports go to channels of kind apprise only: 'am' is of kind alertmanager"
+    assert problem in str(refused.json())
+    assert admin.post(f"{BASE}/report-schedules/", {**body, "channels": ["ops"]}).status_code == 201
+    with pytest.raises(CommandError, match=problem):
+        call_command("reports", "send", "digits", "1", "--channel", "am")
+
+
 def test_the_command_shows_exports_and_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("reports", "show", "digits", "1")
     assert "digits version 1" in capsys.readouterr().out

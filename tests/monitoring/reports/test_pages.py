@@ -10,7 +10,8 @@ from django.test import Client
 from aiplatform.contracts.monitoring import FeedbackItem
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
-from monitoring.models import PredictionBlock
+from monitoring.models import PredictionBlock, ReportSchedule
+from monitoring.models.alerts import Channel
 from monitoring.reports.overview import overview_panel
 from tests.monitoring.factories import make_batch, now
 
@@ -109,6 +110,20 @@ def test_a_place_in_the_list_that_makes_no_sense_is_its_beginning(staff: Client,
 
 def test_an_unknown_predictions_page_is_not_there(staff: Client, recorded: None) -> None:
     assert staff.get("/admin/monitoring/prediction/nobody/change/").status_code == 404
+
+
+def test_a_schedule_offers_only_channels_that_can_carry_a_report(staff: Client) -> None:
+    Channel.objects.create(name="ops", url="json://localhost")
+    alertmanager = Channel.objects.create(name="am", kind="alertmanager", url="http://127.0.0.1:9093")
+    page = staff.get("/admin/monitoring/reportschedule/add/").content.decode()
+    assert ">ops</option>" in page
+    assert ">am</option>" not in page
+    form = {"name": "daily", "endpoint": "digits", "version_scope": "serving", "period": "day", "time_zone": "UTC"}
+    answer = staff.post("/admin/monitoring/reportschedule/add/", {**form, "channels": [alertmanager.pk]})
+    assert (
+        "reports go to channels of kind apprise only: &#x27;am&#x27; is of kind alertmanager" in answer.content.decode()
+    )
+    assert not ReportSchedule.objects.exists()
 
 
 def test_someone_not_logged_in_sees_nothing(recorded: None) -> None:

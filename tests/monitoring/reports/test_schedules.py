@@ -89,6 +89,18 @@ class TestPeriods:
 
 
 @pytest.mark.django_db
+def test_a_cron_expression_makes_reports_at_its_times(settings: Any) -> None:
+    schedule(period="cron", cron="0 6,18 * * *", time_zone="Europe/Berlin")
+    traffic()
+    reports = make_all()
+    spans = [(r.period_start - DAY, r.period_end - DAY) for r in reports]
+    hours = [(start / timedelta(hours=1), end / timedelta(hours=1)) for start, end in spans]
+    assert hours == [(5, 17), (17, 29)], "what ended before the first prediction has no version to report on"
+    assert [r.health for r in reports] == ["not_enough_data", "no_traffic"]
+    assert make_all() == reports
+
+
+@pytest.mark.django_db
 def test_a_days_report_is_made_once_and_reads_as_it_was() -> None:
     schedule()
     traffic()
@@ -240,6 +252,19 @@ def test_a_channel_that_is_away_is_tried_again(settings: Any) -> None:
 
 
 @pytest.mark.django_db
+def test_a_channel_that_became_an_alertmanager_gets_nothing_and_the_delivery_says_why() -> None:
+    schedule().channels.add(Channel.objects.create(name="ops", url="json://localhost"))
+    traffic()
+    make_all()
+    Channel.objects.update(kind="alertmanager", url="http://127.0.0.1:9093")
+    sent: list[Delivery] = []
+    assert send_due_reports(deliver=sent.append, clock=lambda: MORNING) == 0
+    delivery = ReportDelivery.objects.get()
+    assert (delivery.state, sent) == ("failed", [])
+    assert delivery.last_error == "reports go to channels of kind apprise only: 'ops' is of kind alertmanager"
+
+
+@pytest.mark.django_db
 def test_a_sender_lost_midway_is_followed_by_another() -> None:
     schedule().channels.add(Channel.objects.create(name="ops", url="json://localhost"))
     traffic()
@@ -282,6 +307,9 @@ def test_a_deleted_schedule_leaves_its_reports() -> None:
         ({"time_zone": "Mars/Olympus"}, "time_zone"),
         ({"version_scope": "one"}, "version"),
         ({"version": 3}, "version"),
+        ({"cron": "0 6 * * *"}, "cron"),
+        ({"period": "cron"}, "cron"),
+        ({"period": "cron", "cron": "*/5 * * * *"}, "cron"),
         ({"version_scope": "one", "version": 3, "endpoint": "*"}, "endpoint"),
     ],
 )

@@ -104,6 +104,17 @@ def test_callers_who_all_stay_with_the_champion_are_named_as_the_reason_for_wait
     assert "routing key" not in found.text
 
 
+def test_a_passed_step_tells_the_shares_beside_the_champions() -> None:
+    policy = Policy(min_samples=40, min_labels=20, step_s=3)
+    champion = VersionCounts(requests=100, errors=1, answered=100, slow=5, labelled=50, wrong=45)
+    found = judge_canary(champion, VersionCounts(requests=40, answered=40, labelled=40, wrong=2), policy, elapsed_s=9)
+    assert (found.verdict, found.text) == (
+        Verdict.PASS,
+        "no harm found in 40 requests: errors 0.0% (the champion's 1.0%), slow answers 0.0% (the champion's 5.0%), "
+        "wrong answers 5.0% (the champion's 90.0%)",
+    )
+
+
 def test_too_few_requests_are_waited_for_and_said_with_how_many_more() -> None:
     scene = Scene()
     start(scene, shadow_s=0, replay_requests=0)

@@ -24,7 +24,8 @@ from monitoring.selectors import Period, count_confusions, get_totals, list_wind
 from tests.monitoring.factories import make_batch
 
 pytestmark = pytest.mark.django_db
-DAY = datetime(2026, 11, 20, tzinfo=UTC)
+# A recent midnight: what is older than WINDOW_MINUTE_RETENTION_DAYS is read in whole hours.
+DAY = (datetime.now(UTC) - timedelta(days=4)).replace(hour=0, minute=0, second=0, microsecond=0)
 LATER = DAY + timedelta(days=2, hours=1)
 R = Window.Resolution
 
