@@ -24,6 +24,7 @@ from training.recipes.recipe import Learner, Recipe
 
 RECIPE = "tests.training.stand_in:Sleepy"
 STEPS = 10
+FAULTS = ("", "raise", "memory", "hang", "deaf", "kill", "exit", "publish", "worker")
 
 
 @dataclass(frozen=True, kw_only=True)
