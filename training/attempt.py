@@ -26,7 +26,7 @@ from training.leases import Claim, StaleFenceError, confirm_start, end_run, reco
 from training.models import Run
 from training.publishing import Origin, adopt_published, publish_model
 from training.reasons import stop_message
-from training.recipes.api import StopRequestedError, TrainingOrder
+from training.recipes.api import StopRequestedError, TrainingOrder, WorkerLostError
 from training.reporting import RunReporter, persist
 from training.run_files import run_folder, work_folder
 from training.states import ExitClass
@@ -60,6 +60,8 @@ class Attempt:
             self._train(run)
         except StopRequestedError:
             return self._stop()
+        except WorkerLostError as error:
+            return self._give_back(str(error))
         except StaleFenceError as error:
             log.error("trainer_is_stale", why=str(error))
             return STALE_EXIT_CODE
@@ -116,6 +118,10 @@ class Attempt:
         self._reporter.log(message)
         persist(lambda: take_back_run(self._claim.run_id, self._claim.fence, reason, message=message))
         return 0
+
+    def _give_back(self, message: str) -> int:
+        persist(lambda: take_back_run(self._claim.run_id, self._claim.fence, ExitClass.LOST, message=message))
+        return 1
 
     def _fail(self, error: Exception) -> int:
         text = traceback.format_exc()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from aiplatform.tensors import DType, Signature, TensorSpec
 from training.calibrating import fit_calibration
 from training.data.dataset import Array, DataKind, Dataset
 from training.data.sources import load_dataset
+from training.parallel.team import Team
 from training.recipes.api import Reporter, TrainedModel, TrainingOrder
 from training.recipes.checkpoints import CheckpointStore
 from training.recipes.loop import TrainingLoop, predict_part
@@ -34,7 +36,8 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
 
     The same order in the same folder goes on from its last checkpoint.
     Raises: InvalidConfigurationError (recipe, parameters), InvalidInputError (data),
-    TrainingFailedError (a loss that is no number), StopRequestedError (the reporter asked).
+    TrainingFailedError (a loss that is no number), StopRequestedError (the reporter asked),
+    WorkerLostError (a process that shares the steps is gone).
     """
     recipe = load_recipe(order.recipe)
     values = resolve_parameters(order.recipe, order.parameters)
@@ -44,16 +47,14 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     _check_fit(recipe, order, data)
     reporter.log(_describe(data))
     parameters = recipe.Parameters(**values)
-    learner = recipe.build_learner(data.description, parameters, order.seed)
-    loop = TrainingLoop(
-        learner=learner,
-        data=data,
-        parameters=parameters,
-        seed=order.seed,
-        reporter=reporter,
-        checkpoints=CheckpointStore(order.checkpoints, identity=_identity(order, values, data)),
-    )
-    history = loop.run()
+    checkpoints = CheckpointStore(order.checkpoints, identity=_identity(order, values, data))
+    with _team(order, recipe, parameters.workers, reporter) as team:
+        learner = recipe.build_learner(data.description, parameters, order.seed)
+        loop = TrainingLoop(
+            learner=learner, data=data, parameters=parameters, seed=order.seed, reporter=reporter,
+            checkpoints=checkpoints, team=team,
+        )  # fmt: skip
+        history = loop.run()
     probabilities = predict_part(learner, data.test)
     warmup_inputs, _ = data.test.rows(slice(0, WARMUP_ROWS))
     return TrainedModel(
@@ -84,6 +85,19 @@ def _check_fit(recipe: Recipe, order: TrainingOrder, data: Dataset) -> None:
         raise InvalidConfigurationError(
             f"recipe '{order.recipe}' learns from {recipe.data_kind.value}; '{order.data_uri}' is {data.kind.value}"
         )
+
+
+def _team(
+    order: TrainingOrder, recipe: Recipe, workers: int, reporter: Reporter
+) -> AbstractContextManager[Team | None]:
+    """Return who shares the steps: nobody, or a team of so many processes."""
+    if workers == 1:
+        return nullcontext()
+    if not recipe.can_share:
+        raise InvalidConfigurationError(
+            f"recipe '{order.recipe}' learns in one process: 'workers' must be 1, not {workers}"
+        )
+    return Team(order, world=workers, reporter=reporter)
 
 
 def _describe(data: Dataset) -> str:

@@ -12,6 +12,7 @@ import signal
 import socket
 from pathlib import Path
 
+LOST_EXIT_CODE = 76  # of a trainer that ended itself because a worker of its team was gone
 _PROC = Path("/proc")
 _STATE_FIELD, _START_FIELD = 0, 19  # counted after the command's closing bracket
 _DEAD_STATES = ("Z", "X", "x")

@@ -19,6 +19,7 @@ from training.launchers import get_launcher
 from training.launchers.base import Handle, LaunchOrder, Liveness, ProcessEnd
 from training.leases import held_by, order_stop, prolong_start, take_back_run
 from training.models import Run
+from training.processes import LOST_EXIT_CODE
 from training.reasons import stop_message
 from training.run_files import run_folder
 from training.states import ExitClass, RunState
@@ -117,6 +118,8 @@ def _why(run: Run, end: ProcessEnd) -> tuple[ExitClass, str]:
 def _describe_exit_code(code: int | None) -> str:
     if code is None:
         return "nobody saw it end"
+    if code == LOST_EXIT_CODE:
+        return "a worker of its team was gone; its log says which"
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 

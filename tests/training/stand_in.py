@@ -18,12 +18,13 @@ import numpy as np
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import DType, Signature, TensorSpec
 from training.data.dataset import DataDescription, DataKind
-from training.recipes.api import Reporter, StopRequestedError, TrainedModel, TrainingOrder
+from training.recipes.api import Reporter, StopRequestedError, TrainedModel, TrainingOrder, WorkerLostError
 from training.recipes.parameters import FitParameters, parameter
 from training.recipes.recipe import Learner, Recipe
 
 RECIPE = "tests.training.stand_in:Sleepy"
 STEPS = 10
+FAULTS = ("", "raise", "memory", "hang", "deaf", "kill", "exit", "publish", "worker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,9 @@ class SleepyParameters(FitParameters):
 
     step_s: float = parameter(0.0, help="Sleep a step.", minimum=0)
     fault: str = parameter(
-        "", help="What goes wrong.", choices=("", "raise", "memory", "hang", "deaf", "kill", "exit", "publish")
+        "",
+        help="What goes wrong.",
+        choices=("", "raise", "memory", "hang", "deaf", "kill", "exit", "publish", "worker"),
     )
     fault_epoch: int = parameter(1, help="In which epoch.")
     once: bool = parameter(False, help="Only on the first attempt.")
@@ -83,6 +86,8 @@ def _go_wrong(order: TrainingOrder, reporter: Reporter) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "exit":
         os._exit(3)
+    if fault == "worker":
+        raise WorkerLostError("worker 1 of 2 is gone (signal 9)")
     if fault == "hang":
         time.sleep(600)
     if fault == "deaf":

@@ -66,6 +66,10 @@ class StopRequestedError(Exception):
     """The run was asked to stop; its last complete state is in a checkpoint."""
 
 
+class WorkerLostError(Exception):
+    """A process that shares the work is gone; the run may go on from its last checkpoint."""
+
+
 class TrainingFailedError(PlatformError):
     """The training cannot go on: repeating it would fail in the same way."""
 

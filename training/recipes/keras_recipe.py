@@ -17,6 +17,7 @@ from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.tensors import DType, TensorSpec
 from training.data.dataset import Array, DataDescription
+from training.parallel.place import Place, this_place
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.steps import StepOptions
 
@@ -30,6 +31,7 @@ class KerasRecipe(Recipe):
     """A recipe whose network is a Keras model."""
 
     framework: ClassVar[str] = "tensorflow"
+    can_share: ClassVar[bool] = True
 
     @abstractmethod
     def build_model(self, data: DataDescription, parameters: Any) -> keras.Model:
@@ -50,6 +52,8 @@ class KerasRecipe(Recipe):
             raise InvalidConfigurationError(
                 f"recipe '{self.name}' needs TensorFlow and Keras; '{error.name}' is not installed"
             ) from error
+        place = this_place()
+        strategy = None if place.is_alone else _strategy(place)  # before TensorFlow does anything else
         keras.utils.set_random_seed(seed)
         if parameters.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -60,7 +64,11 @@ class KerasRecipe(Recipe):
             with _policy("mixed_bfloat16"):
                 model = self.build_model(data, parameters)
             model.set_weights(served.get_weights())
-        return KerasLearner(model, self.build_optimizer(parameters), data.inputs, options=options, served=served)
+        optimizer = self.build_optimizer(parameters)
+        learner = KerasLearner(model, optimizer, data.inputs, options=options, served=served, strategy=strategy)
+        if place.rank:
+            learner.reseed(seed + place.rank)
+        return learner
 
 
 class KerasLearner:
@@ -80,27 +88,30 @@ class KerasLearner:
         *,
         options: StepOptions | None = None,
         served: keras.Model | None = None,
+        strategy: Any = None,
     ) -> None:
         import tensorflow as tf
 
         self._model, self._optimizer = model, optimizer
         self._served = model if served is None else served
         self._options = options or StepOptions()
+        self._strategy = strategy  # tf.distribute's, of a team that shares each step
         self._inputs = {spec.name: _tensor_spec(spec) for spec in inputs}
         optimizer.build(model.trainable_variables)
         labels = tf.TensorSpec((None,), tf.int64)
-        self._train = tf.function(self._train_step, input_signature=[self._inputs, labels])
         rows = tf.TensorSpec((), tf.float32)
+        self._train = tf.function(self._train_step, input_signature=[self._inputs, labels, rows])
         self._differentiate = tf.function(self._gradients, input_signature=[self._inputs, labels, rows])
-        self._apply = tf.function(self._apply_gradients)
+        self._apply = tf.function(self._apply_sum)
         self._predict = tf.function(self._probabilities, input_signature=[self._inputs])
 
-    def train_batch(self, inputs: Arrays, labels: Array) -> tuple[float, int]:
-        """Learn from one batch; return its mean loss and how many rows were right."""
+    def train_batch(self, inputs: Arrays, labels: Array, *, rows: int = 0) -> tuple[float, int]:
+        """Learn from one batch, or from a part of one of `rows` rows; return its mean loss and how many were right."""
+        whole = float(rows or len(labels))
         if self._options.pieces == 1:
-            loss, correct = self._train(_tensors(inputs), labels)
+            loss, correct = self._train(_tensors(inputs), labels, whole)
             return float(loss), int(correct)
-        return self._train_in_pieces(inputs, labels)
+        return self._train_in_pieces(inputs, labels, whole)
 
     def set_learning_rate(self, rate: float) -> None:
         """Learn with this step size from the next batch on."""
@@ -123,6 +134,14 @@ class KerasLearner:
             for i, variable in enumerate(self._variables()):
                 variable.assign(saved[str(i)])
 
+    def reseed(self, seed: int) -> None:
+        """Draw dropout's random numbers anew, the same for the same seed."""
+        import keras
+
+        for layer in self._model._flatten_layers():
+            if isinstance(generator := getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
+                generator.state.assign([seed, 0])
+
     def export(self, folder: Path) -> None:
         """Write a SavedModel whose `serving_default` takes the inputs by name."""
         import keras
@@ -136,12 +155,8 @@ class KerasLearner:
     def _variables(self) -> list[Any]:
         return [*self._model.variables, *self._optimizer.variables]
 
-    def _train_step(self, inputs: Any, labels: Any) -> Any:
-        import tensorflow as tf
-
-        gradients, loss, correct = self._gradients(inputs, labels, tf.cast(tf.shape(labels)[0], tf.float32))
-        self._apply_gradients(gradients)
-        return loss, correct
+    def _train_step(self, inputs: Any, labels: Any, rows: Any) -> Any:
+        return self._apply_sum(*self._gradients(inputs, labels, rows))
 
     def _gradients(self, inputs: Any, labels: Any, rows: Any) -> Any:
         """Return the gradients of a step's mean loss over `rows` rows, as far as these rows make it up."""
@@ -155,26 +170,42 @@ class KerasLearner:
                 losses = losses * tf.gather(tf.constant(self._options.class_weights), labels)
             loss = tf.reduce_sum(losses) / rows
         gradients = tape.gradient(loss, self._model.trainable_variables)
-        correct = tf.reduce_sum(tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.int32))
+        correct = tf.reduce_sum(tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.float32))
         return gradients, loss, correct
 
-    def _apply_gradients(self, gradients: Any) -> None:
+    def _apply_sum(self, gradients: Any, loss: Any, correct: Any) -> Any:
+        """Take a step along the gradients, a team's together; return the loss and count of the whole step."""
         import tensorflow as tf
 
+        if self._strategy is not None:
+            *gradients, loss, correct = self._sum_of_all([*gradients, loss, correct])
         if self._options.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self._options.clip_norm)
         self._optimizer.apply(gradients, self._model.trainable_variables)
+        return loss, correct
 
-    def _train_in_pieces(self, inputs: Arrays, labels: Array) -> tuple[float, int]:
+    def _sum_of_all(self, values: list[Any]) -> Any:
+        """Return each value summed over the team; what no gradient reaches (None) stays so."""
+        import tensorflow as tf
+
+        def add(*mine: Any) -> Any:
+            # An operation made here stands on the member's device, which the engine asks for.
+            there = [tf.identity(tf.convert_to_tensor(value)) for value in mine]
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, there)
+
+        sums = iter(self._strategy.run(add, args=tuple(value for value in values if value is not None)))
+        return [None if value is None else next(sums) for value in values]
+
+    def _train_in_pieces(self, inputs: Arrays, labels: Array, rows: float) -> tuple[float, int]:
         total: list[Any] = []
-        loss, correct = 0.0, 0
+        loss, correct = 0.0, 0.0
         for piece in self._options.cut(len(labels)):
             some = {name: array[piece] for name, array in inputs.items()}
-            gradients, part, right = self._differentiate(_tensors(some), labels[piece], float(len(labels)))
+            gradients, part, right = self._differentiate(_tensors(some), labels[piece], rows)
             total = [a + b for a, b in zip(total, gradients, strict=True)] if total else list(gradients)
-            loss, correct = loss + float(part), correct + int(right)
-        self._apply(total)
-        return loss, correct
+            loss, correct = loss + part, correct + right
+        loss, correct = self._apply(total, loss, correct)
+        return float(loss), int(correct)
 
     def _update_served(self) -> None:
         if self._served is not self._model:
@@ -182,6 +213,16 @@ class KerasLearner:
 
     def _probabilities(self, inputs: Any) -> Any:
         return {OUTPUT: self._served(inputs, training=False)}
+
+
+def _strategy(place: Place) -> Any:
+    """Return TensorFlow's engine for a team; it waits until all members have come."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        tf.config.set_visible_devices(gpus[place.rank % len(gpus)], "GPU")
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 @contextmanager

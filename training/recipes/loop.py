@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
 from training.data.dataset import Array, Dataset, Part
+from training.parallel.team import Team
 from training.recipes.api import Reporter, StopRequestedError, TrainingFailedError
 from training.recipes.checkpoints import CheckpointStore, Progress
 from training.recipes.parameters import BEST, FitParameters
-from training.recipes.recipe import Learner
+from training.recipes.recipe import Learner, SharingLearner
 from training.recipes.schedules import CONSTANT, rate_factor
 from training.recipes.scores import accuracy, cross_entropy
 
@@ -31,6 +33,7 @@ class TrainingLoop:
     seed: int
     reporter: Reporter
     checkpoints: CheckpointStore
+    team: Team | None = None  # with whom each step is shared
     clock: Callable[[], float] = time.monotonic
     _saved_at_s: float = field(default=0.0, init=False)
 
@@ -55,6 +58,8 @@ class TrainingLoop:
             progress = Progress()
         else:
             self.reporter.log(f"resuming at epoch {progress.epoch}, step {progress.step}")
+            if self.team is not None:
+                self.team.hand_over(self.learner.save_state)
         self._saved_at_s = self.clock()
         self.reporter.begin(epochs=self.parameters.epochs, steps_per_epoch=self.steps_per_epoch)
         while progress.epoch <= self.parameters.epochs and not progress.ended:
@@ -82,9 +87,8 @@ class TrainingLoop:
 
     def _run_step(self, progress: Progress, indices: Array) -> None:
         started_s = self.clock()
-        inputs, labels = self.data.train.rows(indices)
         self._set_learning_rate(progress)
-        loss, correct = self.learner.train_batch(inputs, labels)
+        loss, correct = self._train_rows(indices)
         progress.step += 1
         self._note_time(progress, self.clock() - started_s)
         if not math.isfinite(loss):
@@ -92,8 +96,8 @@ class TrainingLoop:
                 f"loss became {loss} at epoch {progress.epoch}, step {progress.step}; "
                 f"a smaller learning_rate than {self.parameters.learning_rate} often helps"
             )
-        progress.rows += len(labels)
-        progress.loss_sum += loss * len(labels)
+        progress.rows += len(indices)
+        progress.loss_sum += loss * len(indices)
         progress.correct += correct
         try:
             self.reporter.step(epoch=progress.epoch, step=progress.step, metrics=_means(progress))
@@ -102,6 +106,13 @@ class TrainingLoop:
             raise
         if self.clock() - self._saved_at_s >= CHECKPOINT_INTERVAL_S:
             self._save(progress)
+
+    def _train_rows(self, indices: Array) -> tuple[float, int]:
+        if self.team is None:
+            return self.learner.train_batch(*self.data.train.rows(indices))
+        mine = self.team.share(indices)
+        learner = cast("SharingLearner", self.learner)  # as the recipe has promised by `can_share`
+        return learner.train_batch(*self.data.train.rows(mine), rows=len(indices))
 
     def _set_learning_rate(self, progress: Progress) -> None:
         chosen = self.parameters
@@ -113,7 +124,10 @@ class TrainingLoop:
             steps=chosen.epochs * self.steps_per_epoch,
             warmup=chosen.warmup,
         )
-        self.learner.set_learning_rate(chosen.learning_rate * factor)
+        rate = chosen.learning_rate * factor
+        self.learner.set_learning_rate(rate)
+        if self.team is not None:
+            self.team.set_learning_rate(rate)
 
     def _note_time(self, progress: Progress, seconds: float) -> None:
         progress.seconds += seconds

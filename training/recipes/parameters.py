@@ -82,6 +82,9 @@ class FitParameters:
     precision: str = parameter(
         FLOAT32, choices=(FLOAT32, BFLOAT16), help="Numbers of the network while it learns; it is served in float32."
     )
+    workers: int = parameter(
+        1, minimum=1, maximum=64, help="Share each batch among so many processes of this machine (data-parallel)."
+    )
     deterministic: bool = parameter(True, help="Same order, same weights, where the device allows; off may be faster.")
     patience: int = parameter(
         0, minimum=0, maximum=10_000, help="Stop after so many epochs without a better val_loss; 0: never."

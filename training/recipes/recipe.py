@@ -42,6 +42,19 @@ class Learner(Protocol):
         """Write the model in `model_format`; its output is named `probabilities`."""
 
 
+class SharingLearner(Learner, Protocol):
+    """A learner that takes its place in a team, if `training.parallel.place.this_place` names one."""
+
+    def train_batch(self, inputs: Arrays, labels: Array, *, rows: int = 0) -> tuple[float, int]:
+        """Do the same with a share of a batch, which may be empty: `rows` are those of the whole batch.
+
+        Gradients, loss and count are summed over the team.
+        """
+
+    def reseed(self, seed: int) -> None:
+        """Draw random numbers (dropout's) anew: each member of a team draws its own."""
+
+
 class Recipe(ABC):
     """A way to build and train a model. Reading its attributes imports no framework."""
 
@@ -50,6 +63,7 @@ class Recipe(ABC):
     framework: ClassVar[str]  # 'tensorflow' or 'torch', as in the manifest
     data_kind: ClassVar[DataKind]
     Parameters: ClassVar[type[FitParameters]] = FitParameters
+    can_share: ClassVar[bool] = False  # whether its learner is a `SharingLearner` (parameter `workers`)
 
     @abstractmethod
     def build_learner(self, data: DataDescription, parameters: Any, seed: int) -> Learner:

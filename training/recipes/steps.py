@@ -38,8 +38,8 @@ class StepOptions:
         )
 
     def cut(self, rows: int) -> list[slice]:
-        """Return the parts of a step of so many rows; none is empty."""
-        pieces = min(self.pieces, rows)
+        """Return the parts of a step of so many rows; none is empty, unless the step is."""
+        pieces = max(1, min(self.pieces, rows))
         bounds = [rows * i // pieces for i in range(pieces + 1)]
         return [slice(start, stop) for start, stop in pairwise(bounds)]
 

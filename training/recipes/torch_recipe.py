@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +17,7 @@ from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.tensors import TensorSpec
 from training.data.dataset import Array, DataDescription
+from training.parallel.place import Place, this_place
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.steps import StepOptions
 
@@ -29,6 +31,7 @@ class TorchRecipe(Recipe):
     """A recipe whose network is a PyTorch module of one input tensor."""
 
     framework: ClassVar[str] = "torch"
+    can_share: ClassVar[bool] = True
 
     @abstractmethod
     def build_network(self, data: DataDescription, parameters: Any) -> nn.Module:
@@ -48,12 +51,17 @@ class TorchRecipe(Recipe):
             raise InvalidConfigurationError(
                 f"recipe '{self.name}' needs PyTorch, which is not installed: pip install -r requirements-torch.txt"
             ) from error
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        place = this_place()
+        device = _device(place)
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(parameters.deterministic and device.type == "cpu")
         network = self.build_network(data, parameters).to(device)
         optimizer = self.build_optimizer(network, parameters)
-        return TorchLearner(network, optimizer, data.inputs[0], device, options=StepOptions.of(parameters, data))
+        options = StepOptions.of(parameters, data)
+        learner = TorchLearner(network, optimizer, data.inputs[0], device, options=options, place=place)
+        if place.rank:
+            learner.reseed(seed + place.rank)
+        return learner
 
 
 class TorchLearner:
@@ -69,30 +77,35 @@ class TorchLearner:
         device: Any,
         *,
         options: StepOptions | None = None,
+        place: Place | None = None,
     ) -> None:
         import torch
 
         self._network, self._optimizer = network, optimizer
+        self._place = place or Place()
+        self._shared = network if self._place.is_alone else _shared(network, device)
         self._input, self._device = spec, device
         self._options = options or StepOptions()
         weights = self._options.class_weights
         self._weights = None if weights is None else torch.from_numpy(weights).to(device)
 
-    def train_batch(self, inputs: Arrays, labels: Array) -> tuple[float, int]:
-        """Learn from one batch; return its mean loss and how many rows were right."""
+    def train_batch(self, inputs: Arrays, labels: Array, *, rows: int = 0) -> tuple[float, int]:
+        """Learn from one batch, or from a part of one of `rows` rows; return its mean loss and how many were right."""
         import torch
 
-        self._network.train()
+        self._shared.train()
         self._optimizer.zero_grad()
         loss, correct = 0.0, 0
-        for piece in self._options.cut(len(labels)):
+        pieces = self._options.cut(len(labels))
+        for piece in pieces:
             some = {name: array[piece] for name, array in inputs.items()}
-            part, right = self._add_gradients(some, labels[piece], rows=len(labels))
+            with nullcontext() if self._place.is_alone or piece is pieces[-1] else self._shared.no_sync():
+                part, right = self._add_gradients(some, labels[piece], rows=rows or len(labels))
             loss, correct = loss + part, correct + right
         if self._options.clip_norm:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._options.clip_norm)
         self._optimizer.step()
-        return loss, correct
+        return (loss, correct) if self._place.is_alone else self._of_all(loss, correct)
 
     def set_learning_rate(self, rate: float) -> None:
         """Learn with this step size from the next batch on."""
@@ -128,6 +141,12 @@ class TorchLearner:
         self._optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
 
+    def reseed(self, seed: int) -> None:
+        """Draw dropout's random numbers anew."""
+        import torch
+
+        torch.manual_seed(seed)
+
     def export(self, folder: Path) -> None:
         """Write a `torch.export` program from the input to probabilities, for any batch size."""
         import torch
@@ -146,16 +165,44 @@ class TorchLearner:
 
         truth = torch.from_numpy(labels).to(self._device)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._options.is_mixed):
-            logits = self._network(self._tensor(inputs))  # (n, classes)
+            logits = self._shared(self._tensor(inputs))  # (n, classes)
         losses = functional.cross_entropy(logits.float(), truth, reduction="none")  # (n,)
         if self._weights is not None:
             losses = losses * self._weights[truth]
         loss = losses.sum() / rows
-        loss.backward()
+        (loss * self._place.world).backward()  # a team's gradients are averaged: this makes them a sum
         return float(loss.detach()), int((logits.argmax(dim=1) == truth).sum())
+
+    def _of_all(self, loss: float, correct: int) -> tuple[float, int]:
+        import torch
+
+        sums = torch.tensor([loss, correct], dtype=torch.float64, device=self._device)
+        torch.distributed.all_reduce(sums)
+        return float(sums[0]), int(sums[1])
 
     def _tensor(self, inputs: Arrays) -> Any:
         import torch
 
         array = np.ascontiguousarray(inputs[self._input.name])
         return torch.from_numpy(array).to(self._device)
+
+
+def _device(place: Place) -> Any:
+    """Return the device of a member: each has a GPU of its own where there are enough."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", place.rank % torch.cuda.device_count())
+
+
+def _shared(network: nn.Module, device: Any) -> Any:
+    """Return the network as one that sums its gradients with those of the team, whose leader gives the weights."""
+    import torch
+    from torch.nn.parallel import DistributedDataParallel
+
+    has_own_gpu = device.type == "cuda" and torch.cuda.device_count() >= this_place().world
+    if torch.distributed.is_initialized():  # of an earlier learner in this process
+        torch.distributed.destroy_process_group()
+    torch.distributed.init_process_group("nccl" if has_own_gpu else "gloo")
+    return DistributedDataParallel(network, device_ids=[device.index] if has_own_gpu else None)

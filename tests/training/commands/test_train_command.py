@@ -49,6 +49,15 @@ def test_a_waited_run_needs_no_worker_and_writes_plain_lines(bench: Bench) -> No
     assert (run.seed, run.parameters["epochs"], run.state) == (5, 2, RunState.SUCCEEDED)
 
 
+def test_workers_are_a_parameter_with_an_option_of_its_own(bench: Bench) -> None:
+    code, _ = _run(*ORDER, "--workers", "3", "--set", "epochs=1")
+    assert (code, Run.objects.get().parameters["workers"]) == (0, 3)
+    with pytest.raises(CommandError, match="say the same"):
+        _run(*ORDER, "--workers", "3", "--set", "workers=3")
+    with pytest.raises(CommandError, match="'workers' must be at least 1, not 0"):
+        _run(*ORDER, "--workers", "0")
+
+
 def test_json_is_one_object_a_line_from_queued_to_end(bench: Bench) -> None:
     code, lines = _run(*ORDER, "--set", "epochs=1", "--json")
     records = [json.loads(line) for line in lines]

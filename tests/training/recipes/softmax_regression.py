@@ -83,7 +83,8 @@ class SoftmaxLearner:
         np.save(folder / "weights.npy", self.weights)
 
     def _features(self, inputs: Arrays) -> Any:
-        return inputs[IMAGE].reshape(len(inputs[IMAGE]), -1) / 255.0
+        images = inputs[IMAGE]  # perhaps of no rows
+        return images.reshape(len(images), int(np.prod(images.shape[1:]))) / 255.0
 
 
 def _softmax(logits: Array) -> Array:

@@ -109,6 +109,15 @@ def test_a_recipe_that_raises_fails_the_run_at_once(
     assert "stand_in.py" in run.exit_traceback
 
 
+def test_a_run_whose_team_lost_a_worker_goes_on_from_its_checkpoint(bench: Bench) -> None:
+    run = bench.until_ended(bench.start(fault="worker", fault_epoch=2, once=True))
+    assert (run.state, run.attempt) == (RunState.SUCCEEDED, 2), (run.exit_message, bench.log(run))
+    assert bench.notes(run)[1] == "resumed at 1"
+    run = bench.until_ended(bench.start(fault="worker"))
+    assert (run.state, run.exit_class) == (RunState.FAILED, ExitClass.LOST)
+    assert run.exit_message == "worker 1 of 2 is gone (signal 9)"
+
+
 def test_a_stalled_run_is_stopped_and_tried_again(bench: Bench) -> None:
     bench.limit(TRAINING_STALL_S=2.5, TRAINING_STOP_GRACE_S=1.0)
     run = bench.until_ended(bench.start(fault="hang", fault_epoch=2, once=True))

@@ -86,7 +86,7 @@ class Command(BaseCommand):
             data_uri=absolute_data_uri(options["data"]),
             model_name=options["name"],
             target=options["target"],
-            parameters=parse_settings([pair for group in options["pairs"] for pair in group]),
+            parameters=_parameters(options),
             seed=options["seed"],
             deploy_endpoint=options["name"] if deploy == _SAME_AS_NAME else deploy,
             actor=command_line_actor(),
@@ -201,6 +201,9 @@ def _add_run(parser: CommandParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", dest="pairs", action="append", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument(
+        "--workers", type=int, metavar="N", help="share each batch among N processes (as --set workers=N)"
+    )
+    parser.add_argument(
         "--deploy", nargs="?", const=_SAME_AS_NAME, metavar="ENDPOINT", help="deploy on success, by default as NAME"
     )
     _add_waiting(parser)
@@ -212,6 +215,19 @@ def _add_waiting(parser: CommandParser) -> None:
         "--wait", action="store_true", dest="wait", default=True, help="watch it to its end (the default)"
     )
     group.add_argument("--detach", action="store_false", dest="wait", help="return as soon as it is queued")
+
+
+def _parameters(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what `--set` and `--workers` say.
+
+    Raises: InvalidInputError if they say the same twice.
+    """
+    given: dict[str, Any] = dict(parse_settings([pair for group in options["pairs"] for pair in group]))
+    if options["workers"] is not None:
+        if "workers" in given:
+            raise InvalidInputError("--workers and --set workers=... say the same; give one of them")
+        given["workers"] = options["workers"]
+    return given
 
 
 def _row(run: Run) -> tuple[object, ...]:
