@@ -17,13 +17,13 @@ from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.tensors import DType, TensorSpec
 from training.data.dataset import Array, DataDescription
+from training.recipes.keras_heads import Loss, build_loss
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.steps import StepOptions
+from training.recipes.tasks import Task
 
 if TYPE_CHECKING:
     import keras
-
-OUTPUT = "probabilities"
 
 
 class KerasRecipe(Recipe):
@@ -33,13 +33,17 @@ class KerasRecipe(Recipe):
 
     @abstractmethod
     def build_model(self, data: DataDescription, parameters: Any) -> keras.Model:
-        """Return a model from a mapping of the data's inputs to probabilities (n, classes)."""
+        """Return a model from a mapping of the data's inputs to the task's output: probabilities (n, classes) ..."""
 
     def build_optimizer(self, parameters: Any) -> keras.Optimizer:
         """Return the optimizer: Adam, unless a recipe says otherwise."""
         import keras
 
         return keras.optimizers.Adam(learning_rate=parameters.learning_rate)
+
+    def build_loss(self, task: Task) -> Loss:
+        """Return the loss of each row, and its measure: the task's, unless a recipe says otherwise."""
+        return build_loss(task)
 
     def build_learner(self, data: DataDescription, parameters: Any, seed: int) -> Learner:
         """Return a learner around a fresh model; every random choice follows from the seed."""
@@ -60,7 +64,16 @@ class KerasRecipe(Recipe):
             with _policy("mixed_bfloat16"):
                 model = self.build_model(data, parameters)
             model.set_weights(served.get_weights())
-        return KerasLearner(model, self.build_optimizer(parameters), data.inputs, options=options, served=served)
+        task = self.build_task(data, parameters)
+        return KerasLearner(
+            model,
+            self.build_optimizer(parameters),
+            data,
+            task=task,
+            loss=self.build_loss(task),
+            options=options,
+            served=served,
+        )
 
 
 class KerasLearner:
@@ -76,8 +89,10 @@ class KerasLearner:
         self,
         model: keras.Model,
         optimizer: keras.Optimizer,
-        inputs: tuple[TensorSpec, ...],
+        data: DataDescription,
         *,
+        task: Task,
+        loss: Loss,
         options: StepOptions | None = None,
         served: keras.Model | None = None,
     ) -> None:
@@ -85,21 +100,23 @@ class KerasLearner:
 
         self._model, self._optimizer = model, optimizer
         self._served = model if served is None else served
+        self._task, self._loss = task, loss
         self._options = options or StepOptions()
-        self._inputs = {spec.name: _tensor_spec(spec) for spec in inputs}
+        self._inputs = {spec.name: _tensor_spec(spec) for spec in data.inputs}
         optimizer.build(model.trainable_variables)
-        labels = tf.TensorSpec((None,), tf.int64)
+        truth = data.train.labels
+        labels = tf.TensorSpec((None, *truth.shape[1:]), tf.as_dtype(truth.dtype))
         self._train = tf.function(self._train_step, input_signature=[self._inputs, labels])
         rows = tf.TensorSpec((), tf.float32)
         self._differentiate = tf.function(self._gradients, input_signature=[self._inputs, labels, rows])
         self._apply = tf.function(self._apply_gradients)
-        self._predict = tf.function(self._probabilities, input_signature=[self._inputs])
+        self._predict = tf.function(self._outputs, input_signature=[self._inputs])
 
-    def train_batch(self, inputs: Arrays, labels: Array) -> tuple[float, int]:
-        """Learn from one batch; return its mean loss and how many rows were right."""
+    def train_batch(self, inputs: Arrays, labels: Array) -> tuple[float, float]:
+        """Learn from one batch; return its mean loss and the sum of its rows' measure."""
         if self._options.pieces == 1:
-            loss, correct = self._train(_tensors(inputs), labels)
-            return float(loss), int(correct)
+            loss, measure = self._train(_tensors(inputs), labels)
+            return float(loss), float(measure)
         return self._train_in_pieces(inputs, labels)
 
     def set_learning_rate(self, rate: float) -> None:
@@ -107,9 +124,9 @@ class KerasLearner:
         self._optimizer.learning_rate.assign(rate)
 
     def predict(self, inputs: Arrays) -> Array:
-        """Return probabilities, shape (n, classes)."""
+        """Return the task's output, its rows first."""
         self._update_served()
-        return np.asarray(self._predict(_tensors(inputs))[OUTPUT])
+        return np.asarray(self._predict(_tensors(inputs)))
 
     def save_state(self, path: Path) -> None:
         """Write every variable of model and optimizer; dropout's random state is one of them."""
@@ -130,7 +147,7 @@ class KerasLearner:
         self._update_served()
         archive = keras.export.ExportArchive()
         archive.track(self._served)
-        archive.add_endpoint("serving_default", self._probabilities, input_signature=[self._inputs])
+        archive.add_endpoint("serving_default", self._answers, input_signature=[self._inputs])
         archive.write_out(str(folder), verbose=False)
 
     def _variables(self) -> list[Any]:
@@ -139,24 +156,22 @@ class KerasLearner:
     def _train_step(self, inputs: Any, labels: Any) -> Any:
         import tensorflow as tf
 
-        gradients, loss, correct = self._gradients(inputs, labels, tf.cast(tf.shape(labels)[0], tf.float32))
+        gradients, loss, measure = self._gradients(inputs, labels, tf.cast(tf.shape(labels)[0], tf.float32))
         self._apply_gradients(gradients)
-        return loss, correct
+        return loss, measure
 
     def _gradients(self, inputs: Any, labels: Any, rows: Any) -> Any:
         """Return the gradients of a step's mean loss over `rows` rows, as far as these rows make it up."""
-        import keras
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            probabilities = tf.cast(self._model(inputs, training=True), tf.float32)  # (n, classes)
-            losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)  # (n,)
+            outputs = tf.cast(self._model(inputs, training=True), tf.float32)  # (n, ...)
+            losses, measures = self._loss(labels, outputs)  # (n,), (n,)
             if self._options.class_weights is not None:
                 losses = losses * tf.gather(tf.constant(self._options.class_weights), labels)
             loss = tf.reduce_sum(losses) / rows
         gradients = tape.gradient(loss, self._model.trainable_variables)
-        correct = tf.reduce_sum(tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.int32))
-        return gradients, loss, correct
+        return gradients, loss, tf.reduce_sum(measures)
 
     def _apply_gradients(self, gradients: Any) -> None:
         import tensorflow as tf
@@ -165,23 +180,26 @@ class KerasLearner:
             gradients, _ = tf.clip_by_global_norm(gradients, self._options.clip_norm)
         self._optimizer.apply(gradients, self._model.trainable_variables)
 
-    def _train_in_pieces(self, inputs: Arrays, labels: Array) -> tuple[float, int]:
+    def _train_in_pieces(self, inputs: Arrays, labels: Array) -> tuple[float, float]:
         total: list[Any] = []
-        loss, correct = 0.0, 0
+        loss, measure = 0.0, 0.0
         for piece in self._options.cut(len(labels)):
             some = {name: array[piece] for name, array in inputs.items()}
-            gradients, part, right = self._differentiate(_tensors(some), labels[piece], float(len(labels)))
+            gradients, part, some_measure = self._differentiate(_tensors(some), labels[piece], float(len(labels)))
             total = [a + b for a, b in zip(total, gradients, strict=True)] if total else list(gradients)
-            loss, correct = loss + float(part), correct + int(right)
+            loss, measure = loss + float(part), measure + float(some_measure)
         self._apply(total)
-        return loss, correct
+        return loss, measure
 
     def _update_served(self) -> None:
         if self._served is not self._model:
             self._served.set_weights(self._model.get_weights())
 
-    def _probabilities(self, inputs: Any) -> Any:
-        return {OUTPUT: self._served(inputs, training=False)}
+    def _outputs(self, inputs: Any) -> Any:
+        return self._served(inputs, training=False)
+
+    def _answers(self, inputs: Any) -> Any:
+        return self._task.answers(self._outputs(inputs))
 
 
 @contextmanager

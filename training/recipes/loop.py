@@ -15,7 +15,7 @@ from training.recipes.checkpoints import CheckpointStore, Progress
 from training.recipes.parameters import BEST, FitParameters
 from training.recipes.recipe import Learner
 from training.recipes.schedules import CONSTANT, rate_factor
-from training.recipes.scores import accuracy, cross_entropy
+from training.recipes.tasks import Task
 
 CHECKPOINT_INTERVAL_S = 120.0  # within an epoch; each epoch's end has one anyway
 EVALUATION_BATCH = 512
@@ -31,6 +31,7 @@ class TrainingLoop:
     seed: int
     reporter: Reporter
     checkpoints: CheckpointStore
+    task: Task
     clock: Callable[[], float] = time.monotonic
     _saved_at_s: float = field(default=0.0, init=False)
 
@@ -72,11 +73,11 @@ class TrainingLoop:
             self._run_step(progress, order[step * batch_size : (step + 1) * batch_size])
             if progress.ended:
                 break
-        metrics = _means(progress) | self._validate()
+        metrics = self._means(progress) | self._validate()
         progress.history.append({"epoch": epoch, **metrics})
         self._compare(progress, metrics.get("val_loss", metrics["loss"]))
         progress.epoch, progress.step = epoch + 1, 0
-        progress.rows, progress.loss_sum, progress.correct = 0, 0.0, 0
+        progress.rows, progress.loss_sum, progress.measure_sum = 0, 0.0, 0.0
         self._save(progress)
         self.reporter.end_epoch(epoch=epoch, metrics=metrics)
 
@@ -84,7 +85,7 @@ class TrainingLoop:
         started_s = self.clock()
         inputs, labels = self.data.train.rows(indices)
         self._set_learning_rate(progress)
-        loss, correct = self.learner.train_batch(inputs, labels)
+        loss, measure = self.learner.train_batch(inputs, labels)
         progress.step += 1
         self._note_time(progress, self.clock() - started_s)
         if not math.isfinite(loss):
@@ -94,9 +95,9 @@ class TrainingLoop:
             )
         progress.rows += len(labels)
         progress.loss_sum += loss * len(labels)
-        progress.correct += correct
+        progress.measure_sum += measure
         try:
-            self.reporter.step(epoch=progress.epoch, step=progress.step, metrics=_means(progress))
+            self.reporter.step(epoch=progress.epoch, step=progress.step, metrics=self._means(progress))
         except StopRequestedError:
             self._save(progress)
             raise
@@ -144,9 +145,12 @@ class TrainingLoop:
     def _validate(self) -> dict[str, float]:
         if not len(self.data.validation):
             return {}
-        probabilities = predict_part(self.learner, self.data.validation)
-        labels = self.data.validation.labels
-        return {"val_loss": cross_entropy(probabilities, labels), "val_accuracy": accuracy(probabilities, labels)}
+        outputs = predict_part(self.learner, self.data.validation)
+        found = self.task.validate(outputs, self.data.validation.labels)
+        return {f"val_{name}": value for name, value in found.items()}
+
+    def _means(self, progress: Progress) -> dict[str, float]:
+        return {"loss": progress.loss_sum / progress.rows, self.task.measure: progress.measure_sum / progress.rows}
 
     def _save(self, progress: Progress) -> None:
         self._keep(lambda: self.checkpoints.save(progress, self.learner.save_state))
@@ -160,9 +164,5 @@ class TrainingLoop:
 
 
 def predict_part(learner: Learner, part: Part) -> Array:
-    """Return probabilities for all rows of a part, shape (n, classes)."""
+    """Return the answers for all rows of a part, shape as the task says, its rows first."""
     return np.concatenate([learner.predict(inputs) for inputs, _ in part.batches(EVALUATION_BATCH)])
-
-
-def _means(progress: Progress) -> dict[str, float]:
-    return {"loss": progress.loss_sum / progress.rows, "accuracy": progress.correct / progress.rows}

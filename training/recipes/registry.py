@@ -25,6 +25,7 @@ SHIPPED = {
     "keras_cnn": "training.recipes.keras_cnn:KerasCnn",
     "keras_tabular": "training.recipes.keras_tabular:KerasTabular",
     "torch_cnn": "training.recipes.torch_cnn:TorchCnn",
+    "torch_tabular": "training.recipes.torch_tabular:TorchTabular",
 }
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
