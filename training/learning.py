@@ -59,7 +59,7 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
         signature=Signature(inputs=data.inputs, outputs=task.outputs),
         labels=data.labels,
         image=data.image,
-        metrics=task.test(outputs, data.test.labels),
+        metrics=task.test(outputs, data.test),
         parameters=values,
         data_fingerprint=data.fingerprint,
         profile=_profile(data, task.watched(outputs), order.seed),

@@ -22,6 +22,7 @@ class DataKind(StrEnum):
 
     IMAGES = "images"
     TABLE = "table"
+    SERIES = "series"
 
 
 class Target(StrEnum):
@@ -35,7 +36,8 @@ class Target(StrEnum):
 class Part:
     """Rows for one purpose.
 
-    Shapes: every input has n rows first; labels (n,): int64, indices into the class names, or float32, numbers.
+    Shapes: every input has n rows first; labels (n,): int64, indices into the class names, or float32, numbers; a
+    series has (n, k) float32, the k steps ahead.
     Images may be kept as uint8; `rows` gives every number as float32, as it is on the wire.
     """
 

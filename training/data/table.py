@@ -35,7 +35,7 @@ def load_table(
     Raises: InvalidInputError if the file or a column cannot be used; InvalidConfigurationError
     if the target is not given or not there.
     """
-    table = _read_table(path)
+    table = read_table(path)
     _check_names(path, table.column_names)
     dropped = [name.strip() for name in options.get("drop", "").split(",") if name.strip()]
     target = _check_columns(path, table.column_names, target, dropped)
@@ -73,7 +73,11 @@ def tensor_name(column: str) -> str:
     return plain if plain[:1].isalpha() else f"c{plain}" if plain.startswith("_") else f"c_{plain}"
 
 
-def _read_table(path: Path) -> Any:
+def read_table(path: Path) -> Any:
+    """Return a table file as an Arrow table.
+
+    Raises: InvalidInputError if it cannot be read.
+    """
     try:
         if path.name.lower().endswith(PARQUET_SUFFIXES):
             return parquet.read_table(path)

@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 ENTRY_POINT_GROUP = "aiplatform.recipes"
 SHIPPED = {
+    "forecaster": "training.recipes.forecaster:Forecaster",
     "keras_cnn": "training.recipes.keras_cnn:KerasCnn",
     "keras_tabular": "training.recipes.keras_tabular:KerasTabular",
     "torch_cnn": "training.recipes.torch_cnn:TorchCnn",

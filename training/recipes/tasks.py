@@ -20,7 +20,7 @@ from aiplatform.errors import InvalidConfigurationError
 from aiplatform.features import summarise_predictions
 from aiplatform.tensors import DType, TensorSpec
 from training.calibrating import fit_calibration
-from training.data.dataset import Array, DataDescription, DataKind, Target
+from training.data.dataset import Array, DataDescription, DataKind, Part, Target
 from training.recipes.parameters import EQUAL, MSE
 from training.recipes.scores import accuracy, confusion_matrix, cross_entropy, regression_metrics, roc_auc
 
@@ -49,7 +49,7 @@ class Task(ABC):
         """Return `loss` and the measure of held-out rows."""
 
     @abstractmethod
-    def test(self, outputs: Array, targets: Array) -> Metrics:
+    def test(self, outputs: Array, rows: Part) -> Metrics:
         """Return the metrics of the test rows."""
 
     def evaluate(self, outputs: Array, targets: Array) -> Mapping[str, Any]:
@@ -85,8 +85,9 @@ class Classification(Task):
         """Return cross-entropy and accuracy."""
         return {"loss": cross_entropy(outputs, targets), "accuracy": accuracy(outputs, targets)}
 
-    def test(self, outputs: Array, targets: Array) -> Metrics:
+    def test(self, outputs: Array, rows: Part) -> Metrics:
         """Return the same; of two classes also the area under the ROC curve."""
+        targets = rows.labels
         area = roc_auc(outputs[:, 1], targets == 1) if len(self.labels) == 2 else math.nan
         return self.validate(outputs, targets) | ({} if math.isnan(area) else {"roc_auc": area})
 
@@ -134,10 +135,10 @@ class Regression(Task):
         losses = apart**2 if self.loss == MSE else np.where(apart <= 1, apart**2 / 2, apart - 0.5)
         return {"loss": float(losses.mean()), "mae": float(errors.mean())}
 
-    def test(self, outputs: Array, targets: Array) -> Metrics:
+    def test(self, outputs: Array, rows: Part) -> Metrics:
         """Return loss, MAE, RMSE and R2."""
-        errors = regression_metrics(outputs.reshape(-1), targets.reshape(-1))
-        return {"loss": self.validate(outputs, targets)["loss"], **errors}
+        errors = regression_metrics(outputs.reshape(-1), rows.labels.reshape(-1))
+        return {"loss": self.validate(outputs, rows.labels)["loss"], **errors}
 
 
 def build_task(data: DataDescription, parameters: Any) -> Task:
