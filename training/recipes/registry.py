@@ -25,6 +25,7 @@ SHIPPED = {
     "forecaster": "training.recipes.forecaster:Forecaster",
     "keras_cnn": "training.recipes.keras_cnn:KerasCnn",
     "keras_tabular": "training.recipes.keras_tabular:KerasTabular",
+    "text_classifier": "training.recipes.text_classifier:TextClassifier",
     "torch_cnn": "training.recipes.torch_cnn:TorchCnn",
     "torch_tabular": "training.recipes.torch_tabular:TorchTabular",
 }

@@ -142,7 +142,7 @@ class Regression(Task):
 
 
 def build_task(data: DataDescription, parameters: Any) -> Task:
-    """Return the task that the data sets.
+    """Return the task that the data sets, for classes under the manifest's name for this kind of data.
 
     Raises: InvalidConfigurationError if a parameter is for another task.
     """
