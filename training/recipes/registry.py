@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 ENTRY_POINT_GROUP = "aiplatform.recipes"
 SHIPPED = {
     "forecaster": "training.recipes.forecaster:Forecaster",
+    "image_transfer": "training.recipes.image_transfer:ImageTransfer",
     "keras_cnn": "training.recipes.keras_cnn:KerasCnn",
     "keras_tabular": "training.recipes.keras_tabular:KerasTabular",
     "text_classifier": "training.recipes.text_classifier:TextClassifier",
