@@ -23,6 +23,7 @@ class DataKind(StrEnum):
     IMAGES = "images"
     TABLE = "table"
     SERIES = "series"
+    BOXES = "boxes"
 
 
 class Target(StrEnum):
@@ -30,6 +31,7 @@ class Target(StrEnum):
 
     CLASSES = "classes"
     NUMBER = "number"
+    BOXES = "boxes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class Part:
     """Rows for one purpose.
 
     Shapes: every input has n rows first; labels (n,): int64, indices into the class names, or float32, numbers; a
-    series has (n, k) float32, the k steps ahead.
+    series has (n, k) float32, the k steps ahead; images with boxes have (n, boxes, 5) float32 (training.data.coco).
     Images may be kept as uint8; `rows` gives every number as float32, as it is on the wire.
     """
 

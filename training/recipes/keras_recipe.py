@@ -35,6 +35,10 @@ class KerasRecipe(Recipe):
     def build_model(self, data: DataDescription, parameters: Any) -> keras.Model:
         """Return a model from a mapping of the data's inputs to the task's output: probabilities (n, classes) ..."""
 
+    def build_served(self, model: keras.Model, data: DataDescription, parameters: Any) -> keras.Model:
+        """Return what predicts and is served: the model, unless a recipe adds layers without weights behind it."""
+        return model
+
     def build_optimizer(self, parameters: Any) -> keras.Optimizer:
         """Return the optimizer: Adam, unless a recipe says otherwise."""
         import keras
@@ -58,12 +62,12 @@ class KerasRecipe(Recipe):
         if parameters.deterministic:
             tf.config.experimental.enable_op_determinism()
         options = StepOptions.of(parameters, data)
-        served = self.build_model(data, parameters)
-        model = served
+        plain = self.build_model(data, parameters)
+        model = plain
         if options.is_mixed:
             with _policy("mixed_bfloat16"):
                 model = self.build_model(data, parameters)
-            model.set_weights(served.get_weights())
+            model.set_weights(plain.get_weights())
         task = self.build_task(data, parameters)
         return KerasLearner(
             model,
@@ -72,15 +76,16 @@ class KerasRecipe(Recipe):
             task=task,
             loss=self.build_loss(task),
             options=options,
-            served=served,
+            plain=plain,
+            served=self.build_served(plain, data, parameters),
         )
 
 
 class KerasLearner:
     """A Keras model that learns by one compiled step, without the cost of `Model.fit`.
 
-    `served` is what predicts and is exported: the same model, or, where learning is in mixed precision, its twin
-    in float32.
+    `plain` is the model in float32: the same one, or its twin where learning is in mixed precision. `served` is what
+    predicts and is exported: the plain model, perhaps with layers behind it.
     """
 
     model_format = "saved_model"
@@ -94,12 +99,14 @@ class KerasLearner:
         task: Task,
         loss: Loss,
         options: StepOptions | None = None,
+        plain: keras.Model | None = None,
         served: keras.Model | None = None,
     ) -> None:
         import tensorflow as tf
 
         self._model, self._optimizer = model, optimizer
-        self._served = model if served is None else served
+        self._plain = model if plain is None else plain
+        self._served = self._plain if served is None else served
         self._task, self._loss = task, loss
         self._options = options or StepOptions()
         self._inputs = {spec.name: _tensor_spec(spec) for spec in data.inputs}
@@ -192,8 +199,8 @@ class KerasLearner:
         return loss, measure
 
     def _update_served(self) -> None:
-        if self._served is not self._model:
-            self._served.set_weights(self._model.get_weights())
+        if self._plain is not self._model:
+            self._plain.set_weights(self._model.get_weights())
 
     def _outputs(self, inputs: Any) -> Any:
         return self._served(inputs, training=False)

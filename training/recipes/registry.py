@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 ENTRY_POINT_GROUP = "aiplatform.recipes"
 SHIPPED = {
+    "detector": "training.recipes.detector:Detector",
     "forecaster": "training.recipes.forecaster:Forecaster",
     "image_transfer": "training.recipes.image_transfer:ImageTransfer",
     "keras_cnn": "training.recipes.keras_cnn:KerasCnn",
