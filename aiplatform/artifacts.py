@@ -105,7 +105,8 @@ class Manifest:
 
     `framework` is 'tensorflow' or 'torch'; `task` is 'image_classification',
     'tabular_classification' or 'regression'; `model_format` says how `model/` is to be loaded
-    ('saved_model', 'torch_export', 'torchscript').
+    ('saved_model', 'torch_export', 'torchscript'). `text_bytes`: how many bytes of each text of an input go into a
+    model whose framework has no texts (aiplatform.text_bytes).
     """
 
     name: str
@@ -119,6 +120,7 @@ class Manifest:
     metrics: Mapping[str, float] = field(default_factory=dict)
     image: ImageInput | None = None
     padding: tuple[Padding, ...] = ()
+    text_bytes: Mapping[str, int] = field(default_factory=dict)
     created_at: str = ""  # ISO 8601, UTC
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION

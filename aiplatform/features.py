@@ -172,12 +172,12 @@ def predicted_columns(outputs: Mapping[str, Array], labels: Sequence[str]) -> Pr
     """Return what the first output says of each row.
 
     Shapes: (n, classes) probabilities; (n,) or (n, 1) with two labels is the probability of the
-    second; (n,) or (n, 1) without labels is a regression.
+    second; (n,) or (n, 1) without labels, or of whole numbers (a count), is a regression.
     """
     scores = np.asarray(next(iter(outputs.values())))
     if scores.ndim <= 1 or scores.shape[-1] == 1:
         column = scores.reshape(-1).astype(np.float64)
-        if len(labels) != 2:
+        if len(labels) != 2 or scores.dtype.kind in "iu":
             return PredictionColumns(values=column)
         scores = np.stack([1.0 - column, column], axis=1)
     flat = scores.reshape(len(scores), -1)

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
+from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidConfigurationError
-from aiplatform.features import extract_features, summarise_predictions
+from aiplatform.features import extract_features
 from aiplatform.profiles import DataProfile
-from aiplatform.tensors import DType, Signature, TensorSpec
-from training.calibrating import fit_calibration
-from training.data.dataset import Array, DataKind, Dataset
-from training.data.sources import load_dataset
+from aiplatform.tensors import Signature
+from training.data.dataset import Dataset
 from training.parallel.team import Team
 from training.recipes.api import Reporter, TrainedModel, TrainingOrder
 from training.recipes.checkpoints import CheckpointStore
 from training.recipes.loop import TrainingLoop, predict_part
 from training.recipes.recipe import Recipe
 from training.recipes.registry import load_recipe, resolve_parameters
-from training.recipes.scores import accuracy, confusion_matrix, cross_entropy, roc_auc
 
 WARMUP_ROWS = 8
 PROFILED_ROWS = 20_000  # a sample of this size puts a quantile within 1% of its place
-OUTPUT = "probabilities"
-TASKS = {DataKind.IMAGES: "image_classification", DataKind.TABLE: "tabular_classification"}
 
 
 def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
@@ -41,42 +36,40 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     """
     recipe = load_recipe(order.recipe)
     values = resolve_parameters(order.recipe, order.parameters)
-    data = load_dataset(
-        order.data_uri, target=order.target, seed=order.seed, scratch=order.work_dir / "data", cache=order.cache
-    )
+    parameters = recipe.Parameters(**values)
+    data = recipe.load_data(order, parameters)
     _check_fit(recipe, order, data)
     reporter.log(_describe(data))
-    parameters = recipe.Parameters(**values)
+    description = data.description
+    task = recipe.build_task(description, parameters)
     checkpoints = CheckpointStore(order.checkpoints, identity=_identity(order, values, data))
     with _team(order, recipe, parameters.workers, reporter) as team:
-        learner = recipe.build_learner(data.description, parameters, order.seed)
+        learner = recipe.build_learner(description, parameters, order.seed)
         loop = TrainingLoop(
             learner=learner, data=data, parameters=parameters, seed=order.seed, reporter=reporter,
-            checkpoints=checkpoints, team=team,
+            checkpoints=checkpoints, task=task, team=team,
         )  # fmt: skip
         history = loop.run()
-    probabilities = predict_part(learner, data.test)
+    outputs = predict_part(learner, data.test)
     warmup_inputs, _ = data.test.rows(slice(0, WARMUP_ROWS))
     return TrainedModel(
         framework=recipe.framework,
         model_format=learner.model_format,
-        task=TASKS[data.kind],
-        signature=_signature(data),
+        task=task.name,
+        signature=Signature(inputs=data.inputs, outputs=task.outputs),
         labels=data.labels,
         image=data.image,
-        metrics=_test_metrics(probabilities, data),
+        metrics=task.test(outputs, data.test),
         parameters=values,
         data_fingerprint=data.fingerprint,
-        profile=_profile(data, probabilities, order.seed),
+        profile=_profile(data, task.watched(outputs), order.seed),
         warmup_inputs=warmup_inputs,
-        warmup_outputs={OUTPUT: learner.predict(warmup_inputs)},
+        warmup_outputs=task.answers(learner.predict(warmup_inputs)),
         save_model=learner.export,
         history=history,
-        evaluation={
-            "labels": list(data.labels),
-            "confusion_matrix": confusion_matrix(probabilities, data.test.labels).tolist(),
-        },
-        calibration=fit_calibration(predict_part(learner, data.validation), data.validation.labels),
+        evaluation=task.evaluate(outputs, data.test.labels),
+        calibration=task.calibrate(predict_part(learner, data.validation), data.validation.labels),
+        text_bytes=recipe.text_bytes(description, parameters),
     )
 
 
@@ -84,6 +77,11 @@ def _check_fit(recipe: Recipe, order: TrainingOrder, data: Dataset) -> None:
     if recipe.data_kind is not data.kind:
         raise InvalidConfigurationError(
             f"recipe '{order.recipe}' learns from {recipe.data_kind.value}; '{order.data_uri}' is {data.kind.value}"
+        )
+    if data.target not in recipe.targets:
+        wanted = " or ".join(target.value for target in recipe.targets)
+        raise InvalidConfigurationError(
+            f"recipe '{order.recipe}' predicts {wanted}; the target of '{order.data_uri}' is a {data.target.value}"
         )
 
 
@@ -102,7 +100,8 @@ def _team(
 
 def _describe(data: Dataset) -> str:
     parts = f"{len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test rows"
-    return f"data: {parts}, {len(data.labels)} classes, fingerprint {data.fingerprint}"
+    kind = f"{len(data.labels)} classes" if data.labels else f"target: {data.target.value}"
+    return f"data: {parts}, {kind}, fingerprint {data.fingerprint}"
 
 
 def _identity(order: TrainingOrder, values: dict[str, Any], data: Dataset) -> str:
@@ -111,29 +110,13 @@ def _identity(order: TrainingOrder, values: dict[str, Any], data: Dataset) -> st
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _signature(data: Dataset) -> Signature:
-    output = TensorSpec(name=OUTPUT, dtype=DType.FP32, shape=(-1, len(data.labels)))
-    return Signature(inputs=data.inputs, outputs=(output,))
-
-
-def _test_metrics(probabilities: Array, data: Dataset) -> dict[str, float]:
-    labels = data.test.labels
-    metrics = {"loss": cross_entropy(probabilities, labels), "accuracy": accuracy(probabilities, labels)}
-    if len(data.labels) == 2:
-        area = roc_auc(probabilities[:, 1], labels == 1)
-        metrics |= {} if math.isnan(area) else {"roc_auc": area}
-    return metrics
-
-
-def _profile(data: Dataset, probabilities: Array, seed: int) -> DataProfile:
-    """Return the training rows' features, and the outputs for rows that were held out."""
+def _profile(data: Dataset, watched: Arrays, seed: int) -> DataProfile:
+    """Return the training rows' features, and the answers for rows that were held out."""
     count = min(len(data.train), PROFILED_ROWS)
     sample = np.sort(np.random.default_rng(seed).choice(len(data.train), count, replace=False))
     profile = DataProfile()
     for start in range(0, count, 1000):
         inputs, _ = data.train.rows(sample[start : start + 1000])
         profile.update(extract_features(inputs))
-    said = summarise_predictions({OUTPUT: probabilities}, data.labels)
-    columns = {"label": np.array(said.labels, dtype=object), "confidence": np.array(said.confidences)}
-    profile.update({}, columns)
+    profile.update({}, watched)
     return profile

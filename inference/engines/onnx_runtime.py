@@ -15,6 +15,7 @@ import onnxruntime as ort
 from aiplatform.artifacts import Manifest
 from aiplatform.errors import ArtifactError
 from aiplatform.tensors import DType
+from aiplatform.text_bytes import encode_text_inputs
 from inference.engines.arrays import as_texts, check_same_names, named_outputs
 from inference.engines.base import Arrays, EngineKind, EngineOptions
 
@@ -64,10 +65,13 @@ class OnnxEngine:
         self._session: Any = session
         self._manifest = manifest
         self._outputs = [spec.name for spec in signature.outputs]
-        self._texts = [spec.name for spec in signature.inputs if spec.dtype is DType.BYTES]
+        self._text_bytes = manifest.text_bytes
+        self._texts = [s.name for s in signature.inputs if s.dtype is DType.BYTES and s.name not in self._text_bytes]
 
     def run(self, inputs: Arrays) -> Arrays:
         """Return the outputs by name, in the signature's order."""
+        if self._text_bytes:
+            inputs = encode_text_inputs(inputs, self._text_bytes)
         if self._texts:
             inputs = {**inputs, **{name: as_texts(name, inputs[name]) for name in self._texts}}
         values = self._session.run(self._outputs, inputs)

@@ -20,6 +20,7 @@ import torch
 from aiplatform.artifacts import Manifest
 from aiplatform.errors import ArtifactError, InvalidInputError
 from aiplatform.tensors import DType
+from aiplatform.text_bytes import encode_text_inputs
 from aiplatform.torch_archive import check_program, check_script
 from inference.engines.arrays import named_outputs
 from inference.engines.base import Arrays, EngineKind, EngineOptions
@@ -33,8 +34,11 @@ def open_engine(model: Path, manifest: Manifest, options: EngineOptions) -> Torc
 
     Raises: ArtifactError if it is not there, cannot be loaded or would run code when loaded.
     """
-    if any(spec.dtype is DType.BYTES for spec in manifest.signature.inputs):
-        raise ArtifactError(f"{manifest.name}: PyTorch has no BYTES tensors, but its signature takes some")
+    if any(s.dtype is DType.BYTES and s.name not in manifest.text_bytes for s in manifest.signature.inputs):
+        raise ArtifactError(
+            f"{manifest.name}: PyTorch has no BYTES tensors; its signature takes some, and its manifest's text_bytes "
+            "does not say how many bytes of them"
+        )
     path = _model_file(model, manifest)
     with _loading:
         torch.set_num_threads(options.thread_count)
@@ -75,7 +79,8 @@ class TorchEngine:
 
     def run(self, inputs: Arrays) -> Arrays:
         """Return the outputs by name, in the signature's order."""
-        tensors = [_tensor(inputs[name]) for name in self._inputs]
+        given = encode_text_inputs(inputs, self._manifest.text_bytes)
+        tensors = [_tensor(given[name]) for name in self._inputs]
         result = self._call(tensors)
         if isinstance(result, Mapping):
             return {spec.name: result[spec.name].numpy() for spec in self._manifest.signature.outputs}

@@ -84,6 +84,8 @@ def test_one_probability_is_that_of_the_second_label(shape: tuple[int, ...]) -> 
 
 
 def test_numbers_without_labels_are_a_regression() -> None:
+    counted = summarise_predictions({"count": np.array([[3], [0]], np.int32)}, ["car", "sign"])
+    assert (counted.labels, counted.values) == (None, [3.0, 0.0]), "a count is no probability"
     summary = summarise_predictions({"y": np.array([[1.5], [2.5]])}, [])
     assert (summary.labels, summary.values) == (None, [1.5, 2.5])
 

@@ -68,14 +68,17 @@ def _fill_cache(path: Path, download: Callable[[], None]) -> None:
 
 
 def _download_mnist() -> None:
-    _probe(MNIST_URL)
+    probe_server(MNIST_URL)
     import keras
 
     keras.datasets.mnist.load_data()
 
 
-def _probe(url: str) -> None:
-    """Raise OSError unless the server answers in time; name look-ups alone may take minutes offline."""
+def probe_server(url: str) -> None:
+    """Ask a server for an address; name look-ups alone may take minutes offline.
+
+    Raises: OSError unless it answers in time.
+    """
     answers: list[OSError | None] = []
 
     def ask() -> None:

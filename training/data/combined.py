@@ -61,12 +61,17 @@ def load_combined(uri: str, load: LoadOne) -> Dataset:
         validation=_join([(source.validation, source.labels) for source in sources], labels),
         test=_join([(source.test, source.labels) for source in sources], labels),
         fingerprint=f"sha256:{content}",
+        target=first.target,
     )
 
 
 def _require_alike(first_name: str, first: Dataset, name: str, source: Dataset) -> None:
     if first.kind is not source.kind:
         raise InvalidInputError(f"'{first_name}' holds {first.kind.value}, '{name}' {source.kind.value}")
+    if first.target is not source.target:
+        raise InvalidInputError(
+            f"the target is {first.target.value} in '{first_name}', and {source.target.value} in '{name}'"
+        )
     mine = {spec.name: (spec.dtype, spec.shape) for spec in first.inputs}
     theirs = {spec.name: (spec.dtype, spec.shape) for spec in source.inputs}
     if mine != theirs:
@@ -81,6 +86,8 @@ def _join(parts: Sequence[tuple[Part, tuple[str, ...]]], labels: tuple[str, ...]
 
 
 def _renumbered(codes: Array, own: tuple[str, ...], labels: tuple[str, ...]) -> Array:
+    if codes.dtype.kind == "f":
+        return codes
     places = np.array([labels.index(label) for label in own], dtype=np.int64)
     renumbered: Array = places[codes] if len(codes) else codes.astype(np.int64)
     return renumbered

@@ -22,13 +22,24 @@ class DataKind(StrEnum):
 
     IMAGES = "images"
     TABLE = "table"
+    SERIES = "series"
+    BOXES = "boxes"
+
+
+class Target(StrEnum):
+    """What is to be predicted."""
+
+    CLASSES = "classes"
+    NUMBER = "number"
+    BOXES = "boxes"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """Rows for one purpose.
 
-    Shapes: every input has n rows first; labels (n,) int64, indices into the class names.
+    Shapes: every input has n rows first; labels (n,): int64, indices into the class names, or float32, numbers; a
+    series has (n, k) float32, the k steps ahead; images with boxes have (n, boxes, 5) float32 (training.data.coco).
     Images may be kept as uint8; `rows` gives every number as float32, as it is on the wire.
     """
 
@@ -66,6 +77,7 @@ class DataDescription:
     labels: tuple[str, ...]
     image: ImageInput | None
     train: Part
+    target: Target = Target.CLASSES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +92,16 @@ class Dataset:
     validation: Part
     test: Part
     fingerprint: str
+    target: Target = Target.CLASSES
 
     @property
     def description(self) -> DataDescription:
         """Return what a recipe builds from: everything but the held-out rows."""
         return DataDescription(
-            kind=self.kind, inputs=self.inputs, labels=self.labels, image=self.image, train=self.train
+            kind=self.kind,
+            inputs=self.inputs,
+            labels=self.labels,
+            image=self.image,
+            train=self.train,
+            target=self.target,
         )

@@ -13,9 +13,13 @@ VALIDATION_SHARE = 0.1
 def split_rows(labels: Array, *, share: float, seed: int) -> tuple[Array, Array]:
     """Return sorted row indices (kept, held out); about `share` of each class is held out.
 
-    Shapes: labels (n,). A class of one row is kept whole. The same labels, share and seed give
-    the same rows.
+    Shapes: labels (n,), classes (whole numbers) or amounts (fractions), of which tenths are held out alike. A class
+    of one row is kept whole. The same labels, share and seed give the same rows.
     """
+    if labels.ndim > 1:
+        labels = np.zeros(len(labels), dtype=np.int64)  # of boxes: any image may be held out
+    elif labels.dtype.kind == "f":
+        labels = np.searchsorted(np.quantile(labels, np.arange(0.1, 1.0, 0.1)), labels)
     random = np.random.default_rng([seed, len(labels)])
     shuffled = random.permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]  # classes together, random within

@@ -15,8 +15,8 @@ from aiplatform.errors import InvalidConfigurationError, InvalidInputError
 from aiplatform.tensors import DType, TensorSpec
 from training.data.dataset import Array, DataKind, Dataset, Part
 from training.data.images import divide
-from training.data.labels import encode_labels
 from training.data.split import TEST_SHARE, VALIDATION_SHARE
+from training.data.targets import AUTO, encode_target
 
 CSV_SUFFIXES, PARQUET_SUFFIXES = (".csv", ".csv.gz"), (".parquet", ".pq")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
@@ -25,18 +25,21 @@ MISSING = ["", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "#N/A"]
 _MAX_BLOCK = 2**31 - 1
 
 
-def load_table(path: Path, *, target: str | None, options: Mapping[str, str], seed: int, fingerprint: str) -> Dataset:
+def load_table(
+    path: Path, *, target: str | None, options: Mapping[str, str], seed: int, fingerprint: str, task: str = AUTO
+) -> Dataset:
     """Return a table's rows; options: drop=COLUMN,COLUMN.
 
-    Numbers become float32 with NaN where they are missing, all else text with "" where it is.
+    Numbers become float32 with NaN where they are missing, all else text with "" where it is. `task` says whether the
+    target is a class or a number (training.data.targets).
     Raises: InvalidInputError if the file or a column cannot be used; InvalidConfigurationError
     if the target is not given or not there.
     """
-    table = _read_table(path)
+    table = read_table(path)
     _check_names(path, table.column_names)
     dropped = [name.strip() for name in options.get("drop", "").split(",") if name.strip()]
     target = _check_columns(path, table.column_names, target, dropped)
-    codes, labels = encode_labels({"target": _target_values(path, table, target)}, where=f"{path.name}, '{target}'")
+    truth = encode_target(_target_values(path, table, target), task=task, where=f"{path.name}, '{target}'")
     inputs, specs = {}, []
     for name in table.column_names:
         if name in (target, *dropped) or pa.types.is_null(table.column(name).type):  # a column without a value
@@ -48,18 +51,19 @@ def load_table(path: Path, *, target: str | None, options: Mapping[str, str], se
         raise InvalidInputError(f"'{path}' has no column to learn from beside '{target}'")
     if len(inputs) != len(specs):
         raise InvalidInputError(f"'{path}': two columns have the same name once it is made of letters, digits and _")
-    whole = Part(inputs=inputs, labels=codes["target"])
+    whole = Part(inputs=inputs, labels=truth.values)
     rest, test = divide(whole, share=TEST_SHARE, seed=seed)
     train, validation = divide(rest, share=VALIDATION_SHARE, seed=seed)
     return Dataset(
         kind=DataKind.TABLE,
         inputs=tuple(specs),
-        labels=labels,
+        labels=truth.labels,
         image=None,
         train=train,
         validation=validation,
         test=test,
         fingerprint=fingerprint,
+        target=truth.target,
     )
 
 
@@ -69,7 +73,11 @@ def tensor_name(column: str) -> str:
     return plain if plain[:1].isalpha() else f"c{plain}" if plain.startswith("_") else f"c_{plain}"
 
 
-def _read_table(path: Path) -> Any:
+def read_table(path: Path) -> Any:
+    """Return a table file as an Arrow table.
+
+    Raises: InvalidInputError if it cannot be read.
+    """
     try:
         if path.name.lower().endswith(PARQUET_SUFFIXES):
             return parquet.read_table(path)

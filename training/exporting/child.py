@@ -27,6 +27,11 @@ def export(order: ExportOrder, folder: Path) -> ParityReport:
     The version's model is opened first: its framework's threads are set before it first computes.
     """
     signature = order.manifest.signature
+    if order.manifest.text_bytes:
+        raise InvalidConfigurationError(
+            f"{order.manifest.name} takes texts as bytes ({', '.join(order.manifest.text_bytes)}), which only this "
+            "platform's serving prepares; it can be exported as artifact"
+        )
     given = GivenSignature(inputs=signature.inputs, outputs=signature.outputs)
     form = find_form(order.manifest)
     name = signature.name if form is ModelForm.SAVED_MODEL else ""

@@ -11,8 +11,9 @@ import numpy as np
 from aiplatform.artifacts import WARMUP_INPUTS, Arrays, Manifest, read_arrays
 from aiplatform.errors import InvalidInputError, PlatformError
 from aiplatform.tensors import FREE
-from training.data.dataset import Dataset, Part
+from training.data.dataset import Dataset, Part, Target
 from training.data.sources import load_dataset
+from training.data.targets import CLASSIFICATION, REGRESSION
 from training.exporting.messages import ExportOrder, HeldOutData, Quantization
 from training.importing.samples import read_samples
 from training.importing.scores import encode_truth
@@ -60,7 +61,8 @@ def _warmup_rows(order: ExportOrder, source: str) -> Rows:
 
 def _from_source(data: HeldOutData, manifest: Manifest, scratch: Path) -> Rows:
     """Split as training did: calibrate on training rows, measure on the test rows."""
-    dataset = load_dataset(data.uri, target=data.target or None, seed=data.seed, scratch=scratch)
+    task = REGRESSION if manifest.task == REGRESSION else CLASSIFICATION
+    dataset = load_dataset(data.uri, target=data.target or None, seed=data.seed, scratch=scratch, task=task)
     unknown = set(dataset.labels) - set(manifest.labels)
     if unknown:
         raise InvalidInputError(
@@ -72,10 +74,17 @@ def _from_source(data: HeldOutData, manifest: Manifest, scratch: Path) -> Rows:
     return Rows(
         calibration=_as_model_takes(dataset.train, chosen, dataset, manifest),
         measured=_as_model_takes(dataset.test, tested, dataset, manifest),
-        truth=np.array([dataset.labels[i] for i in dataset.test.labels[tested]], dtype=object),
+        truth=_truth(dataset, tested),
         source=data.uri,
         is_training_data=dataset.fingerprint == data.fingerprint if data.fingerprint else None,
     )
+
+
+def _truth(dataset: Dataset, rows: Array) -> Array:
+    truth = dataset.test.labels[rows]
+    if dataset.target is Target.NUMBER:
+        return truth.astype(np.float64)
+    return np.array([dataset.labels[i] for i in truth], dtype=object)
 
 
 def _as_model_takes(part: Part, rows: Array, dataset: Dataset, manifest: Manifest) -> Arrays:

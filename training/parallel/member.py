@@ -20,10 +20,10 @@ import numpy as np
 from aiplatform.errors import PlatformError
 from training.data.cache import DataCache
 from training.data.dataset import Dataset
-from training.data.sources import load_dataset
 from training.parallel.messages import END, Command, Load, MemberOrder, Step, decode_command, decode_order
 from training.parallel.place import this_place
 from training.processes import prefer_for_oom_kill
+from training.recipes.api import TrainingOrder
 from training.recipes.recipe import SharingLearner
 from training.recipes.registry import load_recipe, resolve_parameters
 
@@ -72,7 +72,11 @@ def come_up(order: MemberOrder) -> tuple[SharingLearner, Dataset]:
     parameters = recipe.Parameters(**resolve_parameters(order.recipe, order.parameters))
     scratch = Path(order.work_dir) / f"worker-{this_place().rank}"
     cache = DataCache(folder=Path(order.cache_dir), limit_bytes=order.cache_bytes) if order.cache_dir else None
-    data = load_dataset(order.data_uri, target=order.target, seed=order.seed, scratch=scratch, cache=cache)
+    own = TrainingOrder(
+        recipe=order.recipe, parameters=order.parameters, data_uri=order.data_uri, target=order.target,
+        seed=order.seed, work_dir=scratch, cache=cache,
+    )  # fmt: skip
+    data = recipe.load_data(own, parameters)
     learner = recipe.build_learner(data.description, parameters, order.seed)
     return cast("SharingLearner", learner), data  # the leader has asked for `can_share`
 

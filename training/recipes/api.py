@@ -100,6 +100,7 @@ class TrainedModel:
     history: Sequence[Mapping[str, float]] = ()
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
+    text_bytes: Mapping[str, int] = field(default_factory=dict)
 
     def write_to(self, staged: StagedArtifact) -> None:
         """Write `model/`, `warmup/` and `profile/`; the caller commits with its manifest."""

@@ -36,7 +36,7 @@ class Progress:
     step: int = 0
     rows: int = 0
     loss_sum: float = 0.0
-    correct: int = 0
+    measure_sum: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_loss: float = math.inf

@@ -7,6 +7,7 @@ from typing import Literal
 
 from aiplatform.errors import InvalidInputError
 from training.recipes.parameters import FitParameters, parameter
+from training.recipes.schedules import COSINE, SCHEDULES
 
 SMALLEST_PADDED = 4  # 4 -> 4 -> 2 -> 2 -> 1
 
@@ -16,6 +17,9 @@ class ClassicCnnParameters(FitParameters):
     """What can be chosen."""
 
     learning_rate: float = parameter(0.002, minimum=1e-8, maximum=10.0, help="Step size of the optimizer (Adam).")
+    schedule: str = parameter(
+        COSINE, choices=SCHEDULES, help="How the learning rate goes: it stays, or falls to 0 along a line or a cosine."
+    )
     dropout: float = parameter(0.25, minimum=0.0, maximum=0.9, help="Share of features left out while learning.")
 
 

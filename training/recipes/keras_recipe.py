@@ -18,13 +18,13 @@ from aiplatform.errors import InvalidConfigurationError
 from aiplatform.tensors import DType, TensorSpec
 from training.data.dataset import Array, DataDescription
 from training.parallel.place import Place, this_place
+from training.recipes.keras_heads import Loss, build_loss
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.steps import StepOptions
+from training.recipes.tasks import Task
 
 if TYPE_CHECKING:
     import keras
-
-OUTPUT = "probabilities"
 
 
 class KerasRecipe(Recipe):
@@ -35,13 +35,21 @@ class KerasRecipe(Recipe):
 
     @abstractmethod
     def build_model(self, data: DataDescription, parameters: Any) -> keras.Model:
-        """Return a model from a mapping of the data's inputs to probabilities (n, classes)."""
+        """Return a model from a mapping of the data's inputs to the task's output: probabilities (n, classes) ..."""
+
+    def build_served(self, model: keras.Model, data: DataDescription, parameters: Any) -> keras.Model:
+        """Return what predicts and is served: the model, unless a recipe adds layers without weights behind it."""
+        return model
 
     def build_optimizer(self, parameters: Any) -> keras.Optimizer:
         """Return the optimizer: Adam, unless a recipe says otherwise."""
         import keras
 
         return keras.optimizers.Adam(learning_rate=parameters.learning_rate)
+
+    def build_loss(self, task: Task) -> Loss:
+        """Return the loss of each row, and its measure: the task's, unless a recipe says otherwise."""
+        return build_loss(task)
 
     def build_learner(self, data: DataDescription, parameters: Any, seed: int) -> Learner:
         """Return a learner around a fresh model; every random choice follows from the seed."""
@@ -58,14 +66,24 @@ class KerasRecipe(Recipe):
         if parameters.deterministic:
             tf.config.experimental.enable_op_determinism()
         options = StepOptions.of(parameters, data)
-        served = self.build_model(data, parameters)
-        model = served
+        plain = self.build_model(data, parameters)
+        model = plain
         if options.is_mixed:
             with _policy("mixed_bfloat16"):
                 model = self.build_model(data, parameters)
-            model.set_weights(served.get_weights())
-        optimizer = self.build_optimizer(parameters)
-        learner = KerasLearner(model, optimizer, data.inputs, options=options, served=served, strategy=strategy)
+            model.set_weights(plain.get_weights())
+        task = self.build_task(data, parameters)
+        learner = KerasLearner(
+            model,
+            self.build_optimizer(parameters),
+            data,
+            task=task,
+            loss=self.build_loss(task),
+            options=options,
+            plain=plain,
+            served=self.build_served(plain, data, parameters),
+            strategy=strategy,
+        )
         if place.rank:
             learner.reseed(seed + place.rank)
         return learner
@@ -74,8 +92,8 @@ class KerasRecipe(Recipe):
 class KerasLearner:
     """A Keras model that learns by one compiled step, without the cost of `Model.fit`.
 
-    `served` is what predicts and is exported: the same model, or, where learning is in mixed precision, its twin
-    in float32.
+    `plain` is the model in float32: the same one, or its twin where learning is in mixed precision. `served` is what
+    predicts and is exported: the plain model, perhaps with layers behind it.
     """
 
     model_format = "saved_model"
@@ -84,33 +102,39 @@ class KerasLearner:
         self,
         model: keras.Model,
         optimizer: keras.Optimizer,
-        inputs: tuple[TensorSpec, ...],
+        data: DataDescription,
         *,
+        task: Task,
+        loss: Loss,
         options: StepOptions | None = None,
+        plain: keras.Model | None = None,
         served: keras.Model | None = None,
         strategy: Any = None,
     ) -> None:
         import tensorflow as tf
 
         self._model, self._optimizer = model, optimizer
-        self._served = model if served is None else served
+        self._plain = model if plain is None else plain
+        self._served = self._plain if served is None else served
+        self._task, self._loss = task, loss
         self._options = options or StepOptions()
         self._strategy = strategy  # tf.distribute's, of a team that shares each step
-        self._inputs = {spec.name: _tensor_spec(spec) for spec in inputs}
+        self._inputs = {spec.name: _tensor_spec(spec) for spec in data.inputs}
         optimizer.build(model.trainable_variables)
-        labels = tf.TensorSpec((None,), tf.int64)
+        truth = data.train.labels
+        labels = tf.TensorSpec((None, *truth.shape[1:]), tf.as_dtype(truth.dtype))
         rows = tf.TensorSpec((), tf.float32)
         self._train = tf.function(self._train_step, input_signature=[self._inputs, labels, rows])
         self._differentiate = tf.function(self._gradients, input_signature=[self._inputs, labels, rows])
         self._apply = tf.function(self._apply_sum)
-        self._predict = tf.function(self._probabilities, input_signature=[self._inputs])
+        self._predict = tf.function(self._outputs, input_signature=[self._inputs])
 
-    def train_batch(self, inputs: Arrays, labels: Array, *, rows: int = 0) -> tuple[float, int]:
-        """Learn from one batch, or from a part of one of `rows` rows; return its mean loss and how many were right."""
+    def train_batch(self, inputs: Arrays, labels: Array, *, rows: int = 0) -> tuple[float, float]:
+        """Learn from one batch, or a part of one of `rows` rows; return its mean loss and the sum of a measure."""
         whole = float(rows or len(labels))
         if self._options.pieces == 1:
-            loss, correct = self._train(_tensors(inputs), labels, whole)
-            return float(loss), int(correct)
+            loss, measure = self._train(_tensors(inputs), labels, whole)
+            return float(loss), float(measure)
         return self._train_in_pieces(inputs, labels, whole)
 
     def set_learning_rate(self, rate: float) -> None:
@@ -118,9 +142,9 @@ class KerasLearner:
         self._optimizer.learning_rate.assign(rate)
 
     def predict(self, inputs: Arrays) -> Array:
-        """Return probabilities, shape (n, classes)."""
+        """Return the task's output, its rows first."""
         self._update_served()
-        return np.asarray(self._predict(_tensors(inputs))[OUTPUT])
+        return np.asarray(self._predict(_tensors(inputs)))
 
     def save_state(self, path: Path) -> None:
         """Write every variable of model and optimizer; dropout's random state is one of them."""
@@ -149,7 +173,7 @@ class KerasLearner:
         self._update_served()
         archive = keras.export.ExportArchive()
         archive.track(self._served)
-        archive.add_endpoint("serving_default", self._probabilities, input_signature=[self._inputs])
+        archive.add_endpoint("serving_default", self._answers, input_signature=[self._inputs])
         archive.write_out(str(folder), verbose=False)
 
     def _variables(self) -> list[Any]:
@@ -160,29 +184,27 @@ class KerasLearner:
 
     def _gradients(self, inputs: Any, labels: Any, rows: Any) -> Any:
         """Return the gradients of a step's mean loss over `rows` rows, as far as these rows make it up."""
-        import keras
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            probabilities = tf.cast(self._model(inputs, training=True), tf.float32)  # (n, classes)
-            losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)  # (n,)
+            outputs = tf.cast(self._model(inputs, training=True), tf.float32)  # (n, ...)
+            losses, measures = self._loss(labels, outputs)  # (n,), (n,)
             if self._options.class_weights is not None:
                 losses = losses * tf.gather(tf.constant(self._options.class_weights), labels)
             loss = tf.reduce_sum(losses) / rows
         gradients = tape.gradient(loss, self._model.trainable_variables)
-        correct = tf.reduce_sum(tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.float32))
-        return gradients, loss, correct
+        return gradients, loss, tf.reduce_sum(measures)
 
-    def _apply_sum(self, gradients: Any, loss: Any, correct: Any) -> Any:
-        """Take a step along the gradients, a team's together; return the loss and count of the whole step."""
+    def _apply_sum(self, gradients: Any, loss: Any, measure: Any) -> Any:
+        """Take a step along the gradients, a team's together; return the loss and measure of the whole step."""
         import tensorflow as tf
 
         if self._strategy is not None:
-            *gradients, loss, correct = self._sum_of_all([*gradients, loss, correct])
+            *gradients, loss, measure = self._sum_of_all([*gradients, loss, measure])
         if self._options.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self._options.clip_norm)
         self._optimizer.apply(gradients, self._model.trainable_variables)
-        return loss, correct
+        return loss, measure
 
     def _sum_of_all(self, values: list[Any]) -> Any:
         """Return each value summed over the team; what no gradient reaches (None) stays so."""
@@ -196,23 +218,26 @@ class KerasLearner:
         sums = iter(self._strategy.run(add, args=tuple(value for value in values if value is not None)))
         return [None if value is None else next(sums) for value in values]
 
-    def _train_in_pieces(self, inputs: Arrays, labels: Array, rows: float) -> tuple[float, int]:
+    def _train_in_pieces(self, inputs: Arrays, labels: Array, rows: float) -> tuple[float, float]:
         total: list[Any] = []
-        loss, correct = 0.0, 0.0
+        loss, measure = 0.0, 0.0
         for piece in self._options.cut(len(labels)):
             some = {name: array[piece] for name, array in inputs.items()}
-            gradients, part, right = self._differentiate(_tensors(some), labels[piece], rows)
+            gradients, part, some_measure = self._differentiate(_tensors(some), labels[piece], rows)
             total = [a + b for a, b in zip(total, gradients, strict=True)] if total else list(gradients)
-            loss, correct = loss + part, correct + right
-        loss, correct = self._apply(total, loss, correct)
-        return float(loss), int(correct)
+            loss, measure = loss + part, measure + some_measure
+        loss, measure = self._apply(total, loss, measure)
+        return float(loss), float(measure)
 
     def _update_served(self) -> None:
-        if self._served is not self._model:
-            self._served.set_weights(self._model.get_weights())
+        if self._plain is not self._model:
+            self._plain.set_weights(self._model.get_weights())
 
-    def _probabilities(self, inputs: Any) -> Any:
-        return {OUTPUT: self._served(inputs, training=False)}
+    def _outputs(self, inputs: Any) -> Any:
+        return self._served(inputs, training=False)
+
+    def _answers(self, inputs: Any) -> Any:
+        return self._task.answers(self._outputs(inputs))
 
 
 def _strategy(place: Place) -> Any:

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from aiplatform.tensors import DType
-from training.data.dataset import Array, DataDescription, DataKind
+from training.data.dataset import Array, DataDescription, DataKind, Target
+from training.recipes.keras_heads import attach_head
 from training.recipes.keras_recipe import KerasRecipe
-from training.recipes.parameters import FitParameters, parameter
+from training.recipes.tabular import TabularParameters, mean_and_deviation, most_frequent
 
 if TYPE_CHECKING:
     import keras
-
-
-@dataclass(frozen=True, kw_only=True)
-class KerasTabularParameters(FitParameters):
-    """What can be chosen."""
-
-    epochs: int = parameter(20, minimum=1, maximum=10_000, help="How often all training rows are seen.")
-    hidden_units: int = parameter(64, minimum=1, maximum=4096, help="Width of the first hidden layer.")
-    dropout: float = parameter(0.3, minimum=0.0, maximum=0.9, help="Share of features left out while learning.")
-    max_categories: int = parameter(
-        256, minimum=2, maximum=10_000, help="Most frequent values kept of a category; others count as unknown."
-    )
 
 
 class KerasTabular(KerasRecipe):
     """Normalised numbers and one-hot categories into two hidden layers; both are in the model."""
 
     name = "keras_tabular"
-    summary = "Classifier for tables with numbers and categories, missing values included (Keras)"
+    summary = "Classes or numbers from tables with numbers and categories, missing values included (Keras)"
     data_kind = DataKind.TABLE
-    Parameters: ClassVar[type[KerasTabularParameters]] = KerasTabularParameters
+    targets = (Target.CLASSES, Target.NUMBER)
+    Parameters: ClassVar[type[TabularParameters]] = TabularParameters
 
-    def build_model(self, data: DataDescription, parameters: KerasTabularParameters) -> keras.Model:
+    def build_model(self, data: DataDescription, parameters: TabularParameters) -> keras.Model:
         """Return the network; every column is an input of its own, shape (n, 1)."""
         import keras
         from keras import layers
@@ -57,19 +43,17 @@ class KerasTabular(KerasRecipe):
         x = layers.Dropout(parameters.dropout)(x)
         x = layers.Dense(max(1, parameters.hidden_units // 2), activation="relu")(x)  # (n, 32)
         x = layers.Dropout(parameters.dropout)(x)
-        probabilities = layers.Dense(len(data.labels), activation="softmax", dtype="float32")(x)  # (n, classes)
-        return keras.Model(inputs, probabilities)
+        return keras.Model(inputs, attach_head(x, self.build_task(data, parameters)))  # (n, classes) or (n, 1)
 
 
 def _normalised(column: Any, values: Array) -> Any:
     """Return the number with mean 0 and variance 1, and beside it whether it is missing (NaN)."""
     from keras import layers, ops
 
-    known = values[np.isfinite(values)].astype(np.float64)
-    mean, variance = (float(known.mean()), float(known.var())) if known.size else (0.0, 1.0)
+    mean, deviation = mean_and_deviation(values)
     is_missing = ops.isnan(column)
     filled = ops.where(is_missing, mean, column)  # a missing number counts as the mean
-    scaled = (filled - mean) / max(variance, 1e-12) ** 0.5
+    scaled = (filled - mean) / deviation
     return layers.Concatenate()([scaled, ops.cast(is_missing, "float32")])
 
 
@@ -77,7 +61,5 @@ def _one_hot(column: Any, values: Array, most: int) -> Any:
     """Return one column a known value, and one for values never seen; missing ("") is a value."""
     from keras import layers
 
-    counts = Counter(values.ravel().tolist())
-    vocabulary = sorted(value for value, _ in counts.most_common(most))
-    lookup = layers.StringLookup(vocabulary=vocabulary, output_mode="one_hot", num_oov_indices=1)
+    lookup = layers.StringLookup(vocabulary=most_frequent(values, most), output_mode="one_hot", num_oov_indices=1)
     return lookup(column)

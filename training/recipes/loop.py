@@ -17,7 +17,7 @@ from training.recipes.checkpoints import CheckpointStore, Progress
 from training.recipes.parameters import BEST, FitParameters
 from training.recipes.recipe import Learner, SharingLearner
 from training.recipes.schedules import CONSTANT, rate_factor
-from training.recipes.scores import accuracy, cross_entropy
+from training.recipes.tasks import Task
 
 CHECKPOINT_INTERVAL_S = 120.0  # within an epoch; each epoch's end has one anyway
 EVALUATION_BATCH = 512
@@ -33,6 +33,7 @@ class TrainingLoop:
     seed: int
     reporter: Reporter
     checkpoints: CheckpointStore
+    task: Task
     team: Team | None = None  # with whom each step is shared
     clock: Callable[[], float] = time.monotonic
     _saved_at_s: float = field(default=0.0, init=False)
@@ -77,18 +78,18 @@ class TrainingLoop:
             self._run_step(progress, order[step * batch_size : (step + 1) * batch_size])
             if progress.ended:
                 break
-        metrics = _means(progress) | self._validate()
+        metrics = self._means(progress) | self._validate()
         progress.history.append({"epoch": epoch, **metrics})
         self._compare(progress, metrics.get("val_loss", metrics["loss"]))
         progress.epoch, progress.step = epoch + 1, 0
-        progress.rows, progress.loss_sum, progress.correct = 0, 0.0, 0
+        progress.rows, progress.loss_sum, progress.measure_sum = 0, 0.0, 0.0
         self._save(progress)
         self.reporter.end_epoch(epoch=epoch, metrics=metrics)
 
     def _run_step(self, progress: Progress, indices: Array) -> None:
         started_s = self.clock()
         self._set_learning_rate(progress)
-        loss, correct = self._train_rows(indices)
+        loss, measure = self._train_rows(indices)
         progress.step += 1
         self._note_time(progress, self.clock() - started_s)
         if not math.isfinite(loss):
@@ -98,16 +99,16 @@ class TrainingLoop:
             )
         progress.rows += len(indices)
         progress.loss_sum += loss * len(indices)
-        progress.correct += correct
+        progress.measure_sum += measure
         try:
-            self.reporter.step(epoch=progress.epoch, step=progress.step, metrics=_means(progress))
+            self.reporter.step(epoch=progress.epoch, step=progress.step, metrics=self._means(progress))
         except StopRequestedError:
             self._save(progress)
             raise
         if self.clock() - self._saved_at_s >= CHECKPOINT_INTERVAL_S:
             self._save(progress)
 
-    def _train_rows(self, indices: Array) -> tuple[float, int]:
+    def _train_rows(self, indices: Array) -> tuple[float, float]:
         if self.team is None:
             return self.learner.train_batch(*self.data.train.rows(indices))
         mine = self.team.share(indices)
@@ -158,9 +159,12 @@ class TrainingLoop:
     def _validate(self) -> dict[str, float]:
         if not len(self.data.validation):
             return {}
-        probabilities = predict_part(self.learner, self.data.validation)
-        labels = self.data.validation.labels
-        return {"val_loss": cross_entropy(probabilities, labels), "val_accuracy": accuracy(probabilities, labels)}
+        outputs = predict_part(self.learner, self.data.validation)
+        found = self.task.validate(outputs, self.data.validation.labels)
+        return {f"val_{name}": value for name, value in found.items()}
+
+    def _means(self, progress: Progress) -> dict[str, float]:
+        return {"loss": progress.loss_sum / progress.rows, self.task.measure: progress.measure_sum / progress.rows}
 
     def _save(self, progress: Progress) -> None:
         self._keep(lambda: self.checkpoints.save(progress, self.learner.save_state))
@@ -174,9 +178,5 @@ class TrainingLoop:
 
 
 def predict_part(learner: Learner, part: Part) -> Array:
-    """Return probabilities for all rows of a part, shape (n, classes)."""
+    """Return the answers for all rows of a part, shape as the task says, its rows first."""
     return np.concatenate([learner.predict(inputs) for inputs, _ in part.batches(EVALUATION_BATCH)])
-
-
-def _means(progress: Progress) -> dict[str, float]:
-    return {"loss": progress.loss_sum / progress.rows, "accuracy": progress.correct / progress.rows}

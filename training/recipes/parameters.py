@@ -24,6 +24,7 @@ SMALLEST_BATCH, LARGEST_BATCH = 16, 128  # of those chosen by the number of rows
 EQUAL, BALANCED = "equal", "balanced"
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 LAST, BEST = "last", "best"
+MSE, HUBER = "mse", "huber"
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 

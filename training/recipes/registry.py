@@ -22,9 +22,14 @@ log = structlog.get_logger(__name__)
 
 ENTRY_POINT_GROUP = "aiplatform.recipes"
 SHIPPED = {
+    "detector": "training.recipes.detector:Detector",
+    "forecaster": "training.recipes.forecaster:Forecaster",
+    "image_transfer": "training.recipes.image_transfer:ImageTransfer",
     "keras_cnn": "training.recipes.keras_cnn:KerasCnn",
     "keras_tabular": "training.recipes.keras_tabular:KerasTabular",
+    "text_classifier": "training.recipes.text_classifier:TextClassifier",
     "torch_cnn": "training.recipes.torch_cnn:TorchCnn",
+    "torch_tabular": "training.recipes.torch_tabular:TorchTabular",
 }
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 

@@ -39,6 +39,18 @@ def roc_auc(scores: Array, is_positive: Array) -> float:
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
 
+def regression_metrics(values: Array, truth: Array) -> dict[str, float]:
+    """Return the mean absolute error, the root mean squared error and R2 (left out where the truth does not vary).
+
+    Shapes: both (n,); errors in the target's unit; R2 is the share of variance that is explained, at most 1.
+    """
+    errors = values.astype(np.float64) - truth.astype(np.float64)
+    squares = float((errors**2).mean())
+    variance = float(truth.astype(np.float64).var())
+    explained = {"r2": 1.0 - squares / variance} if variance > 0 else {}
+    return {"mae": float(np.abs(errors).mean()), "rmse": squares**0.5, **explained}
+
+
 def confusion_matrix(probabilities: Array, labels: Array) -> Array:
     """Return counts, shape (classes, classes): rows are true classes, columns predicted ones."""
     classes = probabilities.shape[1]

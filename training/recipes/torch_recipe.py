@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,10 +17,13 @@ import numpy as np
 from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.tensors import TensorSpec
+from aiplatform.text_bytes import encode_text_inputs
 from training.data.dataset import Array, DataDescription
 from training.parallel.place import Place, this_place
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.steps import StepOptions
+from training.recipes.tasks import Task
+from training.recipes.torch_heads import Loss, build_answer, build_loss
 
 if TYPE_CHECKING:
     from torch import nn, optim
@@ -28,20 +32,27 @@ PROGRAM = "model.pt2"
 
 
 class TorchRecipe(Recipe):
-    """A recipe whose network is a PyTorch module of one input tensor."""
+    """A recipe whose network is a PyTorch module of the data's inputs, in their order."""
 
     framework: ClassVar[str] = "torch"
     can_share: ClassVar[bool] = True
 
     @abstractmethod
     def build_network(self, data: DataDescription, parameters: Any) -> nn.Module:
-        """Return a module from the input tensor, as on the wire, to logits (n, classes)."""
+        """Return a module from the inputs, as on the wire (texts as bytes), to logits (n, classes).
+
+        Inputs of texts are uint8 with their bytes as the last dimension, as `text_bytes` says.
+        """
 
     def build_optimizer(self, network: nn.Module, parameters: Any) -> optim.Optimizer:
         """Return the optimizer: Adam, unless a recipe says otherwise."""
         from torch import optim
 
         return optim.Adam(network.parameters(), lr=parameters.learning_rate)
+
+    def build_loss(self, task: Task) -> Loss:
+        """Return the loss of each row, and its measure: the task's, unless a recipe says otherwise."""
+        return build_loss(task)
 
     def build_learner(self, data: DataDescription, parameters: Any, seed: int) -> Learner:
         """Return a learner around a fresh network; every random choice follows from the seed."""
@@ -57,15 +68,25 @@ class TorchRecipe(Recipe):
         torch.use_deterministic_algorithms(parameters.deterministic and device.type == "cpu")
         network = self.build_network(data, parameters).to(device)
         optimizer = self.build_optimizer(network, parameters)
-        options = StepOptions.of(parameters, data)
-        learner = TorchLearner(network, optimizer, data.inputs[0], device, options=options, place=place)
+        task = self.build_task(data, parameters)
+        learner = TorchLearner(
+            network,
+            optimizer,
+            data.inputs,
+            device,
+            task=task,
+            loss=self.build_loss(task),
+            options=StepOptions.of(parameters, data),
+            text_bytes=self.text_bytes(data, parameters),
+            place=place,
+        )
         if place.rank:
             learner.reseed(seed + place.rank)
         return learner
 
 
 class TorchLearner:
-    """A PyTorch network that learns by cross-entropy."""
+    """A PyTorch network with its optimizer; `task` says how its outputs become what is served."""
 
     model_format = "torch_export"
 
@@ -73,10 +94,13 @@ class TorchLearner:
         self,
         network: nn.Module,
         optimizer: optim.Optimizer,
-        spec: TensorSpec,
+        inputs: tuple[TensorSpec, ...],
         device: Any,
         *,
+        task: Task,
+        loss: Loss,
         options: StepOptions | None = None,
+        text_bytes: Mapping[str, int] | None = None,
         place: Place | None = None,
     ) -> None:
         import torch
@@ -84,28 +108,30 @@ class TorchLearner:
         self._network, self._optimizer = network, optimizer
         self._place = place or Place()
         self._shared = network if self._place.is_alone else _shared(network, device)
-        self._input, self._device = spec, device
+        self._inputs, self._device = inputs, device
+        self._task, self._loss, self._answer = task, loss, build_answer(task)
+        self._text_bytes = dict(text_bytes or {})
         self._options = options or StepOptions()
         weights = self._options.class_weights
         self._weights = None if weights is None else torch.from_numpy(weights).to(device)
 
-    def train_batch(self, inputs: Arrays, labels: Array, *, rows: int = 0) -> tuple[float, int]:
-        """Learn from one batch, or from a part of one of `rows` rows; return its mean loss and how many were right."""
+    def train_batch(self, inputs: Arrays, labels: Array, *, rows: int = 0) -> tuple[float, float]:
+        """Learn from one batch, or a part of one of `rows` rows; return its mean loss and the sum of a measure."""
         import torch
 
         self._shared.train()
         self._optimizer.zero_grad()
-        loss, correct = 0.0, 0
+        loss, measure = 0.0, 0.0
         pieces = self._options.cut(len(labels))
         for piece in pieces:
             some = {name: array[piece] for name, array in inputs.items()}
             with nullcontext() if self._place.is_alone or piece is pieces[-1] else self._shared.no_sync():
-                part, right = self._add_gradients(some, labels[piece], rows=rows or len(labels))
-            loss, correct = loss + part, correct + right
+                part, some_measure = self._add_gradients(some, labels[piece], rows=rows or len(labels))
+            loss, measure = loss + part, measure + some_measure
         if self._options.clip_norm:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._options.clip_norm)
         self._optimizer.step()
-        return (loss, correct) if self._place.is_alone else self._of_all(loss, correct)
+        return (loss, measure) if self._place.is_alone else self._of_all(loss, measure)
 
     def set_learning_rate(self, rate: float) -> None:
         """Learn with this step size from the next batch on."""
@@ -113,13 +139,13 @@ class TorchLearner:
             group["lr"] = rate
 
     def predict(self, inputs: Arrays) -> Array:
-        """Return probabilities, shape (n, classes)."""
+        """Return the task's output, its rows first."""
         import torch
 
         self._network.eval()
         with torch.inference_mode():
-            probabilities = self._network(self._tensor(inputs)).softmax(dim=1)
-        return np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
+            outputs = self._answer(self._network(*self._tensors(inputs)))
+        return np.asarray(outputs.cpu().numpy(), dtype=np.float32)
 
     def save_state(self, path: Path) -> None:
         """Write weights, optimizer and random generator."""
@@ -148,43 +174,50 @@ class TorchLearner:
         torch.manual_seed(seed)
 
     def export(self, folder: Path) -> None:
-        """Write a `torch.export` program from the input to probabilities, for any batch size."""
+        """Write a `torch.export` program from the inputs to the task's answers, for any batch size."""
         import torch
 
         network = copy.deepcopy(self._network).cpu()
-        serving = torch.nn.Sequential(network, torch.nn.Softmax(dim=1)).eval()
-        example = torch.zeros((2, *self._input.shape[1:]))  # 2: a batch of 1 would be taken as fixed
+        serving = _served(network, self._task).eval()
         batch = torch.export.Dim("batch")
-        program = torch.export.export(serving, (example,), dynamic_shapes=({0: batch},))
+        examples = tuple(self._example(spec) for spec in self._inputs)
+        program = torch.export.export(serving, examples, dynamic_shapes=(({0: batch},) * len(examples),))
         torch.export.save(program, folder / PROGRAM)
 
-    def _add_gradients(self, inputs: Arrays, labels: Array, *, rows: int) -> tuple[float, int]:
+    def _add_gradients(self, inputs: Arrays, labels: Array, *, rows: int) -> tuple[float, float]:
         """Add to the gradients what these rows make up of the mean loss over `rows` rows."""
         import torch
-        from torch.nn import functional
 
         truth = torch.from_numpy(labels).to(self._device)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._options.is_mixed):
-            logits = self._shared(self._tensor(inputs))  # (n, classes)
-        losses = functional.cross_entropy(logits.float(), truth, reduction="none")  # (n,)
+            outputs = self._shared(*self._tensors(inputs))  # (n, ...)
+        losses, measures = self._loss(truth, outputs.float())  # (n,), (n,)
         if self._weights is not None:
             losses = losses * self._weights[truth]
         loss = losses.sum() / rows
         (loss * self._place.world).backward()  # a team's gradients are averaged: this makes them a sum
-        return float(loss.detach()), int((logits.argmax(dim=1) == truth).sum())
+        return float(loss.detach()), float(measures.sum())
 
-    def _of_all(self, loss: float, correct: int) -> tuple[float, int]:
+    def _of_all(self, loss: float, measure: float) -> tuple[float, float]:
         import torch
 
-        sums = torch.tensor([loss, correct], dtype=torch.float64, device=self._device)
+        sums = torch.tensor([loss, measure], dtype=torch.float64, device=self._device)
         torch.distributed.all_reduce(sums)
-        return float(sums[0]), int(sums[1])
+        return float(sums[0]), float(sums[1])
 
-    def _tensor(self, inputs: Arrays) -> Any:
+    def _example(self, spec: TensorSpec) -> Any:
         import torch
 
-        array = np.ascontiguousarray(inputs[self._input.name])
-        return torch.from_numpy(array).to(self._device)
+        shape = (2, *spec.shape[1:])  # 2: a batch of 1 would be taken as fixed
+        if spec.name in self._text_bytes:
+            return torch.zeros((*shape, self._text_bytes[spec.name]), dtype=torch.uint8)
+        return torch.zeros(shape)
+
+    def _tensors(self, inputs: Arrays) -> list[Any]:
+        import torch
+
+        given = encode_text_inputs(inputs, self._text_bytes)
+        return [torch.from_numpy(np.ascontiguousarray(given[spec.name])).to(self._device) for spec in self._inputs]
 
 
 def _device(place: Place) -> Any:
@@ -206,3 +239,20 @@ def _shared(network: nn.Module, device: Any) -> Any:
         torch.distributed.destroy_process_group()
     torch.distributed.init_process_group("nccl" if has_own_gpu else "gloo")
     return DistributedDataParallel(network, device_ids=[device.index] if has_own_gpu else None)
+
+
+def _served(network: nn.Module, task: Task) -> nn.Module:
+    import torch
+    from torch import nn
+
+    class Served(nn.Module):  # type: ignore[misc]
+        """From the inputs, as on the wire, to the task's answers in their order."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network, self.answer = network, build_answer(task)
+
+        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return tuple(task.answers(self.answer(self.network(*inputs))).values())
+
+    return Served()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.training.data.customers import write_customers
 from tests.training.data.pictures import write_bars
 
 pytestmark = pytest.mark.timeout(300)  # importing and tracing take their time on a busy machine
@@ -33,17 +34,6 @@ def test_keras_cnn_learns_resumes_and_reloads(train: Callable[..., Any], tmp_pat
     assert serve(folder, {"image": inputs["image"][:1]}).shape == (1, 3), "any batch size"
     _, _, _, resumed = train(**order, name="stopped", stop_at=(2, 3))
     assert np.array_equal(resumed["probabilities"], outputs["probabilities"]), "same seed, same weights, even when cut"
-
-
-def write_customers(path: Path, *, classes: int) -> None:
-    random = np.random.default_rng(2)
-    lines = ["income,job,class"]
-    for row in range(600):
-        label = row % classes
-        income = "" if random.random() < 0.1 else f"{1000 * label + random.normal(0, 300):.0f}"
-        job = "" if random.random() < 0.1 else ("cook", "clerk", "pilot")[label]
-        lines.append(f"{income},{job},{('bad', 'good', 'best')[label]}")
-    path.write_text("\n".join(lines))
 
 
 @pytest.mark.parametrize("classes", [2, 3])

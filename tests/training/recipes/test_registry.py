@@ -58,7 +58,7 @@ def test_what_is_no_recipe_is_refused(name: str, message: str) -> None:
 def test_texts_become_typed_values_and_defaults_fill_in() -> None:
     values = resolve_parameters("keras_cnn", {"epochs": "3", "dropout": "0.5"})
     assert (values["epochs"], values["dropout"]) == (3, 0.5)
-    assert (values["batch_size"], values["learning_rate"], values["schedule"]) == (0, 0.002, "constant")
+    assert (values["batch_size"], values["learning_rate"], values["schedule"]) == (0, 0.002, "cosine")
 
 
 @pytest.mark.parametrize(

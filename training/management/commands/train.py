@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,6 +34,7 @@ from training.cli.views import JsonView, PlainView, RunView, TerminalView
 from training.cli.waiting import RunWaiter
 from training.models import Run
 from training.recipes.registry import RecipeInfo, get_recipe, list_recipes
+from training.scaffold import BACKENDS, write_recipe
 from training.states import RunState
 
 _SAME_AS_NAME = "\0"  # --deploy without an endpoint
@@ -42,7 +44,7 @@ _FOLLOW_EVERY_S = 0.3
 class Command(BaseCommand):
     """Train models and look after runs."""
 
-    help = "Train models: run, list, show, logs, cancel, resume, recipes."
+    help = "Train models: run, list, show, logs, cancel, resume, recipes, new."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
@@ -63,6 +65,10 @@ class Command(BaseCommand):
         _add_waiting(resume)
         recipes = commands.add_parser("recipes", help="list the recipes with their parameters")
         recipes.add_argument("recipe", nargs="?", default="")
+        new = commands.add_parser("new", help="write a recipe of your own to begin with, and its test")
+        new.add_argument("name", help="the recipe's name, as a Python module: small letters, digits and _")
+        new.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0])
+        new.add_argument("--into", default=".", metavar="DIR", help="an existing folder, by default this one")
         for command in commands.choices.values():
             command.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
 
@@ -188,6 +194,18 @@ class Command(BaseCommand):
             self.stdout.write(f"{info.name}  ({info.framework}, {info.data_kind})  {info.summary}")
             for p in info.parameters:
                 self.stdout.write(f"    {p.name}={p.default}  {p.type}{_rule(p)}  {p.help}")
+
+    def _new(self, *, name: str, backend: str, into: str, as_json: bool, **options: Any) -> None:
+        made = write_recipe(name, backend=backend, into=Path(into))
+        if as_json:
+            self._write_json({"recipe": str(made.recipe), "test": str(made.test), "path": made.path})
+            return
+        found = "" if made.root == Path.cwd() else f"PYTHONPATH={made.root} "
+        self.stdout.write(f"wrote {made.recipe} and {made.test}; now:")
+        self.stdout.write(f"    {found}python -m pytest {made.test}")
+        self.stdout.write(
+            f"    {found}python manage.py train run {made.path} --data digits --name {name.replace('_', '-')}"
+        )
 
     def _write_json(self, record: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(record, default=str))
