@@ -54,7 +54,8 @@ class ReportScheduleAdmin(ModelAdmin):  # type: ignore[misc]
         "is_enabled",
         "endpoint",
         ("version_scope", "version"),
-        ("period", "cron", "time_zone"),
+        ("period", "cron"),
+        "time_zone",
         "channels",
     )
 

@@ -67,7 +67,7 @@ class RolloutAdmin(ReadOnlyAdmin):
     @display(description="State", label=_TONES)  # type: ignore[untyped-decorator]
     def shown_state(self, rollout: Rollout) -> str:
         """Return the state as a badge."""
-        return rollout.get_state_display()
+        return rollout.get_state_display().lower()
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         """Show one rollout: where it stands, its steps with their evidence, its timeline, buttons."""

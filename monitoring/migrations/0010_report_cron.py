@@ -18,6 +18,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='reportschedule',
             name='period',
-            field=models.CharField(choices=[('day', 'Day'), ('week', 'Week'), ('month', 'Month'), ('cron', 'from one time of a cron expression to the next')], default='day', max_length=10),
+            field=models.CharField(choices=[('day', 'Day'), ('week', 'Week'), ('month', 'Month'), ('cron', 'by a cron expression')], default='day', max_length=10),
         ),
     ]

@@ -77,7 +77,8 @@ class Rollout(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.endpoint}: version {self.challenger} instead of {self.champion} ({self.get_state_display()})"
+        state = str(self.get_state_display()).lower()
+        return f"{self.endpoint}: version {self.challenger} instead of {self.champion} ({state})"
 
     @property
     def is_active(self) -> bool:
@@ -113,6 +114,12 @@ class RolloutStep(models.Model):
     def name(self) -> str:
         """Return what people call it."""
         return f"canary {self.weight}%" if self.kind == StepKind.CANARY else self.kind
+
+    @property
+    def shown_state(self) -> str:
+        """Return how far it is, in words; what still waits when its rollout is over was never reached."""
+        is_left = self.state == StepState.PENDING and not self.rollout.is_active
+        return "not reached" if is_left else str(self.get_state_display()).lower()
 
 
 class RolloutEvent(models.Model):

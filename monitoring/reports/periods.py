@@ -23,7 +23,7 @@ class PeriodKind(TextChoices):
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
-    CRON = "cron", "from one time of a cron expression to the next"
+    CRON = "cron", "by a cron expression"
 
 
 def check_time_zone(name: str) -> str:

@@ -16,6 +16,7 @@ from monitoring.models.reports import (
     channel_problem,
 )
 from monitoring.reports.delivery import send_due_reports
+from monitoring.reports.periods import last_finished
 from monitoring.reports.schedules import claim_report, enqueue_deliveries, make_report, order_report, plan_single
 from monitoring.selectors import Period
 
@@ -27,7 +28,11 @@ def send_schedule(schedule: ReportSchedule, *, now: datetime) -> list[StoredRepo
     """
     reports = order_report(schedule, now=now)
     if not reports:
-        raise UnavailableError(f"the schedule '{schedule.name}' has nothing to report on: no version has predictions")
+        end = last_finished(schedule.period, schedule.time_zone, now, cron=schedule.cron)[1]
+        raise UnavailableError(
+            f"the schedule '{schedule.name}' has nothing to report on: no version of '{schedule.endpoint}' had "
+            f"predictions before its last period ended, at {end:%Y-%m-%d %H:%M} UTC"
+        )
     channels = list(schedule.channels.filter(is_enabled=True))
     for report in reports:
         _send(report, channels, now)

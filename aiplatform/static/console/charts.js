@@ -9,6 +9,7 @@
   const INK = "var(--chart-ink)";
   const FAINT = "var(--chart-grid)";
   const DOTS_UP_TO = 40; // points of a series that are marked; more would hide the line
+  const MARK_ROOM = 0.3; // of the width, for the words over a mark
   const opened = new Set(); // tables that a person has opened, by their label: they stay open when a page refreshes
   let library = null;
 
@@ -82,21 +83,39 @@
   function yRange(spec) {
     const values = spec.series.flatMap((s) => s.points.map(([, y]) => y)).filter((y) => y !== null);
     for (const band of spec.bands) for (const [, low, high] of band.points) if (low !== null) values.push(low, high);
+    const drawn = Math.max(...values);
     for (const limit of spec.thresholds) values.push(limit.value);
     const low = Math.min(...values), high = Math.max(...values);
     const range = {};
     if (low >= 0 && low <= 0.6 * high) range.min = 0;
     if (low === high) Object.assign(range, low === 0 ? { min: 0, max: 1 } : { min: Math.min(0, low), max: Math.max(0, low) * 1.2 });
+    else if (high > drawn) range.max = spec.isShare ? Math.min(1, 1.25 * high) : 1.25 * high; // a limit above all that was drawn
     if (spec.isShare && high > 0.9 && high <= 1) Object.assign(range, { max: 1, ...(range.min === 0 ? { interval: 0.25 } : {}) });
     return range;
+  }
+
+  // Words over marks that stand close together would cover each other: the first speaks for those after it.
+  function markWords(spec) {
+    const marks = [...(spec.marks ?? [])].sort((one, other) => one.at - other.at);
+    const xs = spec.series.flatMap((s) => s.points.map(([x]) => x)).concat(spec.xRange ?? []);
+    const room = MARK_ROOM * (Math.max(...xs) - Math.min(...xs));
+    const groups = [];
+    for (const mark of marks) {
+      const last = groups.at(-1);
+      if (last && mark.at - last[0].at < room) last.push(mark);
+      else groups.push([mark]);
+    }
+    return groups.flatMap((group) => group.map((mark, place) => ({
+      ...mark, word: place ? "" : mark.name + (group.length > 1 ? `, ${group.length - 1} more` : ""),
+    })));
   }
 
   function thresholdLines(spec) {
     const data = spec.thresholds.map((limit) => ({
       yAxis: limit.value, name: limit.name, label: { formatter: `${limit.name} (${numberText(limit.value, spec.isShare)})` },
     }));
-    for (const mark of spec.marks ?? []) data.push({
-      xAxis: mark.at, name: mark.name, lineStyle: { color: INK, type: "dotted" }, label: { formatter: mark.name, color: INK, position: "end" },
+    for (const mark of spec.kind === "line" ? markWords(spec) : []) data.push({
+      xAxis: mark.at, name: mark.name, lineStyle: { color: INK, type: "dotted" }, label: { formatter: mark.word, show: mark.word !== "", color: INK, position: "end" },
     });
     if (!data.length) return undefined;
     return {

@@ -125,6 +125,7 @@ class Command(BaseCommand):
         text = export_rules(selectors.list_rules())
         if options["output"]:
             options["output"].write_text(text, encoding="utf-8")
+            self.stdout.write(f"{options['output']}: {text.count('- alert: ')} rules")
         else:
             self.stdout.write(text, ending="")
 

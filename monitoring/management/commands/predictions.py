@@ -68,6 +68,8 @@ class Command(BaseCommand):
             for chunk in chunks:
                 file.write(chunk)
             file.flush()
+        if options["output"] != "-":
+            self.stdout.write(f"{options['output']}: {Path(options['output']).stat().st_size:,} bytes")
 
     def _query(self, options: dict[str, Any]) -> None:
         since, until = _period(options)

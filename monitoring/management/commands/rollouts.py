@@ -158,7 +158,7 @@ class Command(BaseCommand):
             return
         self.stdout.write(f"rollout {rollout.pk}: {rollout}")
         for step in rollout.steps.all():
-            self.stdout.write(f"  {step.name:<12} {step.get_state_display().lower():<16} {step.text}")
+            self.stdout.write(f"  {step.name:<12} {step.shown_state:<16} {step.text}")
         if rollout.waiting_for or rollout.reason:
             self.stdout.write(rollout.reason or f"waits: {rollout.waiting_for}")
 

@@ -135,8 +135,20 @@ def charts() -> SafeString:
         x_label="epoch",
         width=460,
     )
-    return curves + bar_chart(
-        title="Drift", series={"psi": {"brightness": 0.31, "contrast": 0.08}}, thresholds={"moved": 0.25}, width=460
+    failed = line_chart(
+        title="Requests that failed",
+        series={"failed": [(float(minute), 0.0) for minute in range(60)]},
+        y_is_share=True,
+        thresholds={"too many": 0.01},
+        marks={"version 2": 20.0, "version 3": 21.0, "rollback": 50.0},
+        width=460,
+    )
+    return (
+        curves
+        + failed
+        + bar_chart(
+            title="Drift", series={"psi": {"brightness": 0.31, "contrast": 0.08}}, thresholds={"moved": 0.25}, width=460
+        )
     )
 
 
@@ -152,6 +164,13 @@ def test_home_with_panels(page: Any, panels: list[Panel]) -> None:
         )
     page.goto("/admin/")
     page.get_by_text("Training curves").first.wait_for()
+    drawn = page.locator("figure", has_text="Requests that failed").first.locator("svg")
+    words = drawn.locator("text")
+    words.get_by_text("too many (1%)").wait_for()
+    texts = words.all_text_contents()
+    assert "version 2, 1 more" in texts and "rollback" in texts and "version 3" not in texts
+    shares = [float(text.rstrip("%")) for text in texts if text.endswith("%")]
+    assert max(shares) < 2, "the limit and what lies below it fill the chart"
     keep(page, "home")
 
 

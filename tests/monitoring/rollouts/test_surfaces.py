@@ -125,6 +125,14 @@ def test_the_command_shows_pauses_holds_and_sets_policies(rollout: Rollout) -> N
         run("policy", "digits", "--set", "steps")
 
 
+def test_what_a_rollout_never_came_to_is_not_called_pending(rollout: Rollout) -> None:
+    last = rollout.steps.last()
+    assert last is not None and last.shown_state == "pending"
+    Rollout.objects.filter(pk=rollout.pk).update(state="rolled_back")
+    last = Rollout.objects.get(pk=rollout.pk).steps.last()
+    assert last is not None and last.shown_state == "not reached"
+
+
 def test_every_step_of_a_plan_has_its_place() -> None:
     numbers = list(RolloutStep.objects.values_list("number", flat=True))
     assert numbers == sorted(numbers)
