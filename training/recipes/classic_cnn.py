@@ -16,6 +16,7 @@ SMALLEST_PADDED = 4  # 4 -> 4 -> 2 -> 2 -> 1
 class ClassicCnnParameters(FitParameters):
     """What can be chosen."""
 
+    epochs: int = parameter(8, minimum=1, maximum=10_000, help="How often all training rows are seen.")
     learning_rate: float = parameter(0.002, minimum=1e-8, maximum=10.0, help="Step size of the optimizer (Adam).")
     schedule: str = parameter(
         COSINE, choices=SCHEDULES, help="How the learning rate goes: it stays, or falls to 0 along a line or a cosine."

@@ -21,6 +21,7 @@ from aiplatform.features import summarise_predictions
 from aiplatform.tensors import DType, TensorSpec
 from training.calibrating import fit_calibration
 from training.data.dataset import Array, DataDescription, DataKind, Part, Target
+from training.decisions import expected_calibration_error, sensitivity_specificity
 from training.recipes.parameters import EQUAL, MSE
 from training.recipes.scores import accuracy, confusion_matrix, cross_entropy, regression_metrics, roc_auc
 
@@ -86,10 +87,23 @@ class Classification(Task):
         return {"loss": cross_entropy(outputs, targets), "accuracy": accuracy(outputs, targets)}
 
     def test(self, outputs: Array, rows: Part) -> Metrics:
-        """Return the same; of two classes also the area under the ROC curve."""
+        """Return the same; of two classes also what a test of the second one is judged by.
+
+        The area under the ROC curve, sensitivity and specificity at 0.5, and the expected calibration error.
+        """
         targets = rows.labels
-        area = roc_auc(outputs[:, 1], targets == 1) if len(self.labels) == 2 else math.nan
-        return self.validate(outputs, targets) | ({} if math.isnan(area) else {"roc_auc": area})
+        found = self.validate(outputs, targets)
+        if len(self.labels) != 2:
+            return found
+        is_positive = targets == 1
+        sensitivity, specificity = sensitivity_specificity(outputs[:, 1] >= 0.5, is_positive)
+        more = {
+            "roc_auc": roc_auc(outputs[:, 1], is_positive),
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "calibration_error": expected_calibration_error(outputs[:, 1], is_positive),
+        }
+        return found | {name: value for name, value in more.items() if math.isfinite(value)}
 
     def evaluate(self, outputs: Array, targets: Array) -> Mapping[str, Any]:
         """Return the confusion matrix: rows true, columns predicted."""

@@ -44,8 +44,9 @@ def test_a_model_learns_from_the_features_of_a_given_file(
 ) -> None:
     write_bars(tmp_path / "bars.npz", rows=160, size=16)
     order = {"recipe": "image_transfer", "data": tmp_path / "bars.npz", "weights": str(weights), "size": 32}
-    model, folder, inputs, outputs = train(**order, epochs=14, learning_rate=0.02, batch_size=16)
-    assert model.metrics["accuracy"] > 0.6, "guessing has a third"
+    model, folder, inputs, outputs = train(**order, epochs=4, learning_rate=0.02, batch_size=16)
+    first, last = model.history[0]["loss"], model.history[-1]["loss"]
+    assert last < 0.9 * first, "the last layer learns from features that stay as the file has them"
     engine = open_as(None, model, folder)
     assert np.allclose(engine.run(inputs)["probabilities"], outputs["probabilities"], atol=1e-4)
     assert inputs["image"].shape == (8, 16, 16, 1), "images go in as they are"

@@ -31,7 +31,7 @@ def test_the_shipped_recipes_are_described() -> None:
     recipes = {info.name: info for info in list_recipes()}
     assert {"keras_cnn", "keras_tabular", "torch_cnn"} <= set(recipes)
     epochs = next(p for p in recipes["keras_cnn"].parameters if p.name == "epochs")
-    assert (epochs.type, epochs.default, epochs.minimum, epochs.maximum) == ("int", 5, 1, 10_000)
+    assert (epochs.type, epochs.default, epochs.minimum, epochs.maximum) == ("int", 8, 1, 10_000)
     assert all(p.help for info in recipes.values() for p in info.parameters)
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from aiplatform.errors import InvalidInputError, PlatformError
 from training import run_files, selectors, services
-from training.cli import exit_codes
+from training.cli import cross_validating, exit_codes
 from training.cli.actor import command_line_actor
 from training.cli.arguments import absolute_data_uri, parse_settings
 from training.cli.interrupt import Choice, ask_on_interrupt
@@ -44,7 +44,7 @@ _FOLLOW_EVERY_S = 0.3
 class Command(BaseCommand):
     """Train models and look after runs."""
 
-    help = "Train models: run, list, show, logs, cancel, resume, recipes, new."
+    help = "Train models: run, list, show, logs, cancel, resume, recipes, new, cross-validate."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
@@ -69,6 +69,7 @@ class Command(BaseCommand):
         new.add_argument("name", help="the recipe's name, as a Python module: small letters, digits and _")
         new.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0])
         new.add_argument("--into", default=".", metavar="DIR", help="an existing folder, by default this one")
+        _add_cross_validation(commands.add_parser("cross-validate", help="train and test in turns; registers nothing"))
         for command in commands.choices.values():
             command.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
 
@@ -77,7 +78,7 @@ class Command(BaseCommand):
         if options["verbosity"] < 2:
             logging.getLogger().setLevel(logging.WARNING)  # the bars and the lines say it already
         try:
-            code = getattr(self, f"_{action}")(**options)
+            code = getattr(self, f"_{action.replace('-', '_')}")(**options)
         except InvalidInputError as error:
             raise CommandError(error.message, returncode=exit_codes.USAGE) from error
         except PlatformError as error:
@@ -207,6 +208,27 @@ class Command(BaseCommand):
             f"    {found}python manage.py train run {made.path} --data digits --name {name.replace('_', '-')}"
         )
 
+    def _cross_validate(self, *, as_json: bool, **options: Any) -> None:
+        question = cross_validating.Question(
+            folds=options["folds"],
+            positive=options["positive"],
+            costs=cross_validating.parse_costs(options["costs"]),
+            groups=tuple(options["groups"]),
+        )
+        order = {
+            "recipe": options["recipe"],
+            "data_uri": absolute_data_uri(options["data"]),
+            "target": options["target"] or None,
+            "parameters": parse_settings([pair for group in options["pairs"] for pair in group]),
+            "seed": options["seed"],
+        }
+        figures = cross_validating.answer(order, question, self.stderr.write)
+        if as_json:
+            self._write_json(figures)
+            return
+        for line in cross_validating.lines_of(figures):
+            self.stdout.write(line)
+
     def _write_json(self, record: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(record, default=str))
 
@@ -225,6 +247,20 @@ def _add_run(parser: CommandParser) -> None:
         "--deploy", nargs="?", const=_SAME_AS_NAME, metavar="ENDPOINT", help="deploy on success, by default as NAME"
     )
     _add_waiting(parser)
+
+
+def _add_cross_validation(parser: CommandParser) -> None:
+    parser.add_argument("recipe", help="see 'train recipes'; or your own as package.module:Class")
+    parser.add_argument("--data", required=True, help="as for 'train run'")
+    parser.add_argument("--target", default="", help="the column to predict, for tables")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", dest="pairs", action="append", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--positive", default="", metavar="LABEL", help="the class that a decision is about")
+    parser.add_argument("--costs", default="1:1", metavar="MISS:ALARM", help="of a missed one, and of a false alarm")
+    parser.add_argument(
+        "--group", dest="groups", action="append", default=[], metavar="COLUMN", help="show the decisions by its values"
+    )
 
 
 def _add_waiting(parser: CommandParser) -> None:
