@@ -137,6 +137,24 @@ class EpochMetrics(models.Model):
         return f"epoch {self.epoch}"
 
 
+class RunUsage(models.Model):
+    """What a run's process took of its machine: a bounded series, and the last attempt's peak."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="usage", primary_key=True)
+    points = models.JSONField(default=list, help_text="[time s, cores, memory bytes, GPU share, GPU bytes]")
+    interval_s = models.FloatField(default=1.0)
+    memory_peak_bytes = models.PositiveBigIntegerField(default=0)
+    memory_limit_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    gpu_peak_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    measured_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "run usages"
+
+    def __str__(self) -> str:
+        return f"usage of {self.run_id}"
+
+
 class RegisteredModel(models.Model):
     """A name under which versions are kept. `last_version` only grows: a number is never reused."""
 

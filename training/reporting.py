@@ -57,6 +57,11 @@ class RunReporter:
         self._steps_done = 0
         self._steps_total = 0
 
+    @property
+    def progress(self) -> Mapping[str, Any]:
+        """Return where the training is: phase, and once it learns, epoch and step."""
+        return self._progress
+
     def begin(self, *, epochs: int, steps_per_epoch: int) -> None:
         """Take note of the size of the whole."""
         self._began_s = time.monotonic()
@@ -67,12 +72,12 @@ class RunReporter:
     def step(self, *, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
         """Take note of one batch; raise StopRequestedError if the run shall stop."""
         self._steps_done += 1
+        self._progress["epoch"], self._progress["step"] = epoch, step
         if self._flag.is_set():
             raise StopRequestedError("the run was asked to stop")
         if time.monotonic() - self._written_s < WRITE_EVERY_S:
             return
-        self._progress |= {"epoch": epoch, "step": step, "metrics": finite_values(metrics)}
-        self._progress |= self._pace(epoch, step)
+        self._progress |= {"metrics": finite_values(metrics)} | self._pace(epoch, step)
         self._write()
 
     def end_epoch(self, *, epoch: int, metrics: Mapping[str, float]) -> None:

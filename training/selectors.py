@@ -11,7 +11,7 @@ from django.db.models import Count, Max, Min, Q, QuerySet
 from django.utils import timezone
 
 from aiplatform.errors import InvalidInputError, NotFoundError
-from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run
+from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run, RunUsage
 from training.names import LATEST
 from training.states import ACTIVE_STATES, DeployState, RunState, VersionState
 
@@ -75,6 +75,11 @@ def list_due_deployments() -> list[Run]:
 def list_epochs(run: Run) -> list[EpochMetrics]:
     """Return a run's epochs in order."""
     return list(run.epochs.all())
+
+
+def find_usage(run: Run) -> RunUsage | None:
+    """Return what was measured of a run's process; None if nothing was."""
+    return RunUsage.objects.filter(run=run).first()
 
 
 def training_curves(run: Run) -> dict[str, list[tuple[float, float | None]]]:

@@ -13,6 +13,7 @@ from training.data.dataset import Array, Dataset, Part
 from training.recipes.api import Reporter, StopRequestedError, TrainingFailedError
 from training.recipes.checkpoints import CheckpointStore, Progress
 from training.recipes.parameters import BEST, FitParameters
+from training.recipes.reading import read_rows
 from training.recipes.recipe import Learner
 from training.recipes.schedules import CONSTANT, rate_factor
 from training.recipes.scores import accuracy, cross_entropy
@@ -82,7 +83,7 @@ class TrainingLoop:
 
     def _run_step(self, progress: Progress, indices: Array) -> None:
         started_s = self.clock()
-        inputs, labels = self.data.train.rows(indices)
+        inputs, labels = read_rows(self.data.train, indices, epoch=progress.epoch, step=progress.step + 1)
         self._set_learning_rate(progress)
         loss, correct = self.learner.train_batch(inputs, labels)
         progress.step += 1
@@ -91,6 +92,7 @@ class TrainingLoop:
             raise TrainingFailedError(
                 f"loss became {loss} at epoch {progress.epoch}, step {progress.step}; "
                 f"a smaller learning_rate than {self.parameters.learning_rate} often helps"
+                f"{'' if self.parameters.clip_norm else ', or clip_norm=1'}"
             )
         progress.rows += len(labels)
         progress.loss_sum += loss * len(labels)

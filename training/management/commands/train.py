@@ -153,6 +153,8 @@ class Command(BaseCommand):
             self.stdout.write(f"epoch {epoch.epoch}  {metrics_text(epoch.values)}")
         if found.is_ended:
             self.stdout.write(end_sentence(found))
+            if found.exit_traceback:
+                self.stdout.write(found.exit_traceback)
 
     def _logs(self, *, run: str, follow: bool, lines: int, as_json: bool, **options: Any) -> None:
         found = selectors.get_run(run)
