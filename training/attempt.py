@@ -23,7 +23,16 @@ from training.data.cache import DataCache
 from training.failures import Moment, explain_error
 from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
 from training.launchers.base import Handle
-from training.leases import Claim, StaleFenceError, confirm_start, end_run, record_process, take_back_run, write_run
+from training.leases import (
+    Claim,
+    StaleFenceError,
+    confirm_start,
+    end_run,
+    record_process,
+    take_back_run,
+    write_evaluation,
+    write_run,
+)
 from training.models import Run
 from training.publishing import Origin, adopt_published, publish_model
 from training.reasons import stop_message
@@ -33,6 +42,8 @@ from training.run_files import run_folder, work_folder
 from training.usage import memory_limit_bytes, peak_gpu_bytes, peak_memory_bytes
 
 log = structlog.get_logger(__name__)
+
+MOST_CLASSES_KEPT = 100  # of a confusion matrix: it grows with their square
 
 
 class Attempt:
@@ -82,9 +93,15 @@ class Attempt:
         if self._flag.is_set() and self._flag.reason:
             raise StopRequestedError("asked to stop before the model was published")
         self._reporter.complete_history(trained.history)
+        self._keep_evaluation(trained.evaluation)
         self._reporter.enter("publishing")
         version = publish_model(run, self._claim, trained, origin, scratch=self._folder)
         self._reporter.log(f"registered {run.model_name} version {version.version}")
+
+    def _keep_evaluation(self, evaluation: Mapping[str, Any]) -> None:
+        matrix, labels = evaluation.get("confusion_matrix"), evaluation.get("labels", ())
+        if matrix and len(matrix) <= MOST_CLASSES_KEPT:
+            persist(lambda: write_evaluation(self._claim.run_id, self._claim.fence, labels, matrix))
 
     def _order(self, run: Run) -> TrainingOrder:
         work_dir: Path = work_folder(self._folder)

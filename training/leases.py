@@ -7,7 +7,7 @@ and ends itself. No lock is held between statements, so any number of processes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from aiplatform.errors import ConflictError
 from training.launchers.base import Handle
-from training.models import EpochMetrics, Run
+from training.models import EpochMetrics, Run, RunEvaluation
 from training.reasons import stop_message
 from training.states import ACTIVE_STATES, RETRIED_CLASSES, ExitClass, RunState
 
@@ -137,6 +137,18 @@ def write_epoch(run_id: UUID, fence: int, epoch: int, values: Mapping[str, float
         write_run(run_id, fence, **changes)
         EpochMetrics.objects.update_or_create(
             run_id=run_id, epoch=epoch, defaults={"values": dict(values), "recorded_at": timezone.now()}
+        )
+
+
+def write_evaluation(run_id: UUID, fence: int, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
+    """Keep a run's confusion matrix: counts, shape (classes, classes), rows are true classes.
+
+    Raises: StaleFenceError if the claim is no longer good; then nothing is written.
+    """
+    with transaction.atomic():
+        write_run(run_id, fence)
+        RunEvaluation.objects.update_or_create(
+            run_id=run_id, defaults={"labels": list(labels), "confusion_matrix": [list(row) for row in matrix]}
         )
 
 

@@ -32,6 +32,7 @@ class Run(models.Model):
     deploy_endpoint = models.CharField(max_length=63, blank=True, help_text="Deploy there on success")
     requested_by = models.CharField(max_length=150, blank=True)
     reason = models.CharField(max_length=500, blank=True)
+    notes = models.TextField(blank=True, help_text="What people write about it")
     idempotency_key = models.CharField(max_length=200, blank=True, help_text="The same order twice is one run")
 
     # Where it stands
@@ -103,6 +104,11 @@ class Run(models.Model):
         return self.id.hex[:SHORT_ID_LENGTH]
 
     @property
+    def tag_names(self) -> list[str]:
+        """Return the tags in order; one query, unless they were fetched before."""
+        return sorted(tag.name for tag in self.tags.all())
+
+    @property
     def is_active(self) -> bool:
         """Say whether a process holds the run."""
         return self.state in ACTIVE_STATES
@@ -118,6 +124,32 @@ class Run(models.Model):
         if self.started_at is None:
             return None
         return ((self.ended_at or timezone.now()) - self.started_at).total_seconds()
+
+
+class RunTag(models.Model):
+    """A word by which people find runs again."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tags")
+    name = models.CharField(max_length=40)
+
+    class Meta:
+        ordering = ("name",)
+        constraints = [models.UniqueConstraint(fields=("run", "name"), name="training_tag_unique")]
+        indexes = [models.Index(fields=("name",), name="training_tag_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RunEvaluation(models.Model):
+    """How a run's model did on its test rows, as far as it is not one number."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="evaluation", primary_key=True)
+    labels = models.JSONField(default=list)
+    confusion_matrix = models.JSONField(default=list, help_text="Counts; rows are true classes, columns predicted")
+
+    def __str__(self) -> str:
+        return f"evaluation of {self.run_id}"
 
 
 class EpochMetrics(models.Model):

@@ -11,7 +11,7 @@ from django.db.models import Count, Max, Min, Q, QuerySet
 from django.utils import timezone
 
 from aiplatform.errors import InvalidInputError, NotFoundError
-from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run, RunUsage
+from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run, RunTag, RunUsage
 from training.names import LATEST
 from training.states import ACTIVE_STATES, DeployState, RunState, VersionState
 
@@ -40,14 +40,22 @@ def get_run(reference: str | UUID) -> Run:
     return found[0]
 
 
-def list_runs(*, state: str = "", model_name: str = "", limit: int | None = None) -> QuerySet[Run]:
-    """Return runs, newest first, with their versions."""
-    runs = Run.objects.select_related("version", "version__model")
+def list_runs(*, state: str = "", model_name: str = "", tag: str = "", limit: int | None = None) -> QuerySet[Run]:
+    """Return runs, newest first, with their versions and tags."""
+    runs = Run.objects.select_related("version", "version__model").prefetch_related("tags")
+    if tag:
+        runs = runs.filter(tags__name=tag)
     if state:
         runs = runs.filter(state=state)
     if model_name:
         runs = runs.filter(model_name=model_name)
     return runs[:limit] if limit is not None else runs
+
+
+def list_tags(limit: int = 100) -> list[str]:
+    """Return the tags that most runs have, by name."""
+    counted = RunTag.objects.order_by().values_list("name").annotate(count=Count("id")).order_by("-count")
+    return sorted(name for name, _ in counted[:limit])
 
 
 def list_active_runs() -> list[Run]:

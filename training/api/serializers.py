@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from training.annotating import RunChanges
 from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run
 from training.recipes.registry import RecipeInfo
 from training.services import RunOrder
@@ -47,13 +48,14 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     short_id = serializers.CharField(read_only=True)
     duration_s = serializers.FloatField(read_only=True, allow_null=True)
     version = serializers.SerializerMethodField()
+    tags = serializers.ListField(source="tag_names", child=serializers.CharField(), read_only=True)
 
     class Meta:
         model = Run
         fields = (
             "id", "short_id", "recipe", "parameters", "data_uri", "target", "model_name", "seed", "state", "progress",
-            "attempt", "attempts_left", "exit_class", "exit_message", "requested_by", "version",
-            "deploy_endpoint", "deploy_state", "deploy_error", "code_commit", "packages", "data_fingerprint",
+            "attempt", "attempts_left", "exit_class", "exit_message", "requested_by", "reason", "notes", "tags",
+            "version", "deploy_endpoint", "deploy_state", "deploy_error", "code_commit", "packages", "data_fingerprint",
             "created_at", "started_at", "ended_at", "duration_s", "heartbeat_at", "cancel_requested_at",
         )  # fmt: skip
         read_only_fields = fields
@@ -75,6 +77,58 @@ class RunOrderSerializer(serializers.Serializer[RunOrder]):
     parameters = serializers.DictField(child=serializers.JSONField(), required=False, default=dict)
     seed = serializers.IntegerField(required=False, default=0, min_value=0)
     deploy_endpoint = serializers.CharField(required=False, allow_blank=True, default="")
+
+
+class RunChangesSerializer(serializers.Serializer[RunChanges]):
+    """What a clone does otherwise; what is left out stays as in the run that is cloned."""
+
+    parameters = serializers.DictField(child=serializers.JSONField(), required=False)
+    data_uri = serializers.CharField(required=False)
+    target = serializers.CharField(required=False, allow_blank=True)
+    model_name = serializers.CharField(required=False)
+    seed = serializers.IntegerField(required=False, min_value=0)
+    deploy_endpoint = serializers.CharField(required=False, allow_blank=True)
+
+
+class AnnotationSerializer(serializers.Serializer[Run]):
+    """What people write about a run; what is left out stays."""
+
+    notes = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
+    tags = serializers.ListField(child=serializers.CharField(), required=False, help_text="All tags of the run.")
+
+
+class ComparedMetricSerializer(serializers.Serializer[Any]):
+    """One metric of all runs; `best` are the places of the best values."""
+
+    values = serializers.ListField(child=serializers.FloatField(allow_null=True))
+    best = serializers.ListField(child=serializers.IntegerField())
+
+
+class ComparedRunSerializer(serializers.Serializer[Any]):
+    """One of the runs that are compared."""
+
+    id = serializers.UUIDField()
+    short_id = serializers.CharField()
+    state = serializers.CharField()
+    tags = serializers.ListField(child=serializers.CharField())
+    notes = serializers.CharField()
+
+
+class ConfusionSerializer(serializers.Serializer[Any]):
+    """Counts on the test rows: `counts` has a row for each true class, a column for each predicted one."""
+
+    labels = serializers.ListField(child=serializers.CharField())
+    counts = serializers.ListField(child=serializers.ListField(child=serializers.IntegerField()))
+
+
+class ComparisonSerializer(serializers.Serializer[Any]):
+    """Runs side by side; lists are in the order of `runs`, curves are [epoch, value] by metric and short id."""
+
+    runs = ComparedRunSerializer(many=True)
+    parameters = serializers.DictField(child=serializers.ListField(child=serializers.JSONField(allow_null=True)))
+    metrics = serializers.DictField(child=ComparedMetricSerializer())
+    curves = serializers.DictField(child=serializers.DictField(child=serializers.JSONField()))
+    confusion_matrices = serializers.DictField(child=ConfusionSerializer())
 
 
 class EpochSerializer(serializers.ModelSerializer[EpochMetrics]):

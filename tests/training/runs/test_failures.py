@@ -79,7 +79,7 @@ def _missing() -> ModuleNotFoundError:
         ),
         (
             OSError(errno.ENOSPC, "No space left", "/data/x"),
-            "the disk is full at /data/x; make room, then resume: it goes on from its checkpoint",
+            "the disk is full at /data/x; make room, then resume the run: it goes on from its checkpoint",
         ),
     ],
 )  # fmt: skip
@@ -88,9 +88,7 @@ def test_an_error_is_one_line_with_its_place(error: Exception, line: str) -> Non
 
 
 def test_a_frameworks_headings_are_passed_over() -> None:
-    text = (
-        "Graph execution error:\n\nDetected at node dense/MatMul\n<stack traces unavailable>\nMatrix size-incompatible"
-    )
+    text = "Graph execution error:\n\nDetected at node dense/MatMul\n<stack traces unavailable>\nMatrix sizes differ"
     assert telling_line(text) == "Matrix sizes differ"
     assert telling_line("Graph execution error:") == "Graph execution error:"
 

@@ -13,10 +13,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 
 from aiplatform.errors import InvalidInputError, PlatformError
-from training import run_files, selectors, services
+from training import annotating, run_files, selectors, services
 from training.cli import exit_codes
 from training.cli.actor import command_line_actor
 from training.cli.arguments import absolute_data_uri, parse_settings
+from training.cli.comparing import comparison_record, write_comparison
 from training.cli.interrupt import Choice, ask_on_interrupt
 from training.cli.streams import raw_stream
 from training.cli.tables import write_fields, write_table
@@ -29,42 +30,24 @@ from training.cli.texts import (
     run_record,
     seconds_text,
 )
+from training.cli.train_arguments import SAME_AS_NAME, add_subcommands
 from training.cli.views import JsonView, PlainView, RunView, TerminalView
 from training.cli.waiting import RunWaiter
+from training.comparison import compare_runs
 from training.models import Run
 from training.recipes.registry import RecipeInfo, get_recipe, list_recipes
-from training.states import RunState
 
-_SAME_AS_NAME = "\0"  # --deploy without an endpoint
 _FOLLOW_EVERY_S = 0.3
 
 
 class Command(BaseCommand):
     """Train models and look after runs."""
 
-    help = "Train models: run, list, show, logs, cancel, resume, recipes."
+    help = "Train models: run, list, show, logs, cancel, resume, recipes, compare, note, tag, clone."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
-        commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        _add_run(commands.add_parser("run", help="train a recipe on data"))
-        listing = commands.add_parser("list", help="list runs, newest first")
-        listing.add_argument("--state", choices=RunState.values, default="")
-        listing.add_argument("--model", default="")
-        listing.add_argument("--limit", type=int, default=20)
-        for name, text in (("show", "show a run"), ("cancel", "cancel a run")):
-            commands.add_parser(name, help=text).add_argument("run", help="a run's id, or its first characters")
-        logs = commands.add_parser("logs", help="show a run's log")
-        logs.add_argument("run", help="a run's id, or its first characters")
-        logs.add_argument("--follow", "-f", action="store_true", help="go on until the run has ended")
-        logs.add_argument("--lines", type=int, default=100)
-        resume = commands.add_parser("resume", help="go on with a failed or cancelled run from its last checkpoint")
-        resume.add_argument("run", help="a run's id, or its first characters")
-        _add_waiting(resume)
-        recipes = commands.add_parser("recipes", help="list the recipes with their parameters")
-        recipes.add_argument("recipe", nargs="?", default="")
-        for command in commands.choices.values():
-            command.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
+        add_subcommands(parser)
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         """Do the action; a PlatformError becomes one line and an exit code."""
@@ -86,9 +69,9 @@ class Command(BaseCommand):
             data_uri=absolute_data_uri(options["data"]),
             model_name=options["name"],
             target=options["target"],
-            parameters=parse_settings([pair for group in options["pairs"] for pair in group]),
+            parameters=_settings(options),
             seed=options["seed"],
-            deploy_endpoint=options["name"] if deploy == _SAME_AS_NAME else deploy,
+            deploy_endpoint=options["name"] if deploy == SAME_AS_NAME else deploy,
             actor=command_line_actor(),
         )
         return self._after_order(services.create_run(order), as_json=as_json, wait=wait)
@@ -97,6 +80,41 @@ class Command(BaseCommand):
         return self._after_order(
             services.resume_run(selectors.get_run(run), actor=command_line_actor()), as_json=as_json, wait=wait
         )
+
+    def _clone(self, *, run: str, as_json: bool, wait: bool, **options: Any) -> int:
+        data = options["data"]
+        changes = annotating.RunChanges(
+            parameters=_settings(options),
+            data_uri=absolute_data_uri(data) if data is not None else None,
+            target=options["target"],
+            model_name=options["name"],
+            seed=options["seed"],
+            deploy_endpoint=options["deploy"],
+        )
+        made = annotating.clone_run(selectors.get_run(run), changes, actor=command_line_actor())
+        return self._after_order(made, as_json=as_json, wait=wait)
+
+    def _compare(self, *, runs: list[str], as_json: bool, **options: Any) -> None:
+        comparison = compare_runs(runs)
+        if as_json:
+            self._write_json(comparison_record(comparison))
+        else:
+            write_comparison(raw_stream(self.stdout), comparison)
+
+    def _note(self, *, run: str, text: str, as_json: bool, **options: Any) -> None:
+        self._show_annotated(
+            annotating.annotate_run(selectors.get_run(run), notes=text, actor=command_line_actor()), as_json
+        )
+
+    def _tag(self, *, run: str, add: list[str], remove: list[str], as_json: bool, **options: Any) -> None:
+        changed = annotating.change_tags(selectors.get_run(run), add=add, remove=remove, actor=command_line_actor())
+        self._show_annotated(changed, as_json)
+
+    def _show_annotated(self, run: Run, as_json: bool) -> None:
+        if as_json:
+            self._write_json(run_record(run))
+        else:
+            self.stdout.write(f"run {run.short_id}  tags: {', '.join(run.tag_names) or '-'}  notes: {run.notes or '-'}")
 
     def _after_order(self, run: Run, *, as_json: bool, wait: bool) -> int:
         if as_json:
@@ -130,13 +148,13 @@ class Command(BaseCommand):
             return JsonView(out)
         return TerminalView(Console(file=out)) if out.isatty() else PlainView(out)
 
-    def _list(self, *, state: str, model: str, limit: int, as_json: bool, **options: Any) -> None:
-        runs = list(selectors.list_runs(state=state, model_name=model, limit=limit))
+    def _list(self, *, state: str, model: str, tag: str, limit: int, as_json: bool, **options: Any) -> None:
+        runs = list(selectors.list_runs(state=state, model_name=model, tag=tag, limit=limit))
         if as_json:
             for run in runs:
                 self._write_json(run_record(run))
             return
-        titles = ("RUN", "STATE", "RECIPE", "MODEL", "VERSION", "DATA", "PROGRESS", "TOOK", "CREATED")
+        titles = ("RUN", "STATE", "RECIPE", "MODEL", "VERSION", "DATA", "PROGRESS", "TOOK", "CREATED", "TAGS")
         write_table(raw_stream(self.stdout), titles, [_row(run) for run in runs])
 
     def _show(self, *, run: str, as_json: bool, **options: Any) -> None:
@@ -146,8 +164,9 @@ class Command(BaseCommand):
             self._write_json({**run_record(found), "epochs": [{"epoch": e.epoch, **e.values} for e in epochs]})
             return
         record = run_record(found)
-        skipped = ("packages", "parameters", "progress", "metrics")
+        skipped = ("packages", "parameters", "progress", "metrics", "tags")
         write_fields(raw_stream(self.stdout), [(n, v) for n, v in record.items() if n not in skipped])
+        write_fields(raw_stream(self.stdout), [("tags", " ".join(found.tag_names))])
         write_fields(raw_stream(self.stdout), [(f"set {n}", v) for n, v in found.parameters.items()])
         for epoch in epochs:
             self.stdout.write(f"epoch {epoch.epoch}  {metrics_text(epoch.values)}")
@@ -195,25 +214,8 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(record, default=str))
 
 
-def _add_run(parser: CommandParser) -> None:
-    parser.add_argument("recipe", help="see 'train recipes'; or your own as package.module:Class")
-    parser.add_argument("--data", required=True, help="digits, mnist, a path, s3:// or gs://")
-    parser.add_argument("--name", required=True, help="the model's name in the registry")
-    parser.add_argument("--target", default="", help="the column to predict, for tables")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", dest="pairs", action="append", nargs="+", default=[], metavar="KEY=VALUE")
-    parser.add_argument(
-        "--deploy", nargs="?", const=_SAME_AS_NAME, metavar="ENDPOINT", help="deploy on success, by default as NAME"
-    )
-    _add_waiting(parser)
-
-
-def _add_waiting(parser: CommandParser) -> None:
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument(
-        "--wait", action="store_true", dest="wait", default=True, help="watch it to its end (the default)"
-    )
-    group.add_argument("--detach", action="store_false", dest="wait", help="return as soon as it is queued")
+def _settings(options: dict[str, Any]) -> dict[str, str]:
+    return parse_settings([pair for group in options["pairs"] for pair in group])
 
 
 def _row(run: Run) -> tuple[object, ...]:
@@ -221,6 +223,7 @@ def _row(run: Run) -> tuple[object, ...]:
     return (
         run.short_id, run.state, run.recipe, run.model_name, version.version if version else "-", run.data_uri,
         progress_text(run) or "-", seconds_text(run.duration_s), age_text(run.created_at),
+        " ".join(run.tag_names),
     )  # fmt: skip
 
 
