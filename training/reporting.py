@@ -56,14 +56,16 @@ class RunReporter:
         self._began_s = time.monotonic()
         self._steps_done = 0
         self._steps_total = 0
+        self._rows_per_step = 0.0
 
     @property
     def progress(self) -> Mapping[str, Any]:
         """Return where the training is: phase, and once it learns, epoch and step."""
         return self._progress
 
-    def begin(self, *, epochs: int, steps_per_epoch: int) -> None:
+    def begin(self, *, epochs: int, steps_per_epoch: int, rows_per_epoch: int = 0) -> None:
         """Take note of the size of the whole."""
+        self._rows_per_step = rows_per_epoch / steps_per_epoch if steps_per_epoch else 0.0
         self._began_s = time.monotonic()
         self._steps_total = epochs * steps_per_epoch
         self._progress = {"phase": "learning", "epochs": epochs, "steps": steps_per_epoch, "epoch": 1, "step": 0}
@@ -114,7 +116,10 @@ class RunReporter:
             return {}
         rate = self._steps_done / elapsed_s
         done = (epoch - 1) * int(self._progress.get("steps", 0)) + step
-        return {"steps_per_s": round(rate, 2), "left_s": round(max(0, self._steps_total - done) / rate, 1)}
+        pace = {"steps_per_s": round(rate, 2), "left_s": round(max(0, self._steps_total - done) / rate, 1)}
+        if self._rows_per_step:
+            pace["samples_per_s"] = round(rate * self._rows_per_step, 1)
+        return pace
 
     def _write(self) -> None:
         self._written_s = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Max, Min, Q, QuerySet
@@ -83,6 +84,13 @@ def list_due_deployments() -> list[Run]:
 def list_epochs(run: Run) -> list[EpochMetrics]:
     """Return a run's epochs in order."""
     return list(run.epochs.all())
+
+
+def charts_mark(run: Run) -> tuple[Any, ...]:
+    """Return what changes when a run's charts do."""
+    epochs = run.epochs.aggregate(count=Count("id"), last=Max("recorded_at"))
+    measured_at = RunUsage.objects.filter(run=run).values_list("measured_at", flat=True).first()
+    return epochs["count"], epochs["last"], measured_at
 
 
 def find_usage(run: Run) -> RunUsage | None:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from aiplatform.errors import InvalidInputError
+from aiplatform.errors import InvalidInputError, NotFoundError
 from aiplatform.identity import Scope
 from training import run_files, selectors, services
 from training.annotating import RunChanges, annotate_run, clone_run
@@ -26,6 +26,7 @@ from training.api.serializers import (
     RunLogSerializer,
     RunOrderSerializer,
     RunSerializer,
+    RunUsageSerializer,
 )
 from training.cli.comparing import comparison_record
 from training.comparison import compare_runs
@@ -190,6 +191,21 @@ class RunMetrics(APIView):
     def get(self, request: Request, run_id: str) -> Response:
         """Answer the metrics of every epoch."""
         return Response(EpochSerializer(selectors.list_epochs(selectors.get_run(run_id)), many=True).data)
+
+
+class RunUsageDetail(APIView):
+    """What a run's process took of its machine."""
+
+    required_scope = Scope.TRAIN
+
+    @extend_schema(summary="Show a run's use of CPU, memory and GPU", responses=RunUsageSerializer)
+    def get(self, request: Request, run_id: str) -> Response:
+        """Answer the measurements."""
+        run = selectors.get_run(run_id)
+        usage = selectors.find_usage(run)
+        if usage is None:
+            raise NotFoundError(f"nothing was measured of run '{run.short_id}' yet")
+        return Response(RunUsageSerializer(usage).data)
 
 
 class RunLog(APIView):

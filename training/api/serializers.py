@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from training.annotating import RunChanges
-from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run
+from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run, RunUsage
 from training.recipes.registry import RecipeInfo
 from training.services import RunOrder
 
@@ -139,6 +139,19 @@ class EpochSerializer(serializers.ModelSerializer[EpochMetrics]):
     class Meta:
         model = EpochMetrics
         fields = ("epoch", "values", "recorded_at")
+
+
+class RunUsageSerializer(serializers.ModelSerializer[RunUsage]):
+    """Measurements of a run's process and what it started; a point is
+    [time in s since the epoch, cores, memory in bytes, GPU share or null, GPU bytes or null]."""
+
+    points = serializers.ListField(child=serializers.ListField(child=serializers.FloatField(allow_null=True)))
+
+    class Meta:
+        model = RunUsage
+        fields = (
+            "points", "interval_s", "memory_peak_bytes", "memory_limit_bytes", "gpu_peak_bytes", "measured_at",
+        )  # fmt: skip
 
 
 class RunLogSerializer(serializers.Serializer[Any]):

@@ -17,6 +17,7 @@ from training.api.run_views import (
     RunLog,
     RunMetrics,
     RunResume,
+    RunUsageDetail,
 )
 
 _MODELS = "internal/training/models/<str:model>"
@@ -39,6 +40,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{_API}/runs/<str:run_id>/cancel/", RunCancel.as_view(), name="run-cancel"),
     path(f"{_API}/runs/<str:run_id>/resume/", RunResume.as_view(), name="run-resume"),
     path(f"{_API}/runs/<str:run_id>/metrics/", RunMetrics.as_view(), name="run-metrics"),
+    path(f"{_API}/runs/<str:run_id>/usage/", RunUsageDetail.as_view(), name="run-usage"),
     path(f"{_API}/runs/<str:run_id>/log/", RunLog.as_view(), name="run-log"),
     path(f"{_API}/models/", ModelList.as_view(), name="model-list"),
     path(f"{_API}/models/<str:model>/", ModelDetail.as_view(), name="model-detail"),

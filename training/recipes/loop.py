@@ -57,7 +57,11 @@ class TrainingLoop:
         else:
             self.reporter.log(f"resuming at epoch {progress.epoch}, step {progress.step}")
         self._saved_at_s = self.clock()
-        self.reporter.begin(epochs=self.parameters.epochs, steps_per_epoch=self.steps_per_epoch)
+        self.reporter.begin(
+            epochs=self.parameters.epochs,
+            steps_per_epoch=self.steps_per_epoch,
+            rows_per_epoch=len(self.data.train),
+        )
         while progress.epoch <= self.parameters.epochs and not progress.ended:
             self._run_epoch(progress)
         if progress.ended:
