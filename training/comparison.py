@@ -32,7 +32,8 @@ _LESS_IS_BETTER = (
     "seconds",
     "ece",
 )
-_ORDER_FIELDS = ("recipe", "data_uri", "target", "model_name", "seed", "data_fingerprint", "code_commit")
+_ORDER_FIELDS = ("recipe", "data_uri", "target", "model_name", "seed")
+_KNOWN_LATER = ("data_fingerprint", "code_commit")  # an empty one is not known yet, which is no difference
 
 Point = tuple[float, float | None]
 
@@ -117,6 +118,11 @@ def _find_runs(references: Sequence[str | UUID]) -> list[Run]:
 
 def _differing_parameters(runs: Sequence[Run]) -> list[Row]:
     rows = [Row(name=name, values=tuple(getattr(run, name) for run in runs)) for name in _ORDER_FIELDS]
+    rows += [
+        Row(name=name, values=tuple(getattr(run, name) for run in runs))
+        for name in _KNOWN_LATER
+        if all(getattr(run, name) for run in runs)
+    ]
     names = dict.fromkeys(name for run in runs for name in run.parameters)
     rows += [Row(name=name, values=tuple(run.parameters.get(name) for run in runs)) for name in names]
     packages = dict.fromkeys(name for run in runs if run.packages for name in run.packages)

@@ -95,8 +95,8 @@ class Heartbeat:
             self._usage.beat()
         except StaleFenceError:
             return  # the next beat ends the process
-        except (DatabaseError, OSError, ValueError) as error:
-            log.warning("usage_not_recorded", error=str(error))
+        except Exception as error:  # noqa: BLE001  (a driver may raise anything)
+            log.warning("usage_not_recorded", error=f"{type(error).__name__}: {error}")
 
 
 def leave_stale(why: str) -> None:

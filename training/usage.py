@@ -112,10 +112,10 @@ def peak_memory_bytes() -> int:
 
 def peak_gpu_bytes() -> int | None:
     """Return the most memory that PyTorch has taken on GPUs; None if it runs on none."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if not hasattr(cuda, "max_memory_allocated") or not cuda.is_initialized():  # absent, or being imported just now
         return None
-    return int(sum(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count())))
+    return int(sum(cuda.max_memory_allocated(i) for i in range(cuda.device_count())))
 
 
 def memory_limit_bytes(*, proc: Path = _PROC, cgroup: Path = _CGROUP) -> int | None:

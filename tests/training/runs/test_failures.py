@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import signal
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -14,12 +17,13 @@ from aiplatform.errors import InvalidInputError
 from tests.training.recipes.reporters import RememberingReporter
 from training.data.dataset import Part
 from training.failures import Moment, explain_end, explain_error, telling_line
+from training.heartbeat import Heartbeat, StopFlag
 from training.launchers.base import ProcessEnd
 from training.learning import learn
 from training.recipes.api import TrainingFailedError, TrainingOrder
 from training.recipes.reading import read_rows
 from training.states import ExitClass
-from training.usage import Usage, UsageMeter, memory_limit_bytes
+from training.usage import Usage, UsageMeter, memory_limit_bytes, peak_gpu_bytes
 from training.usage_series import MOST_POINTS, UsageSeries
 
 GIB = 2**30
@@ -125,6 +129,21 @@ def test_a_meter_sees_its_own_session() -> None:
     limit = memory_limit_bytes()
     assert limit is not None
     assert limit > used.memory_bytes
+
+
+def test_a_framework_that_is_being_imported_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    assert peak_gpu_bytes() is None
+
+
+def test_what_goes_wrong_in_measuring_does_not_end_the_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    heart = Heartbeat(uuid4(), 1, StopFlag())
+
+    def fail() -> None:
+        raise AttributeError("partially initialized")
+
+    monkeypatch.setattr(heart._usage, "beat", fail)
+    heart._measure()
 
 
 def test_a_containers_limit_goes_before_the_machines(tmp_path: Path) -> None:
