@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,6 +27,7 @@ from training.launchers.base import Handle
 from training.leases import (
     Claim,
     StaleFenceError,
+    complete_trial,
     confirm_start,
     end_run,
     record_process,
@@ -36,7 +38,7 @@ from training.leases import (
 from training.models import Run
 from training.publishing import Origin, adopt_published, publish_model
 from training.reasons import stop_message
-from training.recipes.api import StopRequestedError, TrainingOrder
+from training.recipes.api import StopRequestedError, TrainedModel, TrainingOrder
 from training.reporting import RunReporter, persist
 from training.run_files import run_folder, work_folder
 from training.usage import memory_limit_bytes, peak_gpu_bytes, peak_memory_bytes
@@ -93,15 +95,25 @@ class Attempt:
         if self._flag.is_set() and self._flag.reason:
             raise StopRequestedError("asked to stop before the model was published")
         self._reporter.complete_history(trained.history)
-        self._keep_evaluation(trained.evaluation)
+        self._keep_evaluation(trained)
+        if not run.registers:
+            self._complete_trial(trained)
+            return
         self._reporter.enter("publishing")
         version = publish_model(run, self._claim, trained, origin, scratch=self._folder)
         self._reporter.log(f"registered {run.model_name} version {version.version}")
 
-    def _keep_evaluation(self, evaluation: Mapping[str, Any]) -> None:
-        matrix, labels = evaluation.get("confusion_matrix"), evaluation.get("labels", ())
-        if matrix and len(matrix) <= MOST_CLASSES_KEPT:
-            persist(lambda: write_evaluation(self._claim.run_id, self._claim.fence, labels, matrix))
+    def _keep_evaluation(self, trained: TrainedModel) -> None:
+        matrix, labels = trained.evaluation.get("confusion_matrix") or (), trained.evaluation.get("labels", ())
+        if len(matrix) > MOST_CLASSES_KEPT:
+            matrix, labels = (), ()
+        write = partial(write_evaluation, metrics=trained.metrics, labels=labels, matrix=matrix)
+        persist(lambda: write(self._claim.run_id, self._claim.fence))
+
+    def _complete_trial(self, trained: TrainedModel) -> None:
+        fingerprint = trained.data_fingerprint
+        persist(lambda: complete_trial(self._claim.run_id, self._claim.fence, data_fingerprint=fingerprint))
+        self._reporter.log("learned and tested; a trial registers no version")
 
     def _order(self, run: Run) -> TrainingOrder:
         work_dir: Path = work_folder(self._folder)

@@ -142,9 +142,12 @@ def _metric_rows(runs: Sequence[Run]) -> list[Row]:
     return [*rows, _row("seconds", [run.duration_s if run.is_ended else None for run in runs])]
 
 
-def _test_metrics(run: Run) -> dict[str, float]:
+def _test_metrics(run: Run) -> dict[str, float | None]:
     version = getattr(run, "version", None)
-    return dict(version.metrics) if version is not None and version.state == VersionState.READY else {}
+    if version is not None and version.state == VersionState.READY:
+        return dict(version.metrics)
+    evaluation = RunEvaluation.objects.filter(run=run).first()
+    return dict(evaluation.metrics) if evaluation else {}
 
 
 def _last_metrics(run: Run) -> dict[str, float | None]:

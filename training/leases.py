@@ -7,6 +7,7 @@ and ends itself. No lock is held between statements, so any number of processes 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -140,15 +141,42 @@ def write_epoch(run_id: UUID, fence: int, epoch: int, values: Mapping[str, float
         )
 
 
-def write_evaluation(run_id: UUID, fence: int, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
-    """Keep a run's confusion matrix: counts, shape (classes, classes), rows are true classes.
+def complete_trial(run_id: UUID, fence: int, *, data_fingerprint: str) -> None:
+    """End a run well that registers no version.
+
+    Raises: StaleFenceError if the claim is no longer good.
+    """
+    ended = held_by(run_id, fence).update(
+        **_NOBODY, state=RunState.SUCCEEDED, fence=F("fence") + 1, ended_at=timezone.now(), stop_reason="",
+        exit_class="", exit_message="", exit_traceback="", data_fingerprint=data_fingerprint,
+        progress={"phase": "done"},
+    )  # fmt: skip
+    if not ended:
+        raise StaleFenceError(f"run {run_id}: fence {fence} is stale")
+    log.info("trial_ended", run=str(run_id))
+
+
+def write_evaluation(
+    run_id: UUID,
+    fence: int,
+    *,
+    metrics: Mapping[str, float],
+    labels: Sequence[str],
+    matrix: Sequence[Sequence[int]],
+) -> None:
+    """Keep a run's test metrics and confusion matrix: counts, shape (classes, classes), rows are true classes.
 
     Raises: StaleFenceError if the claim is no longer good; then nothing is written.
     """
     with transaction.atomic():
         write_run(run_id, fence)
         RunEvaluation.objects.update_or_create(
-            run_id=run_id, defaults={"labels": list(labels), "confusion_matrix": [list(row) for row in matrix]}
+            run_id=run_id,
+            defaults={
+                "metrics": {name: value if math.isfinite(value) else None for name, value in metrics.items()},
+                "labels": list(labels),
+                "confusion_matrix": [list(row) for row in matrix],
+            },
         )
 
 

@@ -22,6 +22,7 @@ from training.leases import held_by, order_stop, take_back_run
 from training.models import Run
 from training.reasons import stop_message
 from training.run_files import run_folder
+from training.searching.advancing import advance_searches
 from training.states import ExitClass, RunState
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ def supervise() -> None:
             raise
         except Exception:
             log.exception("supervision_failed", run=str(run.pk))
+    advance_searches()
     ring_waiting()
     deployment.deploy_due()
     metrics.observe_runs(

@@ -112,7 +112,7 @@ def peak_memory_bytes() -> int:
 
 def peak_gpu_bytes() -> int | None:
     """Return the most memory that PyTorch has taken on GPUs; None if it runs on none."""
-    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    cuda: Any = getattr(sys.modules.get("torch"), "cuda", None)
     if not hasattr(cuda, "max_memory_allocated") or not cuda.is_initialized():  # absent, or being imported just now
         return None
     return int(sum(cuda.max_memory_allocated(i) for i in range(cuda.device_count())))

@@ -54,6 +54,8 @@ def end_sentence(run: Run) -> str:
     if run.state == RunState.SUCCEEDED and version is not None:
         text = f"run {run.short_id} succeeded in {took}: {run.model_name} version {version.version}"
         return f"{text}  {metrics_text(version.metrics)}{_deploy_text(run)}"
+    if run.state == RunState.SUCCEEDED:
+        return f"run {run.short_id} succeeded in {took}; it is a trial and has no version"
     again = f"go on with: manage.py train resume {run.short_id}"
     if run.state == RunState.CANCELLED:
         return f"run {run.short_id} was cancelled after {took}; {again}"

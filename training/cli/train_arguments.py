@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.management.base import CommandParser
 
+from training.cli.searching import add_search_subcommands
 from training.states import RunState
 
 SAME_AS_NAME = "\0"  # --deploy without an endpoint
@@ -28,6 +29,7 @@ def add_subcommands(parser: CommandParser) -> None:
     recipes.add_argument("recipe", nargs="?", default="")
     _add_annotations(commands)
     _add_clone(commands.add_parser("clone", help="train again as a run did, with changes"))
+    add_search_subcommands(commands, add_settings)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
 
