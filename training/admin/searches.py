@@ -113,8 +113,12 @@ class SearchAdmin(ReadOnlyAdmin):
             opts=self.opts,
             badge=_badge(search.state, search.get_state_display()),
             best=best,
-            trials=[(trial, _badge(trial.state, trial.get_state_display())) for trial in reversed(trials)],
+            trials=[
+                (trial, _badge(trial.state, trial.get_state_display()), _short(trial.values))
+                for trial in reversed(trials)
+            ],
             facts=_facts(search),
+            fixed=_fixed(search),
             may_cancel=may_change and search.state == SearchState.RUNNING,
             may_register=may_change and best is not None and best.run is not None and not best.run.registers,
             may_compare=sum(trial.run is not None for trial in trials) > 1,
@@ -180,6 +184,15 @@ def _facts(search: Search) -> list[tuple[str, Any]]:
         ("At once", search.parallel), ("Seed", search.seed), ("Ordered by", search.requested_by),
     ]  # fmt: skip
     return [(name, value) for name, value in facts if value not in ("", None)]
+
+
+def _fixed(search: Search) -> dict[str, Any]:
+    chosen = {dimension["name"] for dimension in search.space}
+    return {name: value for name, value in search.parameters.items() if name not in chosen}
+
+
+def _short(values: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in values.items()]
 
 
 def _page(search_id: UUID) -> str:
