@@ -6,6 +6,7 @@ A step must be cheap, so progress is written at most twice a second; an epoch is
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,10 +17,12 @@ import structlog
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
+from training.event_files import FOLDER, EventFile
 from training.heartbeat import StopFlag
 from training.leases import StaleFenceError, write_epoch, write_run
 from training.models import EpochMetrics
 from training.recipes.api import StopRequestedError
+from training.run_files import run_folder
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +57,7 @@ class RunReporter:
         self._progress: dict[str, Any] = {"phase": "preparing"}
         self._written_s = 0.0
         self._began_s = time.monotonic()
+        self._events: EventFile | None = None
         self._steps_done = 0
         self._steps_total = 0
         self._rows_per_step = 0.0
@@ -89,8 +93,18 @@ class RunReporter:
         self._progress |= self._pace(epoch, int(self._progress.get("steps", 0)))
         now = timezone.now()
         persist(lambda: write_epoch(self._run_id, self._fence, epoch, values, progress=self._progress, progress_at=now))
+        self._write_event(epoch, values)
         shown = "  ".join(f"{name}={value:.4g}" for name, value in values.items() if value is not None)
         self.log(f"epoch {epoch}/{self._progress.get('epochs', '?')}  {shown}")
+
+    def _write_event(self, epoch: int, values: Mapping[str, float | None]) -> None:
+        """Tell TensorBoard; a disk that refuses costs its view, not the run."""
+        try:
+            if self._events is None:
+                self._events = EventFile(run_folder(self._run_id) / FOLDER, host=socket.gethostname())
+            self._events.add_scalars(values, step=epoch)
+        except (OSError, OverflowError) as error:
+            log.warning("event_not_written", error=str(error))
 
     def complete_history(self, history: Sequence[Mapping[str, float]]) -> None:
         """Keep the epochs that an attempt had learned and not reported when it died."""
