@@ -28,6 +28,9 @@ def add_subcommands(parser: CommandParser) -> None:
     recipes = commands.add_parser("recipes", help="list the recipes with their parameters")
     recipes.add_argument("recipe", nargs="?", default="")
     _add_annotations(commands)
+    export = commands.add_parser("export-mlflow", help="write a run and its model for MLflow")
+    export.add_argument("run", help=_RUN_HELP)
+    export.add_argument("--to", required=True, metavar="FOLDER|URL", help="a file store, or http(s)://... of a server")
     _add_clone(commands.add_parser("clone", help="train again as a run did, with changes"))
     add_search_subcommands(commands, add_settings)
     for command in commands.choices.values():

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -34,6 +35,8 @@ from training.cli.train_arguments import SAME_AS_NAME, add_subcommands
 from training.cli.views import JsonView, PlainView, RunView, TerminalView
 from training.cli.waiting import RunWaiter
 from training.comparison import compare_runs
+from training.mlflow.server import export_to_server
+from training.mlflow.store import export_to_folder
 from training.models import Run, Search, Trial
 from training.recipes.registry import RecipeInfo, get_recipe, list_recipes
 from training.searching.orders import SearchOrder, cancel_search, create_search, register_winner, resume_search
@@ -263,6 +266,20 @@ class Command(BaseCommand):
             if is_over:
                 return
             time.sleep(_FOLLOW_EVERY_S)
+
+    def _export_mlflow(self, *, run: str, to: str, as_json: bool, **options: Any) -> None:
+        found = selectors.get_run(run)
+        if to.startswith(("http://", "https://")):
+            place, left_out = export_to_server(found, to)
+        else:
+            folder, left_out = export_to_folder(found, Path(to))
+            place = str(folder)
+        if as_json:
+            self._write_json({"run": str(found.pk), "output": place, "left_out": left_out})
+            return
+        self.stdout.write(f"run {found.short_id} is in {place}")
+        for sentence in left_out:
+            self.stdout.write(f"note: {sentence}")
 
     def _cancel(self, *, run: str, as_json: bool, **options: Any) -> None:
         cancelled = services.cancel_run(selectors.get_run(run), actor=command_line_actor())
