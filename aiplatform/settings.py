@@ -292,6 +292,7 @@ TRAINING_WALL_CLOCK_S = env.number("TRAINING_WALL_CLOCK_S", 86400.0, "Longest ti
 TRAINING_STALL_S = env.number("TRAINING_STALL_S", 900.0, "Longest time of a run without a finished step or epoch")
 TRAINING_STOP_GRACE_S = env.number("TRAINING_STOP_GRACE_S", 15.0, "From a stop order to SIGKILL; SIGTERM after a third")
 TRAINING_SUPERVISE_S = env.number("TRAINING_SUPERVISE_S", 2.0, "Seconds between two looks at the runs")
+TRAINING_LISTENERS = env.integer("TRAINING_LISTENERS", 50, "Pages of runs that one process keeps up to date at once")
 TRAINING_RING_AGAIN_S = env.number("TRAINING_RING_AGAIN_S", 5.0, "Ring again for a run that waited so long unheard")
 MODEL_WORK_TIMEOUT_S = env.number(
     "MODEL_WORK_TIMEOUT_S", 900.0, "Longest time of a process that imports or exports a model"

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -16,30 +19,35 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
-from aiplatform.errors import PlatformError
 from training import deployment, engines, processes, provenance
 from training.data.cache import DataCache
+from training.failures import Moment, explain_error
 from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
 from training.launchers.base import Handle
 from training.launchers.manifests import HOST_VARIABLE, NAME_VARIABLE
-from training.leases import Claim, StaleFenceError, confirm_start, end_run, record_process, take_back_run, write_run
+from training.leases import (
+    Claim,
+    StaleFenceError,
+    complete_trial,
+    confirm_start,
+    end_run,
+    record_process,
+    take_back_run,
+    write_evaluation,
+    write_run,
+)
 from training.models import Run
 from training.publishing import Origin, adopt_published, publish_model
 from training.reasons import stop_message
-from training.recipes.api import StopRequestedError, TrainingOrder, WorkerLostError
+from training.recipes.api import StopRequestedError, TrainedModel, TrainingOrder, WorkerLostError
 from training.reporting import RunReporter, persist
 from training.run_files import run_folder, work_folder
 from training.states import ExitClass
+from training.usage import memory_limit_bytes, peak_gpu_bytes, peak_memory_bytes
 
 log = structlog.get_logger(__name__)
 
-# Frameworks raise their own classes when memory runs out; they are known by name, without importing them.
-_MEMORY_ERRORS = {"MemoryError", "ResourceExhaustedError", "OutOfMemoryError", "ArrayMemoryError", "_ArrayMemoryError"}
-_MEMORY_WORDS = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-    "CUDA out of memory",
-)
+MOST_CLASSES_KEPT = 100  # of a confusion matrix: it grows with their square
 
 
 class Attempt:
@@ -49,6 +57,7 @@ class Attempt:
         self._claim, self._flag = claim, flag
         self._folder = run_folder(claim.run_id)
         self._reporter = RunReporter(claim.run_id, claim.fence, flag)
+        self._parameters: Mapping[str, Any] = {}
 
     def run(self) -> int:
         """Train and return the process's exit code; 0 if the run succeeded."""
@@ -57,6 +66,7 @@ class Attempt:
             self._come_up()
             heartbeat.start()
             run = Run.objects.get(pk=self._claim.run_id)
+            self._parameters = run.parameters
             self._train(run)
         except StopRequestedError:
             return self._stop()
@@ -89,9 +99,25 @@ class Attempt:
         if self._flag.is_set() and self._flag.reason:
             raise StopRequestedError("asked to stop before the model was published")
         self._reporter.complete_history(trained.history)
+        self._keep_evaluation(trained)
+        if not run.registers:
+            self._complete_trial(trained)
+            return
         self._reporter.enter("publishing")
         version = publish_model(run, self._claim, trained, origin, scratch=self._folder)
         self._reporter.log(f"registered {run.model_name} version {version.version}")
+
+    def _keep_evaluation(self, trained: TrainedModel) -> None:
+        matrix, labels = trained.evaluation.get("confusion_matrix") or (), trained.evaluation.get("labels", ())
+        if len(matrix) > MOST_CLASSES_KEPT:
+            matrix, labels = (), ()
+        write = partial(write_evaluation, metrics=trained.metrics, labels=labels, matrix=matrix)
+        persist(lambda: write(self._claim.run_id, self._claim.fence))
+
+    def _complete_trial(self, trained: TrainedModel) -> None:
+        fingerprint = trained.data_fingerprint
+        persist(lambda: complete_trial(self._claim.run_id, self._claim.fence, data_fingerprint=fingerprint))
+        self._reporter.log("learned and tested; a trial registers no version")
 
     def _order(self, run: Run) -> TrainingOrder:
         work_dir: Path = work_folder(self._folder)
@@ -123,32 +149,34 @@ class Attempt:
         persist(lambda: take_back_run(self._claim.run_id, self._claim.fence, ExitClass.LOST, message=message))
         return 1
 
+    def _moment(self) -> Moment:
+        return moment_of(self._reporter.progress, self._parameters)
+
     def _fail(self, error: Exception) -> int:
+        exit_class, message = explain_error(error, self._moment())
         text = traceback.format_exc()
-        self._reporter.log(text)
-        exit_class, message = classify_error(error)
+        self._reporter.log(f"failed: {message}\n{text}")
         persist(lambda: end_run(self._claim.run_id, self._claim.fence, exit_class, message=message, traceback=text))
         return 1
+
+
+def moment_of(progress: Mapping[str, Any], parameters: Mapping[str, Any]) -> Moment:
+    """Return where this process's training is, and what it has taken."""
+    return Moment(
+        phase=str(progress.get("phase", "")),
+        epoch=int(progress.get("epoch", 0)),
+        step=int(progress.get("step", 0)),
+        parameters=parameters,
+        peak_bytes=peak_memory_bytes(),
+        limit_bytes=memory_limit_bytes(),
+        gpu_peak_bytes=peak_gpu_bytes(),
+    )
 
 
 def data_cache() -> DataCache | None:
     """Return where downloads of training data are kept; None if they are not."""
     limit_bytes = settings.DATA_CACHE_BYTES
     return DataCache(folder=settings.DATA_CACHE_DIR, limit_bytes=limit_bytes) if limit_bytes > 0 else None
-
-
-def classify_error(error: BaseException) -> tuple[ExitClass, str]:
-    """Return the exit class of what a recipe raised, and one line that says what happened."""
-    name, text = type(error).__name__, str(error).strip()
-    first_line = text.splitlines()[0] if text else ""
-    if name in _MEMORY_ERRORS or any(words in text for words in _MEMORY_WORDS):
-        return (
-            ExitClass.OUT_OF_MEMORY,
-            f"memory ran out ({name}); a smaller batch_size needs less. {first_line}".strip(),
-        )
-    if isinstance(error, PlatformError):
-        return ExitClass.FAILED, error.message
-    return ExitClass.FAILED, f"{name}: {first_line}" if first_line else name
 
 
 def deploy_quietly(run_id: UUID) -> None:

@@ -1,4 +1,4 @@
-"""The thread in a trainer that prolongs the lease, reads the stop flag, and ends a stale process.
+"""The thread in a trainer that prolongs the lease, measures, reads the stop flag, and ends a stale process.
 
 The learning code may be in a long step and cannot look; so it is a thread, with a database
 connection of its own. A process that has lost its lease must not go on: it leaves at once, without
@@ -19,6 +19,7 @@ from django.db import DatabaseError, close_old_connections, connections
 
 from training.leases import StaleFenceError, renew_lease
 from training.states import ExitClass
+from training.usage_series import UsageRecorder
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,7 @@ class Heartbeat:
         self._beat_s = min(_LONGEST_BEAT_S, settings.TRAINING_LEASE_S / _BEATS_PER_LEASE)
         self._renewed_s = time.monotonic()
         self._is_over = threading.Event()
+        self._usage = UsageRecorder(run_id, fence)
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -67,6 +69,7 @@ class Heartbeat:
         try:
             while not self._is_over.wait(self._beat_s):
                 self._beat()
+                self._measure()
         finally:
             connections.close_all()
 
@@ -85,6 +88,15 @@ class Heartbeat:
             log.warning("heartbeat_failed", error=str(error), silent_s=round(silent_s, 1))
             if silent_s > settings.TRAINING_LEASE_S:
                 leave_stale("the database could not be reached for as long as the lease lasts")
+
+    def _measure(self) -> None:
+        """Measure beside the beat: what goes wrong here must not cost the lease."""
+        try:
+            self._usage.beat()
+        except StaleFenceError:
+            return  # the next beat ends the process
+        except Exception as error:  # noqa: BLE001  (a driver may raise anything)
+            log.warning("usage_not_recorded", error=f"{type(error).__name__}: {error}")
 
 
 def leave_stale(why: str) -> None:

@@ -7,7 +7,8 @@ and ends itself. No lock is held between statements, so any number of processes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from django.utils import timezone
 
 from aiplatform.errors import ConflictError
 from training.launchers.base import Handle
-from training.models import EpochMetrics, Run
+from training.models import EpochMetrics, Run, RunEvaluation
 from training.reasons import stop_message
 from training.states import ACTIVE_STATES, RETRIED_CLASSES, ExitClass, RunState
 
@@ -145,6 +146,45 @@ def write_epoch(run_id: UUID, fence: int, epoch: int, values: Mapping[str, float
         write_run(run_id, fence, **changes)
         EpochMetrics.objects.update_or_create(
             run_id=run_id, epoch=epoch, defaults={"values": dict(values), "recorded_at": timezone.now()}
+        )
+
+
+def complete_trial(run_id: UUID, fence: int, *, data_fingerprint: str) -> None:
+    """End a run well that registers no version.
+
+    Raises: StaleFenceError if the claim is no longer good.
+    """
+    ended = held_by(run_id, fence).update(
+        **_NOBODY, state=RunState.SUCCEEDED, fence=F("fence") + 1, ended_at=timezone.now(), stop_reason="",
+        exit_class="", exit_message="", exit_traceback="", data_fingerprint=data_fingerprint,
+        progress={"phase": "done"},
+    )  # fmt: skip
+    if not ended:
+        raise StaleFenceError(f"run {run_id}: fence {fence} is stale")
+    log.info("trial_ended", run=str(run_id))
+
+
+def write_evaluation(
+    run_id: UUID,
+    fence: int,
+    *,
+    metrics: Mapping[str, float],
+    labels: Sequence[str],
+    matrix: Sequence[Sequence[int]],
+) -> None:
+    """Keep a run's test metrics and confusion matrix: counts, shape (classes, classes), rows are true classes.
+
+    Raises: StaleFenceError if the claim is no longer good; then nothing is written.
+    """
+    with transaction.atomic():
+        write_run(run_id, fence)
+        RunEvaluation.objects.update_or_create(
+            run_id=run_id,
+            defaults={
+                "metrics": {name: value if math.isfinite(value) else None for name, value in metrics.items()},
+                "labels": list(labels),
+                "confusion_matrix": [list(row) for row in matrix],
+            },
         )
 
 

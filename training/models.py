@@ -12,7 +12,16 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 
-from training.states import ACTIVE_STATES, ENDED_STATES, DeployState, ExitClass, RunState, VersionState
+from training.states import (
+    ACTIVE_STATES,
+    ENDED_STATES,
+    DeployState,
+    ExitClass,
+    RunState,
+    SearchState,
+    TrialState,
+    VersionState,
+)
 
 SHORT_ID_LENGTH = 8
 
@@ -32,7 +41,9 @@ class Run(models.Model):
     deploy_endpoint = models.CharField(max_length=63, blank=True, help_text="Deploy there on success")
     requested_by = models.CharField(max_length=150, blank=True)
     reason = models.CharField(max_length=500, blank=True)
+    notes = models.TextField(blank=True, help_text="What people write about it")
     idempotency_key = models.CharField(max_length=200, blank=True, help_text="The same order twice is one run")
+    registers = models.BooleanField(default=True, help_text="False: a trial, which has no version")
 
     # Where it stands
     state = models.CharField(max_length=12, choices=RunState.choices, default=RunState.QUEUED)
@@ -103,6 +114,11 @@ class Run(models.Model):
         return self.id.hex[:SHORT_ID_LENGTH]
 
     @property
+    def tag_names(self) -> list[str]:
+        """Return the tags in order; one query, unless they were fetched before."""
+        return sorted(tag.name for tag in self.tags.all())
+
+    @property
     def is_active(self) -> bool:
         """Say whether a process holds the run."""
         return self.state in ACTIVE_STATES
@@ -120,6 +136,33 @@ class Run(models.Model):
         return ((self.ended_at or timezone.now()) - self.started_at).total_seconds()
 
 
+class RunTag(models.Model):
+    """A word by which people find runs again."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tags")
+    name = models.CharField(max_length=40)
+
+    class Meta:
+        ordering = ("name",)
+        constraints = [models.UniqueConstraint(fields=("run", "name"), name="training_tag_unique")]
+        indexes = [models.Index(fields=("name",), name="training_tag_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RunEvaluation(models.Model):
+    """How a run's model did on its test rows, as far as it is not one number."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="evaluation", primary_key=True)
+    labels = models.JSONField(default=list)
+    confusion_matrix = models.JSONField(default=list, help_text="Counts; rows are true classes, columns predicted")
+    metrics = models.JSONField(default=dict, help_text="On the test rows")
+
+    def __str__(self) -> str:
+        return f"evaluation of {self.run_id}"
+
+
 class EpochMetrics(models.Model):
     """What a run measured at the end of one epoch; a resumed run overwrites the epochs it repeats."""
 
@@ -135,6 +178,86 @@ class EpochMetrics(models.Model):
 
     def __str__(self) -> str:
         return f"epoch {self.epoch}"
+
+
+class RunUsage(models.Model):
+    """What a run's process took of its machine: a bounded series, and the last attempt's peak."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="usage", primary_key=True)
+    points = models.JSONField(default=list, help_text="[time s, cores, memory bytes, GPU share, GPU bytes]")
+    interval_s = models.FloatField(default=1.0)
+    memory_peak_bytes = models.PositiveBigIntegerField(default=0)
+    memory_limit_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    gpu_peak_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    measured_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "run usages"
+
+    def __str__(self) -> str:
+        return f"usage of {self.run_id}"
+
+
+class Search(models.Model):
+    """A search for good parameters: what was ordered, what it wants, who advances it just now."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    recipe = models.CharField(max_length=200)
+    parameters = models.JSONField(default=dict, blank=True, help_text="The same in all trials")
+    data_uri = models.CharField("data", max_length=1000)
+    target = models.CharField(max_length=200, blank=True)
+    model_name = models.CharField("model", max_length=63)
+    seed = models.BigIntegerField(default=0)
+    requested_by = models.CharField(max_length=150, blank=True)
+
+    space = models.JSONField(default=list)
+    metric = models.CharField(max_length=100)
+    is_minimized = models.BooleanField(default=True)
+    sampler = models.CharField(max_length=20)
+    pruner = models.CharField(max_length=20)
+    trials_wanted = models.PositiveIntegerField()
+    parallel = models.PositiveIntegerField(default=1)
+
+    state = models.CharField(max_length=10, choices=SearchState.choices, default=SearchState.RUNNING)
+    message = models.CharField(max_length=1000, blank=True)
+    importances = models.JSONField(default=dict, blank=True)
+    fence = models.PositiveBigIntegerField(default=0)
+    lease_expires_at = models.DateTimeField(null=True, blank=True, help_text="Who advances it has until then")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name_plural = "searches"
+        indexes = [models.Index(fields=("state",), name="training_search_state")]
+
+    def __str__(self) -> str:
+        return f"{self.short_id} {self.recipe}"
+
+    @property
+    def short_id(self) -> str:
+        """Return the first characters of the id, which people type."""
+        return self.id.hex[:SHORT_ID_LENGTH]
+
+
+class Trial(models.Model):
+    """One choice of parameters of a search, and the run that tries it."""
+
+    search = models.ForeignKey(Search, on_delete=models.CASCADE, related_name="trials")
+    number = models.PositiveIntegerField()
+    values = models.JSONField(default=dict)
+    run = models.OneToOneField(Run, on_delete=models.SET_NULL, related_name="trial", null=True, blank=True)
+    state = models.CharField(max_length=8, choices=TrialState.choices, default=TrialState.RUNNING)
+    value = models.FloatField(null=True, blank=True)
+    last_epoch = models.PositiveIntegerField(default=0, help_text="The pruner has looked so far")
+    notes = models.JSONField(default=dict, blank=True, help_text="The pruner's own")
+
+    class Meta:
+        ordering = ("number",)
+        constraints = [models.UniqueConstraint(fields=("search", "number"), name="training_trial_unique")]
+
+    def __str__(self) -> str:
+        return f"trial {self.number}"
 
 
 class RegisteredModel(models.Model):

@@ -6,6 +6,7 @@ A step must be cheap, so progress is written at most twice a second; an epoch is
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,10 +17,12 @@ import structlog
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
+from training.event_files import FOLDER, EventFile
 from training.heartbeat import StopFlag
 from training.leases import StaleFenceError, write_epoch, write_run
 from training.models import EpochMetrics
 from training.recipes.api import StopRequestedError
+from training.run_files import run_folder
 
 log = structlog.get_logger(__name__)
 
@@ -54,11 +57,19 @@ class RunReporter:
         self._progress: dict[str, Any] = {"phase": "preparing"}
         self._written_s = 0.0
         self._began_s = time.monotonic()
+        self._events: EventFile | None = None
         self._steps_done = 0
         self._steps_total = 0
+        self._rows_per_step = 0.0
 
-    def begin(self, *, epochs: int, steps_per_epoch: int) -> None:
+    @property
+    def progress(self) -> Mapping[str, Any]:
+        """Return where the training is: phase, and once it learns, epoch and step."""
+        return self._progress
+
+    def begin(self, *, epochs: int, steps_per_epoch: int, rows_per_epoch: int = 0) -> None:
         """Take note of the size of the whole."""
+        self._rows_per_step = rows_per_epoch / steps_per_epoch if steps_per_epoch else 0.0
         self._began_s = time.monotonic()
         self._steps_total = epochs * steps_per_epoch
         self._progress = {"phase": "learning", "epochs": epochs, "steps": steps_per_epoch, "epoch": 1, "step": 0}
@@ -67,12 +78,12 @@ class RunReporter:
     def step(self, *, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
         """Take note of one batch; raise StopRequestedError if the run shall stop."""
         self._steps_done += 1
+        self._progress["epoch"], self._progress["step"] = epoch, step
         if self._flag.is_set():
             raise StopRequestedError("the run was asked to stop")
         if time.monotonic() - self._written_s < WRITE_EVERY_S:
             return
-        self._progress |= {"epoch": epoch, "step": step, "metrics": finite_values(metrics)}
-        self._progress |= self._pace(epoch, step)
+        self._progress |= {"metrics": finite_values(metrics)} | self._pace(epoch, step)
         self._write()
 
     def end_epoch(self, *, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -82,8 +93,18 @@ class RunReporter:
         self._progress |= self._pace(epoch, int(self._progress.get("steps", 0)))
         now = timezone.now()
         persist(lambda: write_epoch(self._run_id, self._fence, epoch, values, progress=self._progress, progress_at=now))
+        self._write_event(epoch, values)
         shown = "  ".join(f"{name}={value:.4g}" for name, value in values.items() if value is not None)
         self.log(f"epoch {epoch}/{self._progress.get('epochs', '?')}  {shown}")
+
+    def _write_event(self, epoch: int, values: Mapping[str, float | None]) -> None:
+        """Tell TensorBoard; a disk that refuses costs its view, not the run."""
+        try:
+            if self._events is None:
+                self._events = EventFile(run_folder(self._run_id) / FOLDER, host=socket.gethostname())
+            self._events.add_scalars(values, step=epoch)
+        except (OSError, OverflowError) as error:
+            log.warning("event_not_written", error=str(error))
 
     def complete_history(self, history: Sequence[Mapping[str, float]]) -> None:
         """Keep the epochs that an attempt had learned and not reported when it died."""
@@ -109,7 +130,10 @@ class RunReporter:
             return {}
         rate = self._steps_done / elapsed_s
         done = (epoch - 1) * int(self._progress.get("steps", 0)) + step
-        return {"steps_per_s": round(rate, 2), "left_s": round(max(0, self._steps_total - done) / rate, 1)}
+        pace = {"steps_per_s": round(rate, 2), "left_s": round(max(0, self._steps_total - done) / rate, 1)}
+        if self._rows_per_step:
+            pace["samples_per_s"] = round(rate * self._rows_per_step, 1)
+        return pace
 
     def _write(self) -> None:
         self._written_s = time.monotonic()

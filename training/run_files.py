@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
 
 _CHUNK_BYTES = 64 * 1024
+_LONGEST_LINE = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogMatches:
+    """Lines with their numbers (from 1); `is_cut`: there may be more; `lines` were looked at."""
+
+    found: list[tuple[int, str]]
+    is_cut: bool
+    lines: int
 
 
 def run_folder(run_id: UUID) -> Path:
@@ -48,15 +60,47 @@ def read_log_tail(run_id: UUID, *, lines: int) -> str | None:
     return "\n".join(kept)
 
 
-def read_log_from(run_id: UUID, offset: int) -> tuple[str, int]:
-    """Return what was written since `offset` (bytes), and the offset after it."""
+def read_log_from(run_id: UUID, offset: int, *, limit_bytes: int = -1) -> tuple[str, int]:
+    """Return what was written since `offset` (bytes), and the offset after it.
+
+    With a limit, no more than so much, and whole lines if there is the end of one.
+    """
     try:
         with log_file(run_folder(run_id)).open("rb") as file:
             file.seek(offset)
-            raw = file.read()
+            raw = file.read(limit_bytes)
     except OSError:
         return "", offset
+    if 0 < limit_bytes == len(raw) and b"\n" in raw:
+        raw = raw[: raw.rindex(b"\n") + 1]
     return raw.decode("utf-8", "replace"), offset + len(raw)
+
+
+def search_log(run_id: UUID, words: str, *, limit: int) -> LogMatches | None:
+    """Return the lines of a run's log that have these words in them, upper or lower case; None if there is no log."""
+    wanted = words.casefold()
+    found: list[tuple[int, str]] = []
+    lines = 0
+    try:
+        with log_file(run_folder(run_id)).open("r", encoding="utf-8", errors="replace") as file:
+            for lines, line in enumerate(file, start=1):
+                if wanted in line.casefold():
+                    if len(found) == limit:
+                        return LogMatches(found=found, is_cut=True, lines=lines)
+                    found.append((lines, line.rstrip("\n")[:_LONGEST_LINE]))
+    except OSError:
+        return None
+    return LogMatches(found=found, is_cut=False, lines=lines)
+
+
+def read_log_chunks(run_id: UUID) -> Iterator[bytes]:
+    """Yield a run's log as it is now, in pieces.
+
+    Raises: OSError if there is none on this machine.
+    """
+    with log_file(run_folder(run_id)).open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
 
 
 def log_size(run_id: UUID) -> int:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models import Count, Max, Min, Model, Q, QuerySet
 from django.utils import timezone
 
 from aiplatform.errors import InvalidInputError, NotFoundError
-from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run
+from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run, RunTag, RunUsage, Search, Trial
 from training.names import LATEST
-from training.states import ACTIVE_STATES, DeployState, RunState, VersionState
+from training.states import ACTIVE_STATES, DeployState, RunState, SearchState, TrialState, VersionState
 
+Row = TypeVar("Row", bound=Model)
 _ID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
 
 
@@ -28,26 +30,73 @@ def get_run(reference: str | UUID) -> Run:
 
     Raises: NotFoundError if there is none; InvalidInputError if several begin so.
     """
+    return _get_by_id(Run.objects.all(), reference, one="run", many="runs")
+
+
+def get_search(reference: str | UUID) -> Search:
+    """Return a search by its id or by the first four or more characters of it.
+
+    Raises: NotFoundError if there is none; InvalidInputError if several begin so.
+    """
+    return _get_by_id(Search.objects.all(), reference, one="search", many="searches")
+
+
+def list_searches() -> QuerySet[Search]:
+    """Return searches, newest first."""
+    return Search.objects.prefetch_related("trials")
+
+
+def list_running_searches() -> list[Search]:
+    """Return searches that are to be advanced."""
+    return list(Search.objects.filter(state=SearchState.RUNNING).order_by("created_at"))
+
+
+def best_trial(search: Search) -> Trial | None:
+    """Return the complete trial with the best value, the first of equals; None if none is complete."""
+    order = "value" if search.is_minimized else "-value"
+    complete = search.trials.filter(state=TrialState.COMPLETE, value__isnull=False)
+    return complete.select_related("run").order_by(order, "number").first()
+
+
+def metric_by_epoch(run_ids: Sequence[UUID], metric: str) -> dict[UUID, dict[int, float]]:
+    """Return a metric of runs by epoch; what is no number is left out."""
+    found: dict[UUID, dict[int, float]] = {}
+    rows = EpochMetrics.objects.filter(run_id__in=run_ids).order_by("epoch")
+    for run_id, epoch, values in rows.values_list("run_id", "epoch", "values"):
+        if values.get(metric) is not None:
+            found.setdefault(run_id, {})[epoch] = float(values[metric])
+    return found
+
+
+def _get_by_id(rows: QuerySet[Row], reference: str | UUID, *, one: str, many: str) -> Row:
     text = str(reference).replace("-", "").lower()
     if not _ID_PREFIX.fullmatch(text):
-        raise InvalidInputError(f"a run's id is 4 or more of 0-9 a-f, not '{reference}'")
+        raise InvalidInputError(f"a {one}'s id is 4 or more of 0-9 a-f, not '{reference}'")
     low, high = UUID(text.ljust(32, "0")), UUID(text.ljust(32, "f"))
-    found = list(Run.objects.filter(pk__gte=low, pk__lte=high)[:2])
+    found = list(rows.filter(pk__gte=low, pk__lte=high)[:2])
     if not found:
-        raise NotFoundError(f"there is no run '{reference}'")
+        raise NotFoundError(f"there is no {one} '{reference}'")
     if len(found) > 1:
-        raise InvalidInputError(f"several runs begin with '{reference}'; give more characters")
+        raise InvalidInputError(f"several {many} begin with '{reference}'; give more characters")
     return found[0]
 
 
-def list_runs(*, state: str = "", model_name: str = "", limit: int | None = None) -> QuerySet[Run]:
-    """Return runs, newest first, with their versions."""
-    runs = Run.objects.select_related("version", "version__model")
+def list_runs(*, state: str = "", model_name: str = "", tag: str = "", limit: int | None = None) -> QuerySet[Run]:
+    """Return runs, newest first, with their versions and tags."""
+    runs = Run.objects.select_related("version", "version__model").prefetch_related("tags")
+    if tag:
+        runs = runs.filter(tags__name=tag)
     if state:
         runs = runs.filter(state=state)
     if model_name:
         runs = runs.filter(model_name=model_name)
     return runs[:limit] if limit is not None else runs
+
+
+def list_tags(limit: int = 100) -> list[str]:
+    """Return the tags that most runs have, by name."""
+    counted = RunTag.objects.order_by().values_list("name").annotate(count=Count("id")).order_by("-count")
+    return sorted(name for name, _ in counted[:limit])
 
 
 def list_active_runs() -> list[Run]:
@@ -75,6 +124,18 @@ def list_due_deployments() -> list[Run]:
 def list_epochs(run: Run) -> list[EpochMetrics]:
     """Return a run's epochs in order."""
     return list(run.epochs.all())
+
+
+def charts_mark(run: Run) -> tuple[Any, ...]:
+    """Return what changes when a run's charts do."""
+    epochs = run.epochs.aggregate(count=Count("id"), last=Max("recorded_at"))
+    measured_at = RunUsage.objects.filter(run=run).values_list("measured_at", flat=True).first()
+    return epochs["count"], epochs["last"], measured_at
+
+
+def find_usage(run: Run) -> RunUsage | None:
+    """Return what was measured of a run's process; None if nothing was."""
+    return RunUsage.objects.filter(run=run).first()
 
 
 def training_curves(run: Run) -> dict[str, list[tuple[float, float | None]]]:

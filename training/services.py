@@ -26,7 +26,10 @@ _LARGEST_SEED = 2**32 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class RunOrder:
-    """What to train. `parameters` are raw (text or typed values); `deploy_endpoint` empty: do not deploy."""
+    """What to train. `parameters` are raw (text or typed values); `deploy_endpoint` empty: do not deploy.
+
+    `registers` False: learn and test only, as a trial does; `register_run` may register it later.
+    """
 
     recipe: str
     data_uri: str
@@ -38,6 +41,7 @@ class RunOrder:
     actor: str = ""
     reason: str = ""
     idempotency_key: str = ""
+    registers: bool = True
 
 
 def create_run(order: RunOrder) -> Run:
@@ -78,6 +82,7 @@ def _queue_run(order: RunOrder, parameters: Mapping[str, Any]) -> Run:
             requested_by=order.actor,
             reason=order.reason[:500],
             idempotency_key=order.idempotency_key,
+            registers=order.registers,
             attempts_left=settings.TRAINING_ATTEMPTS,
         )
         transaction.on_commit(lambda: doorbell.ring(run.pk))
@@ -138,5 +143,25 @@ def resume_run(run: Run, *, actor: str = "") -> Run:
             f"run {run.short_id} is {run.get_state_display().lower()}; only a failed or cancelled run can be resumed"
         )
     log.info("run_resumed", run=str(run.pk), actor=actor)
+    transaction.on_commit(lambda: doorbell.ring(run.pk))
+    return run
+
+
+def register_run(run: Run, *, deploy_endpoint: str = "", actor: str = "") -> Run:
+    """Have a succeeded trial's model registered: the run goes on from its last checkpoint, the end, and writes.
+
+    Raises: ConflictError if it has not succeeded, or is registered already.
+    """
+    if deploy_endpoint:
+        check_public_name("endpoint", deploy_endpoint)
+    queued = Run.objects.filter(pk=run.pk, state=RunState.SUCCEEDED, registers=False).update(
+        state=RunState.QUEUED, registers=True, attempts_left=settings.TRAINING_ATTEMPTS, deadline_at=None,
+        ended_at=None, deploy_endpoint=deploy_endpoint, progress={},
+    )  # fmt: skip
+    run.refresh_from_db()
+    if not queued:
+        why = "is registered already" if run.registers else f"is {run.get_state_display().lower()}"
+        raise ConflictError(f"run {run.short_id} {why}; only a succeeded trial can be registered")
+    log.info("trial_registered", run=str(run.pk), actor=actor)
     transaction.on_commit(lambda: doorbell.ring(run.pk))
     return run

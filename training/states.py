@@ -45,6 +45,24 @@ class VersionState(models.TextChoices):
     READY = "ready", "Ready"
 
 
+class SearchState(models.TextChoices):
+    """Where a search stands."""
+
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class TrialState(models.TextChoices):
+    """Where a trial stands; only a complete one has a final value."""
+
+    RUNNING = "running", "Running"
+    COMPLETE = "complete", "Complete"
+    PRUNED = "pruned", "Given up"
+    FAILED = "failed", "Failed"
+
+
 class DeployState(models.TextChoices):
     """How far the deployment that a run asked for has come."""
 

@@ -15,13 +15,14 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from training import deployment, doorbell, metrics, selectors
+from training.failures import Moment, explain_end
 from training.launchers import get_launcher
 from training.launchers.base import Handle, LaunchOrder, Liveness, ProcessEnd
 from training.leases import held_by, order_stop, prolong_start, take_back_run
 from training.models import Run
-from training.processes import LOST_EXIT_CODE
 from training.reasons import stop_message
 from training.run_files import run_folder
+from training.searching.advancing import advance_searches
 from training.states import ExitClass, RunState
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ def supervise() -> None:
             raise
         except Exception:
             log.exception("supervision_failed", run=str(run.pk))
+    advance_searches()
     ring_waiting()
     deployment.deploy_due()
     metrics.observe_runs(
@@ -107,20 +109,22 @@ def release_local_trainers(*, wait_s: float = 2.5) -> int:
 def _why(run: Run, end: ProcessEnd) -> tuple[ExitClass, str]:
     if run.stop_reason:
         return ExitClass(run.stop_reason), stop_message(ExitClass(run.stop_reason))
-    if end.is_out_of_memory:
-        return ExitClass.OUT_OF_MEMORY, "the system killed the training process because memory ran out"
-    how = _describe_exit_code(end.exit_code)
-    if run.state == RunState.STARTING and end.exit_code is not None and end.exit_code > 0:
-        return ExitClass.FAILED, f"the training process did not come up ({how}); its log says why"
-    return ExitClass.LOST, f"the training process is gone ({how})"
+    return explain_end(end, _last_moment(run), is_starting=run.state == RunState.STARTING)
 
 
-def _describe_exit_code(code: int | None) -> str:
-    if code is None:
-        return "nobody saw it end"
-    if code == LOST_EXIT_CODE:
-        return "a worker of its team was gone; its log says which"
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
+def _last_moment(run: Run) -> Moment:
+    """Return what was last heard of a process that is gone."""
+    progress = run.progress
+    usage = selectors.find_usage(run)
+    return Moment(
+        phase=str(progress.get("phase", "")),
+        epoch=int(progress.get("epoch", 0)),
+        step=int(progress.get("step", 0)),
+        parameters=run.parameters,
+        memory_bytes=int(usage.points[-1][2]) if usage and usage.points else 0,
+        peak_bytes=usage.memory_peak_bytes if usage else 0,
+        limit_bytes=usage.memory_limit_bytes if usage else None,
+    )
 
 
 def _limit_reached(run: Run, now: datetime, *, is_expired: bool) -> ExitClass | None:

@@ -36,6 +36,7 @@ _SECTIONS = (
         title="Training",
         symbols={
             "training.run": "model_training",
+            "training.search": "manage_search",
             "training.registeredmodel": "deployed_code",
             "training.modelversion": "layers",
         },

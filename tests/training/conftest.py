@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connections
+from django.test import Client
+from rest_framework.test import APIClient
 
+from aiplatform.http.authentication import IdentityUser
+from aiplatform.identity import Identity, Scope
 from training import doorbell, processes, selectors, supervision
 from training.models import Run
 from training.services import RunOrder, create_run
@@ -58,6 +63,22 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: A
         with connections["default"].cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path
+
+
+@pytest.fixture
+def staff(client: Client, db: None) -> Client:
+    """Return a browser in which someone is logged in who may do everything."""
+    client.force_login(get_user_model().objects.create_superuser("ann", password="secret"))
+    return client
+
+
+@pytest.fixture
+def train_api(db: None) -> APIClient:
+    """Return a client of the REST API with the scope 'train'."""
+    api = APIClient()
+    identity = Identity(username="ann", scopes=frozenset({Scope.TRAIN}))
+    api.force_authenticate(user=IdentityUser(identity), token=identity)  # type: ignore[arg-type]
+    return api
 
 
 class Bench:

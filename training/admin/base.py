@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -17,7 +17,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     """An admin of rows that no form may write."""
 
     list_per_page = 50
-    actions = None
+    actions: Sequence[str] | None = None
     list_fullwidth = True
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -6,25 +6,32 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.template.loader import render_to_string
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from aiplatform.console.charts import line_chart
 from aiplatform.console.pages import Question, confirm, done, failed, page_context
 from aiplatform.errors import PlatformError
 from training import run_files, selectors, services
 from training.admin.base import ReadOnlyAdmin
+from training.admin.run_comparison import comparison_context
+from training.admin.run_drawing import draw_charts, draw_head
+from training.admin.run_forms import AnnotationForm, CloneForm, TagFilter
+from training.annotating import annotate_run, clone_run
 from training.badges import share_done, state_badge
 from training.cli.texts import ready_version, seconds_text
-from training.cli.views import phase_text
+from training.comparison import MOST, compare_runs
+from training.event_stream import stream_run
+from training.file_stream import stream_file
+from training.live import RunFeed
 from training.models import Run
 from training.states import RESUMABLE_STATES
 
-_LOG_LINES = 60
+_LOG_LINES = 200
+_MOST_MATCHES = 1000
 
 
 @admin.register(Run)
@@ -40,10 +47,12 @@ class RunAdmin(ReadOnlyAdmin):
         "version_shown",
         "data_uri",
         "took",
+        "tags_shown",
         "created_at",
     )
-    list_filter = ("state", "recipe", "model_name")
-    search_fields = ("id__startswith", "model_name", "recipe", "data_uri", "requested_by")
+    list_filter = ("state", TagFilter, "recipe", "model_name")
+    search_fields = ("id__startswith", "model_name", "recipe", "data_uri", "requested_by", "notes")
+    actions = ("compare_chosen",)
     list_display_links = ("short",)
     list_select_related = ("version",)
 
@@ -68,6 +77,21 @@ class RunAdmin(ReadOnlyAdmin):
         version = ready_version(run)
         return str(version.version) if version else "-"
 
+    @admin.display(description="Tags")
+    def tags_shown(self, run: Run) -> str:
+        """Return the tags."""
+        return ", ".join(run.tag_names) or "-"
+
+    @admin.action(description="Compare the chosen runs", permissions=["view"])
+    def compare_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse:
+        """Show the chosen runs side by side."""
+        ids = ",".join(run.short_id for run in chosen.order_by("created_at")[: MOST + 1])
+        return HttpResponseRedirect(f"{reverse('admin:training_run_compare')}?runs={ids}")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        """Return runs with what the list shows of them."""
+        return selectors.list_runs()
+
     @admin.display(description="Took")
     def took(self, run: Run) -> str:
         """Return the run's duration."""
@@ -75,11 +99,17 @@ class RunAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Add the buttons and the live part."""
-        live = self.admin_site.admin_view(self.live_view)
+        view = self.admin_site.admin_view
         return [
+            path("compare/", view(self.compare_view), name="training_run_compare"),
+            path("<uuid:run_id>/clone/", self.guarded(self.clone_view), name="training_run_clone"),
+            path("<uuid:run_id>/notes/", self.guarded(self.annotate_view), name="training_run_annotate"),
             path("<uuid:run_id>/cancel/", self.guarded(self.cancel_view), name="training_run_cancel"),
             path("<uuid:run_id>/resume/", self.guarded(self.resume_view), name="training_run_resume"),
-            path("<uuid:run_id>/live/", live, name="training_run_live"),
+            path("<uuid:run_id>/live/", view(self.live_view), name="training_run_live"),
+            path("<uuid:run_id>/events/", view(self.events_view), name="training_run_events"),
+            path("<uuid:run_id>/log/", view(self.log_view), name="training_run_log"),
+            path("<uuid:run_id>/log/download/", view(self.download_view), name="training_run_log_download"),
             *super().get_urls(),
         ]
 
@@ -91,6 +121,7 @@ class RunAdmin(ReadOnlyAdmin):
         run = selectors.find_run(UUID(object_id)) if _is_uuid(object_id) else None
         if run is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
+        offset = run_files.log_size(run.pk)
         context = page_context(
             request,
             title=f"Run {run.short_id}: {run.recipe} on {run.data_uri}",
@@ -99,19 +130,103 @@ class RunAdmin(ReadOnlyAdmin):
             opts=self.opts,
             version=ready_version(run),
             may_cancel=not run.is_ended and self.has_change_permission(request),
+            may_change=self.has_change_permission(request),
             may_resume=run.state in RESUMABLE_STATES and self.has_change_permission(request),
-            live=_live_html(run),
+            head=draw_head(run),
+            charts=draw_charts(run),
+            log=run_files.read_log_tail(run.pk, lines=_LOG_LINES),
+            offset=offset,
             facts=_facts(run),
+            tags=run.tag_names,
         )
         return TemplateResponse(request, "training/run_page.html", context)
 
     def live_view(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
-        """Answer the part of the page that moves, as JSON."""
+        """Answer the parts of the page that move, as JSON: for a page that gets no events."""
         self.require_view(request)
         run = selectors.get_run(run_id)
         return JsonResponse(
-            {"state": run.state, "is_ended": run.is_ended, "share": share_done(run), "html": _live_html(run)}
+            {
+                "state": run.state,
+                "is_ended": run.is_ended,
+                "share": share_done(run),
+                "head": draw_head(run),
+                "charts": draw_charts(run),
+                "log": run_files.read_log_tail(run.pk, lines=_LOG_LINES),
+            }
         )
+
+    def events_view(self, request: HttpRequest, run_id: UUID) -> HttpResponseBase:
+        """Answer what happens to the run, as server-sent events."""
+        self.require_view(request)
+        offset = request.headers.get("Last-Event-ID") or request.GET.get("offset", "")
+        feed = RunFeed(
+            selectors.get_run(run_id).pk,
+            offset=int(offset[:18]) if offset.isdecimal() else 0,
+            draw_head=draw_head,
+            draw_charts=draw_charts,
+        )
+        return stream_run(request, feed)
+
+    def log_view(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        """Show the lines of the log that have some words in them."""
+        self.require_view(request)
+        run, query = selectors.get_run(run_id), request.GET.get("q", "")[:200]
+        matches = run_files.search_log(run.pk, query, limit=_MOST_MATCHES)
+        context = page_context(
+            request, title=f"Log of run {run.short_id}", run=run, opts=self.opts, query=query, matches=matches
+        )
+        return TemplateResponse(request, "training/log_page.html", context)
+
+    def download_view(self, request: HttpRequest, run_id: UUID) -> HttpResponseBase:
+        """Answer the whole log as a file."""
+        self.require_view(request)
+        run = selectors.get_run(run_id)
+        if not run_files.log_size(run.pk):
+            return failed(request, f"Run {run.short_id} has no log on this machine.", to=_page(run_id))
+        return stream_file(request, run_files.read_log_chunks(run.pk), name=f"run-{run.short_id}.log")
+
+    def compare_view(self, request: HttpRequest) -> HttpResponse:
+        """Show runs side by side."""
+        self.require_view(request)
+        references = [text for text in request.GET.get("runs", "").split(",") if text]
+        try:
+            comparison = compare_runs(references)
+        except PlatformError as error:
+            return failed(request, error.message, to=reverse("admin:training_run_changelist"))
+        context = page_context(
+            request, title=f"{len(comparison.runs)} runs side by side", opts=self.opts, **comparison_context(comparison)
+        )
+        return TemplateResponse(request, "training/compare_page.html", context)
+
+    def clone_view(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        """Ask what shall be otherwise, then queue the clone."""
+        run = selectors.get_run(run_id)
+        form = CloneForm(request.POST or None, initial=CloneForm.initial_of(run))
+        question = Question(
+            title=f"Clone run {run.short_id}?", submit="Queue the clone", cancel_url=_page(run_id),
+            what_will_change=["A new run is queued with what stands below; this one stays as it is."],
+        )  # fmt: skip
+        if request.method != "POST" or not form.is_valid():
+            return confirm(request, question, form=form)
+        try:
+            made = clone_run(run, form.changes(), actor=_actor(request))
+        except PlatformError as error:
+            return confirm(request, question, form=form, error=error.message)
+        return done(request, f"Run {made.short_id} is queued, a clone of {run.short_id}.", to=_page(made.pk))
+
+    def annotate_view(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        """Edit notes and tags."""
+        run = selectors.get_run(run_id)
+        form = AnnotationForm(request.POST or None, initial={"notes": run.notes, "tags": " ".join(run.tag_names)})
+        question = Question(title=f"Notes and tags of run {run.short_id}", submit="Save", cancel_url=_page(run_id))
+        if request.method != "POST" or not form.is_valid():
+            return confirm(request, question, form=form)
+        try:
+            annotate_run(run, notes=form.cleaned_data["notes"], tags=form.tags_chosen(), actor=_actor(request))
+        except PlatformError as error:
+            return confirm(request, question, form=form, error=error.message)
+        return done(request, f"Run {run.short_id} is noted.", to=_page(run_id))
 
     def cancel_view(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
         """Ask, then cancel."""
@@ -145,39 +260,10 @@ class RunAdmin(ReadOnlyAdmin):
         return done(request, f"Run {run.short_id} is queued again.", to=page)
 
 
-def run_charts(run: Run) -> list[SafeString]:
-    """Return one chart for each metric, with its validation beside it."""
-    families: dict[str, dict[str, list[tuple[Any, float | None]]]] = {}
-    for name, points in selectors.training_curves(run).items():
-        families.setdefault(name.removeprefix("val_"), {})[name] = list(points)
-    return [
-        line_chart(title=name.replace("_", " ").capitalize(), series=series, x_label="epoch")
-        for name, series in families.items()
-    ]
-
-
-def _live_html(run: Run) -> str:
-    progress = run.progress
-    return render_to_string(
-        "training/run_live.html",
-        {
-            "run": run,
-            "badge": state_badge(run),
-            "phase": phase_text(run),
-            "share": share_done(run),
-            "progress": progress,
-            "left": seconds_text(progress.get("left_s")) if run.is_active and "left_s" in progress else "",
-            "took": seconds_text(run.duration_s),
-            "charts": run_charts(run),
-            "log": run_files.read_log_tail(run.pk, lines=_LOG_LINES),
-        },
-    )
-
-
 def _facts(run: Run) -> list[tuple[str, Any]]:
     facts = [
         ("Recipe", run.recipe), ("Data", run.data_uri), ("Target", run.target), ("Seed", run.seed),
-        ("Ordered by", run.requested_by), ("Attempt", run.attempt), ("Commit", run.code_commit),
+        ("Ordered by", run.requested_by), ("Why", run.reason), ("Attempt", run.attempt), ("Commit", run.code_commit),
         ("Data fingerprint", run.data_fingerprint), ("Machine", run.host.partition("/")[0]),
         ("Packages", ", ".join(f"{name} {version}" for name, version in run.packages.items())),
     ]  # fmt: skip

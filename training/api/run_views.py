@@ -12,17 +12,24 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from aiplatform.errors import InvalidInputError
+from aiplatform.errors import InvalidInputError, NotFoundError
 from aiplatform.identity import Scope
 from training import run_files, selectors, services
+from training.annotating import RunChanges, annotate_run, clone_run
 from training.api.caller import caller
 from training.api.serializers import (
+    AnnotationSerializer,
+    ComparisonSerializer,
     EpochSerializer,
     RecipeSerializer,
+    RunChangesSerializer,
     RunLogSerializer,
     RunOrderSerializer,
     RunSerializer,
+    RunUsageSerializer,
 )
+from training.cli.comparing import comparison_record
+from training.comparison import compare_runs
 from training.models import Run
 from training.recipes.registry import get_recipe, list_recipes
 from training.states import RunState
@@ -35,6 +42,7 @@ class RunFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     state = django_filters.MultipleChoiceFilter(choices=RunState.choices)
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    tag = django_filters.CharFilter(field_name="tags__name", help_text="Runs that have this tag.")
     created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 
     class Meta:
@@ -100,6 +108,51 @@ class RunDetail(APIView):
         """Answer a run by its id, or by the first characters of it."""
         return Response(RunSerializer(selectors.get_run(run_id)).data)
 
+    @extend_schema(
+        summary="Set a run's notes and tags",
+        request=AnnotationSerializer,
+        responses=RunSerializer,
+        operation_id="training_runs_partial_update",
+    )
+    def patch(self, request: Request, run_id: str) -> Response:
+        """Set what is given of notes and tags."""
+        fields = AnnotationSerializer(data=request.data)
+        fields.is_valid(raise_exception=True)
+        run = annotate_run(selectors.get_run(run_id), **fields.validated_data, actor=caller(request).username)
+        return Response(RunSerializer(run).data)
+
+
+class RunClone(APIView):
+    """Train again as a run did."""
+
+    required_scope = Scope.TRAIN
+
+    @extend_schema(summary="Clone a run with changes", request=RunChangesSerializer, responses={201: RunSerializer})
+    def post(self, request: Request, run_id: str) -> Response:
+        """Queue a run like another one, but for the changes."""
+        fields = RunChangesSerializer(data=request.data)
+        fields.is_valid(raise_exception=True)
+        changes = RunChanges(**fields.validated_data)
+        run = clone_run(selectors.get_run(run_id), changes, actor=caller(request).username)
+        return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
+
+
+class RunCompare(APIView):
+    """Runs side by side."""
+
+    required_scope = Scope.TRAIN
+
+    @extend_schema(
+        summary="Compare runs",
+        parameters=[OpenApiParameter("runs", str, required=True, description="2 to 8 ids, separated by commas")],
+        responses=ComparisonSerializer,
+        operation_id="training_runs_compare",
+    )
+    def get(self, request: Request) -> Response:
+        """Answer what differs between runs, what they reached, and their curves."""
+        references = [text.strip() for text in request.query_params.get("runs", "").split(",") if text.strip()]
+        return Response(ComparisonSerializer(comparison_record(compare_runs(references))).data)
+
 
 class RunCancel(APIView):
     """Cancel a run."""
@@ -138,6 +191,21 @@ class RunMetrics(APIView):
     def get(self, request: Request, run_id: str) -> Response:
         """Answer the metrics of every epoch."""
         return Response(EpochSerializer(selectors.list_epochs(selectors.get_run(run_id)), many=True).data)
+
+
+class RunUsageDetail(APIView):
+    """What a run's process took of its machine."""
+
+    required_scope = Scope.TRAIN
+
+    @extend_schema(summary="Show a run's use of CPU, memory and GPU", responses=RunUsageSerializer)
+    def get(self, request: Request, run_id: str) -> Response:
+        """Answer the measurements."""
+        run = selectors.get_run(run_id)
+        usage = selectors.find_usage(run)
+        if usage is None:
+            raise NotFoundError(f"nothing was measured of run '{run.short_id}' yet")
+        return Response(RunUsageSerializer(usage).data)
 
 
 class RunLog(APIView):

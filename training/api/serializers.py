@@ -7,8 +7,11 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run
+from training.annotating import RunChanges
+from training.cli.searching import search_record
+from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run, RunUsage, Search
 from training.recipes.registry import RecipeInfo
+from training.searching.orders import SearchOrder
 from training.services import RunOrder
 
 
@@ -47,13 +50,15 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     short_id = serializers.CharField(read_only=True)
     duration_s = serializers.FloatField(read_only=True, allow_null=True)
     version = serializers.SerializerMethodField()
+    tags = serializers.ListField(source="tag_names", child=serializers.CharField(), read_only=True)
 
     class Meta:
         model = Run
         fields = (
             "id", "short_id", "recipe", "parameters", "data_uri", "target", "model_name", "seed", "state", "progress",
-            "attempt", "attempts_left", "exit_class", "exit_message", "requested_by", "version",
-            "deploy_endpoint", "deploy_state", "deploy_error", "code_commit", "packages", "data_fingerprint",
+            "attempt", "attempts_left", "exit_class", "exit_message", "requested_by", "reason", "registers",
+            "notes", "tags", "version", "deploy_endpoint",
+            "deploy_state", "deploy_error", "code_commit", "packages", "data_fingerprint",
             "created_at", "started_at", "ended_at", "duration_s", "heartbeat_at", "cancel_requested_at",
         )  # fmt: skip
         read_only_fields = fields
@@ -77,6 +82,130 @@ class RunOrderSerializer(serializers.Serializer[RunOrder]):
     deploy_endpoint = serializers.CharField(required=False, allow_blank=True, default="")
 
 
+class RunChangesSerializer(serializers.Serializer[RunChanges]):
+    """What a clone does otherwise; what is left out stays as in the run that is cloned."""
+
+    parameters = serializers.DictField(child=serializers.JSONField(), required=False)
+    data_uri = serializers.CharField(required=False)
+    target = serializers.CharField(required=False, allow_blank=True)
+    model_name = serializers.CharField(required=False)
+    seed = serializers.IntegerField(required=False, min_value=0)
+    deploy_endpoint = serializers.CharField(required=False, allow_blank=True)
+
+
+class AnnotationSerializer(serializers.Serializer[Run]):
+    """What people write about a run; what is left out stays."""
+
+    notes = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
+    tags = serializers.ListField(child=serializers.CharField(), required=False, help_text="All tags of the run.")
+
+
+class ComparedMetricSerializer(serializers.Serializer[Any]):
+    """One metric of all runs; `best` are the places of the best values."""
+
+    values = serializers.ListField(child=serializers.FloatField(allow_null=True))
+    best = serializers.ListField(child=serializers.IntegerField())
+
+
+class ComparedRunSerializer(serializers.Serializer[Any]):
+    """One of the runs that are compared."""
+
+    id = serializers.UUIDField()
+    short_id = serializers.CharField()
+    state = serializers.CharField()
+    tags = serializers.ListField(child=serializers.CharField())
+    notes = serializers.CharField()
+
+
+class ConfusionSerializer(serializers.Serializer[Any]):
+    """Counts on the test rows: `counts` has a row for each true class, a column for each predicted one."""
+
+    labels = serializers.ListField(child=serializers.CharField())
+    counts = serializers.ListField(child=serializers.ListField(child=serializers.IntegerField()))
+
+
+class ComparisonSerializer(serializers.Serializer[Any]):
+    """Runs side by side; lists are in the order of `runs`, curves are [epoch, value] by metric and short id."""
+
+    runs = ComparedRunSerializer(many=True)
+    parameters = serializers.DictField(child=serializers.ListField(child=serializers.JSONField(allow_null=True)))
+    metrics = serializers.DictField(child=ComparedMetricSerializer())
+    curves = serializers.DictField(child=serializers.DictField(child=serializers.JSONField()))
+    confusion_matrices = serializers.DictField(child=ConfusionSerializer())
+
+
+class SearchOrderSerializer(serializers.Serializer[SearchOrder]):
+    """What to search."""
+
+    recipe = serializers.CharField()
+    data_uri = serializers.CharField()
+    model_name = serializers.CharField()
+    space = serializers.CharField(help_text="name=[log:|int:]low..high or name=a|b, separated by commas.")
+    target = serializers.CharField(required=False, allow_blank=True, default="")
+    parameters = serializers.DictField(child=serializers.JSONField(), required=False, default=dict)
+    seed = serializers.IntegerField(required=False, default=0, min_value=0)
+    trials = serializers.IntegerField(required=False, default=20)
+    parallel = serializers.IntegerField(required=False, default=1)
+    sampler = serializers.CharField(required=False, default="tpe", help_text="tpe, random or grid.")
+    pruner = serializers.CharField(required=False, default="median", help_text="none, median or hyperband.")
+    metric = serializers.CharField(required=False, default="val_loss")
+    goal = serializers.CharField(required=False, default="", allow_blank=True, help_text="min or max; or by the name.")
+
+
+class SearchResumeSerializer(serializers.Serializer[Any]):
+    """How far a search goes on."""
+
+    trials = serializers.IntegerField(required=False, help_text="Trials altogether; by default as before.")
+
+
+class SearchRegisterSerializer(serializers.Serializer[Any]):
+    """What becomes of the winner."""
+
+    deploy_endpoint = serializers.CharField(required=False, default="", allow_blank=True)
+
+
+class SearchTrialSerializer(serializers.Serializer[Any]):
+    """A trial and its run."""
+
+    number = serializers.IntegerField()
+    values = serializers.DictField(child=serializers.JSONField())
+    state = serializers.CharField()
+    value = serializers.FloatField(allow_null=True)
+    run = serializers.UUIDField(allow_null=True)
+
+
+class SearchSerializer(serializers.Serializer[Any]):
+    """A search with its trials."""
+
+    id = serializers.UUIDField()
+    short_id = serializers.CharField()
+    state = serializers.CharField()
+    message = serializers.CharField()
+    recipe = serializers.CharField()
+    parameters = serializers.DictField(child=serializers.JSONField())
+    data_uri = serializers.CharField()
+    target = serializers.CharField()
+    model_name = serializers.CharField()
+    seed = serializers.IntegerField()
+    requested_by = serializers.CharField()
+    space = serializers.ListField(child=serializers.DictField(child=serializers.JSONField()))
+    metric = serializers.CharField()
+    goal = serializers.CharField()
+    sampler = serializers.CharField()
+    pruner = serializers.CharField()
+    trials_wanted = serializers.IntegerField()
+    parallel = serializers.IntegerField()
+    best_trial = serializers.IntegerField(allow_null=True)
+    importances = serializers.DictField(child=serializers.FloatField())
+    created_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+    trials = SearchTrialSerializer(many=True)
+
+    def to_representation(self, instance: Any) -> Any:
+        """Return a search, or its record, as JSON."""
+        return super().to_representation(search_record(instance) if isinstance(instance, Search) else instance)
+
+
 class EpochSerializer(serializers.ModelSerializer[EpochMetrics]):
     """One epoch's metrics."""
 
@@ -85,6 +214,19 @@ class EpochSerializer(serializers.ModelSerializer[EpochMetrics]):
     class Meta:
         model = EpochMetrics
         fields = ("epoch", "values", "recorded_at")
+
+
+class RunUsageSerializer(serializers.ModelSerializer[RunUsage]):
+    """Measurements of a run's process and what it started; a point is
+    [time in s since the epoch, cores, memory in bytes, GPU share or null, GPU bytes or null]."""
+
+    points = serializers.ListField(child=serializers.ListField(child=serializers.FloatField(allow_null=True)))
+
+    class Meta:
+        model = RunUsage
+        fields = (
+            "points", "interval_s", "memory_peak_bytes", "memory_limit_bytes", "gpu_peak_bytes", "measured_at",
+        )  # fmt: skip
 
 
 class RunLogSerializer(serializers.Serializer[Any]):

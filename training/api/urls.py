@@ -10,12 +10,16 @@ from training.api.run_views import (
     RecipeDetail,
     RecipeList,
     RunCancel,
+    RunClone,
+    RunCompare,
     RunDetail,
     RunList,
     RunLog,
     RunMetrics,
     RunResume,
+    RunUsageDetail,
 )
+from training.api.search_views import SearchCancel, SearchDetail, SearchList, SearchRegister, SearchResume
 
 _MODELS = "internal/training/models/<str:model>"
 _API = "api/training"
@@ -31,11 +35,19 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{_API}/recipes/", RecipeList.as_view(), name="recipe-list"),
     path(f"{_API}/recipes/<str:name>/", RecipeDetail.as_view(), name="recipe-detail"),
     path(f"{_API}/runs/", RunList.as_view(), name="run-list"),
+    path(f"{_API}/runs/compare/", RunCompare.as_view(), name="run-compare"),
+    path(f"{_API}/runs/<str:run_id>/clone/", RunClone.as_view(), name="run-clone"),
     path(f"{_API}/runs/<str:run_id>/", RunDetail.as_view(), name="run-detail"),
     path(f"{_API}/runs/<str:run_id>/cancel/", RunCancel.as_view(), name="run-cancel"),
     path(f"{_API}/runs/<str:run_id>/resume/", RunResume.as_view(), name="run-resume"),
     path(f"{_API}/runs/<str:run_id>/metrics/", RunMetrics.as_view(), name="run-metrics"),
+    path(f"{_API}/runs/<str:run_id>/usage/", RunUsageDetail.as_view(), name="run-usage"),
     path(f"{_API}/runs/<str:run_id>/log/", RunLog.as_view(), name="run-log"),
+    path(f"{_API}/searches/", SearchList.as_view(), name="search-list"),
+    path(f"{_API}/searches/<str:search_id>/", SearchDetail.as_view(), name="search-detail"),
+    path(f"{_API}/searches/<str:search_id>/cancel/", SearchCancel.as_view(), name="search-cancel"),
+    path(f"{_API}/searches/<str:search_id>/resume/", SearchResume.as_view(), name="search-resume"),
+    path(f"{_API}/searches/<str:search_id>/register/", SearchRegister.as_view(), name="search-register"),
     path(f"{_API}/models/", ModelList.as_view(), name="model-list"),
     path(f"{_API}/models/<str:model>/", ModelDetail.as_view(), name="model-detail"),
     path(f"{_API}/models/<str:model>/versions/", VersionList.as_view(), name="version-list"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from training.models import Run
-from training.states import DeployState, ExitClass, RunState
+from training.states import DeployState, ExitClass, RunState, SearchState
 
 SUCCEEDED = 0
 FAILED = 1
@@ -22,9 +22,16 @@ _BY_CLASS = {
     ExitClass.TIMED_OUT: GIVEN_UP,
 }
 
+BY_SEARCH_STATE = {
+    SearchState.RUNNING: SUCCEEDED,
+    SearchState.SUCCEEDED: SUCCEEDED,
+    SearchState.FAILED: FAILED,
+    SearchState.CANCELLED: CANCELLED,
+}
+
 
 def exit_code_of(run: Run) -> int:
     """Return the exit code for a run that has ended."""
-    if run.state == RunState.SUCCEEDED:
+    if run.state == RunState.SUCCEEDED:  # a trial too
         return NOT_DEPLOYED if run.deploy_state == DeployState.PENDING else SUCCEEDED
     return _BY_CLASS.get(ExitClass(run.exit_class), FAILED)

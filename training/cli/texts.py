@@ -54,6 +54,8 @@ def end_sentence(run: Run) -> str:
     if run.state == RunState.SUCCEEDED and version is not None:
         text = f"run {run.short_id} succeeded in {took}: {run.model_name} version {version.version}"
         return f"{text}  {metrics_text(version.metrics)}{_deploy_text(run)}"
+    if run.state == RunState.SUCCEEDED:
+        return f"run {run.short_id} succeeded in {took}; it is a trial and has no version"
     again = f"go on with: manage.py train resume {run.short_id}"
     if run.state == RunState.CANCELLED:
         return f"run {run.short_id} was cancelled after {took}; {again}"
@@ -75,9 +77,10 @@ def run_record(run: Run) -> dict[str, Any]:
     names = (
         "short_id", "recipe", "parameters", "data_uri", "target", "model_name", "seed", "state", "progress", "attempt",
         "exit_class", "exit_message", "deploy_endpoint", "deploy_state", "deploy_error", "code_commit", "packages",
-        "data_fingerprint", "requested_by", "created_at", "started_at", "ended_at", "duration_s",
+        "data_fingerprint", "requested_by", "reason", "notes", "created_at", "started_at", "ended_at", "duration_s",
     )  # fmt: skip
     record: dict[str, Any] = {"run": str(run.pk), **{name: getattr(run, name) for name in names}}
+    record["tags"] = run.tag_names
     record["version"] = version.version if version else None
     record["metrics"] = version.metrics if version else {}
     return record

@@ -143,6 +143,7 @@ class TerminalView:
         if self._batches is None:
             self._batches = self._progress.add_task("", total=p["steps"], note="")
         rate = f"{p['steps_per_s']:.3g} batches/s  " if p.get("steps_per_s") else ""
+        rate = f"{p['samples_per_s']:,.0f} samples/s  " if p.get("samples_per_s") else rate
         learning = {name: value for name, value in (p.get("metrics") or {}).items() if not name.startswith("val_")}
         self._progress.update(
             self._batches,

@@ -46,8 +46,8 @@ class TrainingOrder:
 class Reporter(Protocol):
     """Who is told how the training goes, and may ask it to stop."""
 
-    def begin(self, *, epochs: int, steps_per_epoch: int) -> None:
-        """Take note of the size of the whole; called once, also when resuming."""
+    def begin(self, *, epochs: int, steps_per_epoch: int, rows_per_epoch: int = 0) -> None:
+        """Take note of the size of the whole; called once, also when resuming. `rows_per_epoch` 0: not known."""
 
     def step(self, *, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
         """Take note of one batch (epoch and step count from 1); must be cheap.

@@ -15,6 +15,7 @@ from training.parallel.team import Team
 from training.recipes.api import Reporter, StopRequestedError, TrainingFailedError
 from training.recipes.checkpoints import CheckpointStore, Progress
 from training.recipes.parameters import BEST, FitParameters
+from training.recipes.reading import read_rows
 from training.recipes.recipe import Learner, SharingLearner
 from training.recipes.schedules import CONSTANT, rate_factor
 from training.recipes.tasks import Task
@@ -62,7 +63,11 @@ class TrainingLoop:
             if self.team is not None:
                 self.team.hand_over(self.learner.save_state)
         self._saved_at_s = self.clock()
-        self.reporter.begin(epochs=self.parameters.epochs, steps_per_epoch=self.steps_per_epoch)
+        self.reporter.begin(
+            epochs=self.parameters.epochs,
+            steps_per_epoch=self.steps_per_epoch,
+            rows_per_epoch=len(self.data.train),
+        )
         while progress.epoch <= self.parameters.epochs and not progress.ended:
             self._run_epoch(progress)
         if progress.ended:
@@ -89,13 +94,14 @@ class TrainingLoop:
     def _run_step(self, progress: Progress, indices: Array) -> None:
         started_s = self.clock()
         self._set_learning_rate(progress)
-        loss, measure = self._train_rows(indices)
+        loss, measure = self._train_rows(progress, indices)
         progress.step += 1
         self._note_time(progress, self.clock() - started_s)
         if not math.isfinite(loss):
             raise TrainingFailedError(
                 f"loss became {loss} at epoch {progress.epoch}, step {progress.step}; "
                 f"a smaller learning_rate than {self.parameters.learning_rate} often helps"
+                f"{'' if self.parameters.clip_norm else ', or clip_norm=1'}"
             )
         progress.rows += len(indices)
         progress.loss_sum += loss * len(indices)
@@ -108,12 +114,13 @@ class TrainingLoop:
         if self.clock() - self._saved_at_s >= CHECKPOINT_INTERVAL_S:
             self._save(progress)
 
-    def _train_rows(self, indices: Array) -> tuple[float, float]:
+    def _train_rows(self, progress: Progress, indices: Array) -> tuple[float, float]:
+        mine = indices if self.team is None else self.team.share(indices)
+        inputs, labels = read_rows(self.data.train, mine, epoch=progress.epoch, step=progress.step + 1)
         if self.team is None:
-            return self.learner.train_batch(*self.data.train.rows(indices))
-        mine = self.team.share(indices)
+            return self.learner.train_batch(inputs, labels)
         learner = cast("SharingLearner", self.learner)  # as the recipe has promised by `can_share`
-        return learner.train_batch(*self.data.train.rows(mine), rows=len(indices))
+        return learner.train_batch(inputs, labels, rows=len(indices))
 
     def _set_learning_rate(self, progress: Progress) -> None:
         chosen = self.parameters

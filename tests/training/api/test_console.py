@@ -59,7 +59,8 @@ def test_the_live_part_is_json(staff: Client) -> None:
     run = _running()
     live = staff.get(reverse("admin:training_run_live", args=[run.pk])).json()
     assert (live["state"], live["is_ended"], live["share"]) == ("running", False, 38)
-    assert "val_loss" in live["html"]
+    assert "val_loss" in live["charts"]
+    assert "2/4" in live["head"]
 
 
 def test_cancelling_asks_first_and_only_the_answer_changes_the_run(staff: Client) -> None:

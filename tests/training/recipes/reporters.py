@@ -18,7 +18,7 @@ class RememberingReporter:
     epochs: list[dict[str, float]] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
 
-    def begin(self, *, epochs: int, steps_per_epoch: int) -> None:
+    def begin(self, *, epochs: int, steps_per_epoch: int, rows_per_epoch: int = 0) -> None:
         self.begun.append((epochs, steps_per_epoch))
 
     def step(self, *, epoch: int, step: int, metrics: Mapping[str, float]) -> None:

@@ -96,7 +96,7 @@ def test_sigterm_puts_the_run_back_into_the_queue_without_costing_an_attempt(ben
     ("fault", "exit_class", "words"),
     [
         ("raise", ExitClass.FAILED, "ValueError: the data has 3 columns"),
-        ("memory", ExitClass.OUT_OF_MEMORY, "memory ran out"),
+        ("memory", ExitClass.OUT_OF_MEMORY, "out of memory at epoch 1, after step 5: at its peak"),
     ],
 )
 def test_a_recipe_that_raises_fails_the_run_at_once(

@@ -14,10 +14,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 
 from aiplatform.errors import InvalidInputError, PlatformError
-from training import run_files, selectors, services
-from training.cli import cross_validating, exit_codes
+from training import annotating, run_files, selectors, services
+from training.cli import cross_validating, exit_codes, searching
 from training.cli.actor import command_line_actor
 from training.cli.arguments import absolute_data_uri, parse_settings
+from training.cli.comparing import comparison_record, write_comparison
 from training.cli.interrupt import Choice, ask_on_interrupt
 from training.cli.streams import raw_stream
 from training.cli.tables import write_fields, write_table
@@ -30,48 +31,30 @@ from training.cli.texts import (
     run_record,
     seconds_text,
 )
+from training.cli.train_arguments import SAME_AS_NAME, add_subcommands
 from training.cli.views import JsonView, PlainView, RunView, TerminalView
 from training.cli.waiting import RunWaiter
-from training.models import Run
+from training.comparison import compare_runs
+from training.mlflow.server import export_to_server
+from training.mlflow.store import export_to_folder
+from training.models import Run, Search, Trial
 from training.recipes.registry import RecipeInfo, get_recipe, list_recipes
-from training.scaffold import BACKENDS, write_recipe
-from training.states import RunState
+from training.scaffold import write_recipe
+from training.searching.orders import SearchOrder, cancel_search, create_search, register_winner, resume_search
+from training.states import SearchState
 
-_SAME_AS_NAME = "\0"  # --deploy without an endpoint
+_SEARCH_OPTIONS = ("space", "seed", "trials", "parallel", "sampler", "pruner", "metric", "goal")
 _FOLLOW_EVERY_S = 0.3
 
 
 class Command(BaseCommand):
     """Train models and look after runs."""
 
-    help = "Train models: run, list, show, logs, cancel, resume, recipes, new, cross-validate."
+    help = "Train models: runs, their comparison, searches for parameters, recipes of your own."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
-        commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        _add_run(commands.add_parser("run", help="train a recipe on data"))
-        listing = commands.add_parser("list", help="list runs, newest first")
-        listing.add_argument("--state", choices=RunState.values, default="")
-        listing.add_argument("--model", default="")
-        listing.add_argument("--limit", type=int, default=20)
-        for name, text in (("show", "show a run"), ("cancel", "cancel a run")):
-            commands.add_parser(name, help=text).add_argument("run", help="a run's id, or its first characters")
-        logs = commands.add_parser("logs", help="show a run's log")
-        logs.add_argument("run", help="a run's id, or its first characters")
-        logs.add_argument("--follow", "-f", action="store_true", help="go on until the run has ended")
-        logs.add_argument("--lines", type=int, default=100)
-        resume = commands.add_parser("resume", help="go on with a failed or cancelled run from its last checkpoint")
-        resume.add_argument("run", help="a run's id, or its first characters")
-        _add_waiting(resume)
-        recipes = commands.add_parser("recipes", help="list the recipes with their parameters")
-        recipes.add_argument("recipe", nargs="?", default="")
-        new = commands.add_parser("new", help="write a recipe of your own to begin with, and its test")
-        new.add_argument("name", help="the recipe's name, as a Python module: small letters, digits and _")
-        new.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0])
-        new.add_argument("--into", default=".", metavar="DIR", help="an existing folder, by default this one")
-        _add_cross_validation(commands.add_parser("cross-validate", help="train and test in turns; registers nothing"))
-        for command in commands.choices.values():
-            command.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
+        add_subcommands(parser)
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         """Do the action; a PlatformError becomes one line and an exit code."""
@@ -93,9 +76,9 @@ class Command(BaseCommand):
             data_uri=absolute_data_uri(options["data"]),
             model_name=options["name"],
             target=options["target"],
-            parameters=_parameters(options),
+            parameters=_settings(options),
             seed=options["seed"],
-            deploy_endpoint=options["name"] if deploy == _SAME_AS_NAME else deploy,
+            deploy_endpoint=options["name"] if deploy == SAME_AS_NAME else deploy,
             actor=command_line_actor(),
         )
         return self._after_order(services.create_run(order), as_json=as_json, wait=wait)
@@ -104,6 +87,109 @@ class Command(BaseCommand):
         return self._after_order(
             services.resume_run(selectors.get_run(run), actor=command_line_actor()), as_json=as_json, wait=wait
         )
+
+    def _clone(self, *, run: str, as_json: bool, wait: bool, **options: Any) -> int:
+        data = options["data"]
+        changes = annotating.RunChanges(
+            parameters=_settings(options),
+            data_uri=absolute_data_uri(data) if data is not None else None,
+            target=options["target"],
+            model_name=options["name"],
+            seed=options["seed"],
+            deploy_endpoint=options["deploy"],
+        )
+        made = annotating.clone_run(selectors.get_run(run), changes, actor=command_line_actor())
+        return self._after_order(made, as_json=as_json, wait=wait)
+
+    def _search(self, *, as_json: bool, wait: bool, **options: Any) -> int:
+        order = SearchOrder(
+            recipe=options["recipe"],
+            data_uri=absolute_data_uri(options["data"]),
+            model_name=options["name"],
+            target=options["target"],
+            parameters=_settings(options),
+            actor=command_line_actor(),
+            **{name: options[name] for name in _SEARCH_OPTIONS},
+        )
+        return self._follow_search(create_search(order), as_json=as_json, wait=wait)
+
+    def _search_resume(self, *, search: str, trials: int | None, as_json: bool, wait: bool, **options: Any) -> int:
+        resumed = resume_search(selectors.get_search(search), trials=trials, actor=command_line_actor())
+        return self._follow_search(resumed, as_json=as_json, wait=wait)
+
+    def _follow_search(self, search: Search, *, as_json: bool, wait: bool) -> int:
+        if as_json:
+            self._write_json({"event": "search", **searching.search_record(search)})
+        else:
+            self.stdout.write(f"search {search.short_id}: {search.trials_wanted} trials, {search.sampler}")
+        if not wait:
+            return exit_codes.SUCCEEDED
+
+        def tell(trial: Trial) -> None:
+            if as_json:
+                self._write_json({"event": "trial", **searching.trial_record(trial)})
+            else:
+                self.stdout.write(searching.trial_line(search, trial))
+            self.stdout.flush()
+
+        try:
+            ended = searching.SearchWaiter(search, tell).wait()
+        except KeyboardInterrupt:
+            self.stderr.write(f"the search goes on; end it with: manage.py train search-cancel {search.short_id}")
+            return exit_codes.INTERRUPTED
+        if as_json:
+            self._write_json({"event": "end", **searching.search_record(ended)})
+        else:
+            self.stdout.write(searching.end_line(ended))
+        return exit_codes.BY_SEARCH_STATE[SearchState(ended.state)]
+
+    def _searches(self, *, limit: int, as_json: bool, **options: Any) -> None:
+        searches = list(selectors.list_searches()[:limit])
+        if not as_json:
+            searching.write_searches(raw_stream(self.stdout), searches)
+            return
+        for search in searches:
+            self._write_json(searching.search_record(search))
+
+    def _search_show(self, *, search: str, as_json: bool, **options: Any) -> None:
+        found = selectors.get_search(search)
+        if as_json:
+            self._write_json(searching.search_record(found))
+        else:
+            searching.write_search(raw_stream(self.stdout), found)
+
+    def _search_cancel(self, *, search: str, as_json: bool, **options: Any) -> None:
+        cancelled = cancel_search(selectors.get_search(search), actor=command_line_actor())
+        if as_json:
+            self._write_json(searching.search_record(cancelled))
+        else:
+            self.stdout.write(f"search {cancelled.short_id} is cancelled; its running trials stop after their step")
+
+    def _search_register(self, *, search: str, deploy: str, as_json: bool, wait: bool, **options: Any) -> int:
+        run = register_winner(selectors.get_search(search), deploy_endpoint=deploy, actor=command_line_actor())
+        return self._after_order(run, as_json=as_json, wait=wait)
+
+    def _compare(self, *, runs: list[str], as_json: bool, **options: Any) -> None:
+        comparison = compare_runs(runs)
+        if as_json:
+            self._write_json(comparison_record(comparison))
+        else:
+            write_comparison(raw_stream(self.stdout), comparison)
+
+    def _note(self, *, run: str, text: str, as_json: bool, **options: Any) -> None:
+        self._show_annotated(
+            annotating.annotate_run(selectors.get_run(run), notes=text, actor=command_line_actor()), as_json
+        )
+
+    def _tag(self, *, run: str, add: list[str], remove: list[str], as_json: bool, **options: Any) -> None:
+        changed = annotating.change_tags(selectors.get_run(run), add=add, remove=remove, actor=command_line_actor())
+        self._show_annotated(changed, as_json)
+
+    def _show_annotated(self, run: Run, as_json: bool) -> None:
+        if as_json:
+            self._write_json(run_record(run))
+        else:
+            self.stdout.write(f"run {run.short_id}  tags: {', '.join(run.tag_names) or '-'}  notes: {run.notes or '-'}")
 
     def _after_order(self, run: Run, *, as_json: bool, wait: bool) -> int:
         if as_json:
@@ -137,13 +223,13 @@ class Command(BaseCommand):
             return JsonView(out)
         return TerminalView(Console(file=out)) if out.isatty() else PlainView(out)
 
-    def _list(self, *, state: str, model: str, limit: int, as_json: bool, **options: Any) -> None:
-        runs = list(selectors.list_runs(state=state, model_name=model, limit=limit))
+    def _list(self, *, state: str, model: str, tag: str, limit: int, as_json: bool, **options: Any) -> None:
+        runs = list(selectors.list_runs(state=state, model_name=model, tag=tag, limit=limit))
         if as_json:
             for run in runs:
                 self._write_json(run_record(run))
             return
-        titles = ("RUN", "STATE", "RECIPE", "MODEL", "VERSION", "DATA", "PROGRESS", "TOOK", "CREATED")
+        titles = ("RUN", "STATE", "RECIPE", "MODEL", "VERSION", "DATA", "PROGRESS", "TOOK", "CREATED", "TAGS")
         write_table(raw_stream(self.stdout), titles, [_row(run) for run in runs])
 
     def _show(self, *, run: str, as_json: bool, **options: Any) -> None:
@@ -153,13 +239,16 @@ class Command(BaseCommand):
             self._write_json({**run_record(found), "epochs": [{"epoch": e.epoch, **e.values} for e in epochs]})
             return
         record = run_record(found)
-        skipped = ("packages", "parameters", "progress", "metrics")
+        skipped = ("packages", "parameters", "progress", "metrics", "tags")
         write_fields(raw_stream(self.stdout), [(n, v) for n, v in record.items() if n not in skipped])
+        write_fields(raw_stream(self.stdout), [("tags", " ".join(found.tag_names))])
         write_fields(raw_stream(self.stdout), [(f"set {n}", v) for n, v in found.parameters.items()])
         for epoch in epochs:
             self.stdout.write(f"epoch {epoch.epoch}  {metrics_text(epoch.values)}")
         if found.is_ended:
             self.stdout.write(end_sentence(found))
+            if found.exit_traceback:
+                self.stdout.write(found.exit_traceback)
 
     def _logs(self, *, run: str, follow: bool, lines: int, as_json: bool, **options: Any) -> None:
         found = selectors.get_run(run)
@@ -178,6 +267,20 @@ class Command(BaseCommand):
             if is_over:
                 return
             time.sleep(_FOLLOW_EVERY_S)
+
+    def _export_mlflow(self, *, run: str, to: str, as_json: bool, **options: Any) -> None:
+        found = selectors.get_run(run)
+        if to.startswith(("http://", "https://")):
+            place, left_out = export_to_server(found, to)
+        else:
+            folder, left_out = export_to_folder(found, Path(to))
+            place = str(folder)
+        if as_json:
+            self._write_json({"run": str(found.pk), "output": place, "left_out": left_out})
+            return
+        self.stdout.write(f"run {found.short_id} is in {place}")
+        for sentence in left_out:
+            self.stdout.write(f"note: {sentence}")
 
     def _cancel(self, *, run: str, as_json: bool, **options: Any) -> None:
         cancelled = services.cancel_run(selectors.get_run(run), actor=command_line_actor())
@@ -233,51 +336,13 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(record, default=str))
 
 
-def _add_run(parser: CommandParser) -> None:
-    parser.add_argument("recipe", help="see 'train recipes'; or your own as package.module:Class")
-    parser.add_argument("--data", required=True, help="digits, mnist, a path, s3:// or gs://")
-    parser.add_argument("--name", required=True, help="the model's name in the registry")
-    parser.add_argument("--target", default="", help="the column to predict, for tables")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", dest="pairs", action="append", nargs="+", default=[], metavar="KEY=VALUE")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="share each batch among N processes (as --set workers=N)"
-    )
-    parser.add_argument(
-        "--deploy", nargs="?", const=_SAME_AS_NAME, metavar="ENDPOINT", help="deploy on success, by default as NAME"
-    )
-    _add_waiting(parser)
-
-
-def _add_cross_validation(parser: CommandParser) -> None:
-    parser.add_argument("recipe", help="see 'train recipes'; or your own as package.module:Class")
-    parser.add_argument("--data", required=True, help="as for 'train run'")
-    parser.add_argument("--target", default="", help="the column to predict, for tables")
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", dest="pairs", action="append", nargs="+", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--positive", default="", metavar="LABEL", help="the class that a decision is about")
-    parser.add_argument("--costs", default="1:1", metavar="MISS:ALARM", help="of a missed one, and of a false alarm")
-    parser.add_argument(
-        "--group", dest="groups", action="append", default=[], metavar="COLUMN", help="show the decisions by its values"
-    )
-
-
-def _add_waiting(parser: CommandParser) -> None:
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument(
-        "--wait", action="store_true", dest="wait", default=True, help="watch it to its end (the default)"
-    )
-    group.add_argument("--detach", action="store_false", dest="wait", help="return as soon as it is queued")
-
-
-def _parameters(options: dict[str, Any]) -> dict[str, Any]:
+def _settings(options: dict[str, Any]) -> dict[str, Any]:
     """Return what `--set` and `--workers` say.
 
     Raises: InvalidInputError if they say the same twice.
     """
     given: dict[str, Any] = dict(parse_settings([pair for group in options["pairs"] for pair in group]))
-    if options["workers"] is not None:
+    if options.get("workers") is not None:
         if "workers" in given:
             raise InvalidInputError("--workers and --set workers=... say the same; give one of them")
         given["workers"] = options["workers"]
@@ -289,6 +354,7 @@ def _row(run: Run) -> tuple[object, ...]:
     return (
         run.short_id, run.state, run.recipe, run.model_name, version.version if version else "-", run.data_uri,
         progress_text(run) or "-", seconds_text(run.duration_s), age_text(run.created_at),
+        " ".join(run.tag_names),
     )  # fmt: skip
 
 

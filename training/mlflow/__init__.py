@@ -1,0 +1,1 @@
+"""Runs and their models for MLflow: as a folder of its file store, or sent to a tracking server."""

@@ -1,0 +1,146 @@
+"""What a training takes of its machine: cores, memory, GPU; measured from within its own process.
+
+A trainer leads a session of its own, so its session's processes are itself and whatever it has started
+(readers of data, workers). Nothing here imports Django or a learning framework.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_PROC = Path("/proc")
+_CGROUP = Path("/sys/fs/cgroup")
+_SESSION, _UTIME, _STIME, _RSS = 3, 11, 12, 21  # fields of /proc/PID/stat after the command's closing bracket
+_UNLIMITED = 1 << 60  # cgroup v1 writes such a number for 'max'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """One measurement. `cpu_cores`: 1.5 is one and a half cores busy since the last one.
+
+    `gpu_share` is 0 to 1 of the busiest visible device, `gpu_memory_bytes` this session's on all; None without NVML.
+    """
+
+    cpu_cores: float
+    memory_bytes: int
+    gpu_share: float | None = None
+    gpu_memory_bytes: int | None = None
+
+
+class UsageMeter:
+    """Measures the session of this process."""
+
+    def __init__(self, *, proc: Path = _PROC, session: int | None = None) -> None:
+        self._proc = proc
+        self._session = os.getsid(0) if session is None else session
+        self._gpus = open_gpus()
+        self._ticks_before: float | None = None
+        self._measured_s = time.monotonic()
+
+    def measure(self) -> Usage:
+        """Return what the session takes now."""
+        processes = _session_processes(self._proc, self._session)
+        memory_bytes = sum(int(fields[_RSS]) for fields in processes.values()) * resource.getpagesize()
+        gpu_share, gpu_memory = self._gpus.measure(set(processes)) if self._gpus else (None, None)
+        return Usage(
+            cpu_cores=self._cores(processes),
+            memory_bytes=memory_bytes,
+            gpu_share=gpu_share,
+            gpu_memory_bytes=gpu_memory,
+        )
+
+    def _cores(self, processes: dict[int, list[str]]) -> float:
+        ticks = float(sum(int(fields[_UTIME]) + int(fields[_STIME]) for fields in processes.values()))
+        now_s = time.monotonic()
+        before, self._ticks_before = self._ticks_before, ticks
+        elapsed_s, self._measured_s = now_s - self._measured_s, now_s
+        if before is None or elapsed_s <= 0:
+            return 0.0
+        return max(0.0, ticks - before) / os.sysconf("SC_CLK_TCK") / elapsed_s  # less: a child has ended
+
+
+class Gpus:
+    """The NVIDIA devices of this machine, by NVML."""
+
+    def __init__(self, nvml: Any) -> None:
+        self._nvml = nvml
+        self._devices = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+
+    def measure(self, pids: set[int]) -> tuple[float | None, int | None]:
+        """Return the share of time in which the busiest device of these processes works, and their bytes on all."""
+        share, used_bytes = None, 0
+        for device in self._devices:
+            try:
+                running = self._nvml.nvmlDeviceGetComputeRunningProcesses(device)
+                own = [entry for entry in running if entry.pid in pids]
+                if own:
+                    share = max(share or 0.0, self._nvml.nvmlDeviceGetUtilizationRates(device).gpu / 100)
+                used_bytes += sum(entry.usedGpuMemory or 0 for entry in own)
+            except self._nvml.NVMLError:
+                continue  # a device may refuse, or have gone; the others still answer
+        return share, used_bytes
+
+
+def open_gpus() -> Gpus | None:
+    """Return the machine's GPUs; None if there is no NVML, or no device."""
+    try:
+        nvml = importlib.import_module("pynvml")
+    except ImportError:
+        return None
+    try:
+        nvml.nvmlInit()
+        gpus = Gpus(nvml)
+    except nvml.NVMLError:
+        return None
+    return gpus if nvml.nvmlDeviceGetCount() else None
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory that this process has held so far, and the largest of its children."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return (own + children) * 1024  # Linux counts KiB
+
+
+def peak_gpu_bytes() -> int | None:
+    """Return the most memory that PyTorch has taken on GPUs; None if it runs on none."""
+    cuda: Any = getattr(sys.modules.get("torch"), "cuda", None)
+    if not hasattr(cuda, "max_memory_allocated") or not cuda.is_initialized():  # absent, or being imported just now
+        return None
+    return int(sum(cuda.max_memory_allocated(i) for i in range(cuda.device_count())))
+
+
+def memory_limit_bytes(*, proc: Path = _PROC, cgroup: Path = _CGROUP) -> int | None:
+    """Return how much memory there is for all: the machine's, or the container's limit, whichever is less."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lines = (proc / "meminfo").read_text().splitlines()
+        found.append(int(next(line for line in lines if line.startswith("MemTotal:")).split()[1]) * 1024)
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            limit = int((cgroup / name).read_text())
+            found.append(min(limit, _UNLIMITED))
+    return min(found, default=None)
+
+
+def _session_processes(proc: Path, session: int) -> dict[int, list[str]]:
+    """Return the fields of the session's living processes by their ids."""
+    found = {}
+    for entry in proc.iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        if int(fields[_SESSION]) == session:
+            found[int(entry.name)] = fields
+    return found
