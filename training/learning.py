@@ -15,6 +15,7 @@ from aiplatform.profiles import DataProfile
 from aiplatform.tensors import DType, Signature, TensorSpec
 from training.calibrating import fit_calibration
 from training.data.dataset import Array, DataKind, Dataset
+from training.data.reading import SourceReport
 from training.data.sources import load_dataset
 from training.recipes.api import Reporter, TrainedModel, TrainingOrder
 from training.recipes.checkpoints import CheckpointStore
@@ -38,9 +39,7 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     """
     recipe = load_recipe(order.recipe)
     values = resolve_parameters(order.recipe, order.parameters)
-    data = load_dataset(
-        order.data_uri, target=order.target, seed=order.seed, scratch=order.work_dir / "data", cache=order.cache
-    )
+    data = _load(order, reporter)
     _check_fit(recipe, order, data)
     reporter.log(_describe(data))
     parameters = recipe.Parameters(**values)
@@ -77,6 +76,21 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
         },
         calibration=fit_calibration(predict_part(learner, data.validation), data.validation.labels),
     )
+
+
+def _load(order: TrainingOrder, reporter: Reporter) -> Dataset:
+    """Return the data; what was found in it is reported also when it cannot be used."""
+    reports: list[SourceReport] = []
+    scratch = order.work_dir / "data"
+    try:
+        return load_dataset(
+            order.data_uri, target=order.target, seed=order.seed, scratch=scratch, cache=order.cache, reports=reports
+        )
+    finally:
+        for report in reports:
+            for sentence in report.sentences():
+                reporter.log(sentence)
+        reporter.describe_data([report.to_dict() for report in reports])
 
 
 def _check_fit(recipe: Recipe, order: TrainingOrder, data: Dataset) -> None:

@@ -17,7 +17,7 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from training.heartbeat import StopFlag
-from training.leases import StaleFenceError, write_epoch, write_run
+from training.leases import StaleFenceError, write_data, write_epoch, write_run
 from training.models import EpochMetrics
 from training.recipes.api import StopRequestedError
 
@@ -56,6 +56,10 @@ class RunReporter:
         self._began_s = time.monotonic()
         self._steps_done = 0
         self._steps_total = 0
+
+    def describe_data(self, sources: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what was found in the data."""
+        persist(lambda: write_data(self._run_id, self._fence, [dict(source) for source in sources]))
 
     def begin(self, *, epochs: int, steps_per_epoch: int) -> None:
         """Take note of the size of the whole."""

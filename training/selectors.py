@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Max, Min, Q, QuerySet
 from django.utils import timezone
 
 from aiplatform.errors import InvalidInputError, NotFoundError
-from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run
+from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run, RunData
 from training.names import LATEST
 from training.states import ACTIVE_STATES, DeployState, RunState, VersionState
 
@@ -75,6 +76,12 @@ def list_due_deployments() -> list[Run]:
 def list_epochs(run: Run) -> list[EpochMetrics]:
     """Return a run's epochs in order."""
     return list(run.epochs.all())
+
+
+def find_data_sources(run: Run) -> list[dict[str, Any]]:
+    """Return what a run found in each source of its data; empty before it has looked."""
+    found = RunData.objects.filter(run=run).first()
+    return list(found.sources) if found else []
 
 
 def training_curves(run: Run) -> dict[str, list[tuple[float, float | None]]]:

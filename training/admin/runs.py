@@ -102,6 +102,7 @@ class RunAdmin(ReadOnlyAdmin):
             may_resume=run.state in RESUMABLE_STATES and self.has_change_permission(request),
             live=_live_html(run),
             facts=_facts(run),
+            sources=selectors.find_data_sources(run),
         )
         return TemplateResponse(request, "training/run_page.html", context)
 

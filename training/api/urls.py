@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path
 
 from training.api import internal
+from training.api.data_views import RunData
 from training.api.registry_views import AliasDetail, AliasList, ModelDetail, ModelList, VersionDetail, VersionList
 from training.api.run_views import (
     RecipeDetail,
@@ -36,6 +37,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{_API}/runs/<str:run_id>/resume/", RunResume.as_view(), name="run-resume"),
     path(f"{_API}/runs/<str:run_id>/metrics/", RunMetrics.as_view(), name="run-metrics"),
     path(f"{_API}/runs/<str:run_id>/log/", RunLog.as_view(), name="run-log"),
+    path(f"{_API}/runs/<str:run_id>/data/", RunData.as_view(), name="run-data"),
     path(f"{_API}/models/", ModelList.as_view(), name="model-list"),
     path(f"{_API}/models/<str:model>/", ModelDetail.as_view(), name="model-detail"),
     path(f"{_API}/models/<str:model>/versions/", VersionList.as_view(), name="version-list"),

@@ -46,6 +46,9 @@ class TrainingOrder:
 class Reporter(Protocol):
     """Who is told how the training goes, and may ask it to stop."""
 
+    def describe_data(self, sources: Sequence[Mapping[str, Any]]) -> None:
+        """Take note of what was found in each source of the data: rows, split, bad rows; before `begin`."""
+
     def begin(self, *, epochs: int, steps_per_epoch: int) -> None:
         """Take note of the size of the whole; called once, also when resuming."""
 
