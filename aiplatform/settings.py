@@ -272,6 +272,12 @@ DATA_CACHE_DIR = DATA_DIR / "data-cache"
 DATA_CACHE_BYTES = env.integer(
     "DATA_CACHE_BYTES", 20 * 1024**3, "Downloaded training data kept for later runs, in DATA_DIR/data-cache; 0: none"
 )
+DATA_DATABASES = env.items(
+    "DATA_DATABASES",
+    [],
+    "Databases that training data may come from, as NAME=URL with commas: users that can only read; sql:NAME in orders",
+    shown="none",
+)
 QUEUE_WORKERS = env.integer("QUEUE_WORKERS", 1, "Processes that answer the queue's doorbell")
 TRAINING_LAUNCHER = env.text("TRAINING_LAUNCHER", "local", "Where trainings run: local, or a launcher's dotted path")
 TRAINING_SLOTS = env.integer("TRAINING_SLOTS", 1, "Trainings at the same time; further runs wait in the queue")

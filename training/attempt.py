@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 from aiplatform.errors import PlatformError
 from training import deployment, engines, processes, provenance
 from training.data.cache import DataCache
+from training.data.sql_places import parse_databases
 from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
 from training.launchers.base import Handle
 from training.leases import Claim, StaleFenceError, confirm_start, end_run, record_process, take_back_run, write_run
@@ -101,6 +102,7 @@ class Attempt:
             seed=run.seed,
             work_dir=work_dir,
             cache=data_cache(),
+            databases=parse_databases(settings.DATA_DATABASES),
         )
 
     def _record_origin(self) -> Origin:

@@ -84,7 +84,13 @@ def _load(order: TrainingOrder, reporter: Reporter) -> Dataset:
     scratch = order.work_dir / "data"
     try:
         return load_dataset(
-            order.data_uri, target=order.target, seed=order.seed, scratch=scratch, cache=order.cache, reports=reports
+            order.data_uri,
+            target=order.target,
+            seed=order.seed,
+            scratch=scratch,
+            cache=order.cache,
+            databases=order.databases,
+            reports=reports,
         )
     finally:
         for report in reports:

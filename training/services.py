@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from aiplatform.errors import ConflictError, InvalidInputError
 from training import doorbell
+from training.data.sql_places import check_no_password
 from training.leases import order_stop
 from training.models import Run
 from training.names import check_public_name
@@ -96,6 +97,7 @@ def check_order(order: RunOrder) -> dict[str, Any]:
         raise InvalidInputError(f"seed must be from 0 to {_LARGEST_SEED}, not {order.seed}")
     if not order.data_uri.strip():
         raise InvalidInputError("data must name a source, for example 'digits' or a path")
+    check_no_password(order.data_uri)
     recipe = get_recipe(order.recipe)
     return dict(resolve_parameters(recipe, order.parameters))
 

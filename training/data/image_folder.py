@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,7 +29,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 PARTS = {TRAIN: ("train", "training"), VALIDATION: ("val", "valid", "validation"), TEST: ("test", "testing")}
 OPTIONS = ("size", "channels")
 _GRAY_MODES = ("1", "L", "LA", "I", "I;16")
-_NOT_READABLE = (
+NOT_READABLE = (
     OSError, SyntaxError, ValueError, UnidentifiedImageError,
     Image.DecompressionBombError, Image.DecompressionBombWarning,
 )  # fmt: skip
@@ -94,11 +95,9 @@ def _choose_form(folder: Path, paths: list[Path], reading: Reading) -> tuple[Ima
         raise InvalidInputError(f"'{folder}' holds no image that can be read")
     has_color = any(mode not in _GRAY_MODES for _, mode in headers.values())
     mode = "RGB" if channels == "3" or (not channels and has_color) else "L"
-    if "size" in options:
-        match = _SIZE.fullmatch(options["size"])
-        if match is None or not int(match[1]) or not int(match[2]):
-            raise InvalidInputError(f"option 'size' must read HEIGHTxWIDTH in pixels, not '{options['size']}'")
-        return ImageForm(height=int(match[1]), width=int(match[2]), mode=mode, is_resized=True), set(headers)
+    size = read_size(options)
+    if size is not None:
+        return ImageForm(height=size[0], width=size[1], mode=mode, is_resized=True), set(headers)
     (width, height), _ = Counter(size for size, _ in headers.values()).most_common(1)[0]
     fitting = {path for path, (size, _) in headers.items() if size == (width, height)}
     for path in headers:
@@ -111,13 +110,26 @@ def _choose_form(folder: Path, paths: list[Path], reading: Reading) -> tuple[Ima
     return ImageForm(height=height, width=width, mode=mode, is_resized=False), fitting
 
 
+def read_size(options: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return height and width of the option `size`; None if it is not given.
+
+    Raises: InvalidInputError unless it reads HEIGHTxWIDTH.
+    """
+    if "size" not in options:
+        return None
+    match = _SIZE.fullmatch(options["size"])
+    if match is None or not int(match[1]) or not int(match[2]):
+        raise InvalidInputError(f"option 'size' must read HEIGHTxWIDTH in pixels, not '{options['size']}'")
+    return int(match[1]), int(match[2])
+
+
 def _read_header(folder: Path, path: Path, report: SourceReport) -> tuple[tuple[int, int], str] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 return image.size, image.mode
-    except _NOT_READABLE as error:
+    except NOT_READABLE as error:
         report.add_bad(_name(folder, path), f"is not a readable image: {_why(error, path)}")
         return None
 
@@ -127,7 +139,7 @@ def _read_part(folder: Path, paths: list[Path], form: ImageForm, report: SourceR
     for path in paths:
         try:
             pixels.append(read_pixels(path, form))
-        except _NOT_READABLE as error:
+        except NOT_READABLE as error:
             report.add_bad(_name(folder, path), f"is not a readable image: {_why(error, path)}")
         else:
             labels.append(path.parent.name)

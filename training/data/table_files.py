@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,21 @@ def read_table_file(path: Path, report: SourceReport) -> TableRows:
 def number_rows(table: Any) -> TableRows:
     """Return a table's rows under the numbers from 1."""
     return TableRows(table=table, numbers=np.arange(1, table.num_rows + 1))
+
+
+def join_rows(blocks: Iterable[TableRows], source: str) -> TableRows:
+    """Return blocks of rows as one.
+
+    Raises: InvalidInputError if there is none, or their columns hold different kinds.
+    """
+    found = list(blocks)
+    if not found:
+        return TableRows(table=pa.table({}), numbers=np.zeros(0, dtype=np.int64))
+    try:
+        table = pa.concat_tables([block.table for block in found], promote_options="permissive")
+    except pa.ArrowException as error:
+        raise InvalidInputError(f"'{source}' holds different kinds of values in one column: {error}") from error
+    return TableRows(table=table, numbers=np.concatenate([block.numbers for block in found]))
 
 
 def _read_csv(path: Path, report: SourceReport) -> TableRows:

@@ -207,7 +207,7 @@ def test_an_empty_folder_says_what_belongs_there(tmp_path: Path) -> None:
 
 
 def test_images_have_no_target(tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfigurationError, match="target column is for CSV"):
+    with pytest.raises(InvalidConfigurationError, match="target column is for tables"):
         load("digits", tmp_path, target="class")
 
 
