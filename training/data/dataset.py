@@ -43,6 +43,12 @@ class Part:
         chosen = {name: _as_on_the_wire(array[indices]) for name, array in self.inputs.items()}
         return chosen, self.labels[indices]
 
+    def shuffled(self, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Arrays, Array]]:
+        """Yield all rows in an order that follows from seed and epoch, from batch `start` (0 is the first) on."""
+        order = np.random.default_rng([seed, epoch]).permutation(len(self))
+        for first in range(start * batch_size, len(self), batch_size):
+            yield self.rows(order[first : first + batch_size])
+
     def batches(self, batch_size: int) -> Iterator[tuple[Arrays, Array]]:
         """Yield all rows in order, `batch_size` at a time."""
         for start in range(0, len(self), batch_size):

@@ -141,14 +141,17 @@ def _latest_rows(moments: Array, share: float, rule: SplitRule) -> tuple[Array, 
 
 
 def _whole_groups(values: Array, share: float, seed: int, rule: SplitRule) -> tuple[Array, Array]:
-    """Hold out groups in an order by seed, until their rows are as near to `share` as whole groups come."""
+    """Hold out groups in an order by seed: each that brings their rows nearer to `share`."""
     groups, codes, sizes = np.unique(values, return_inverse=True, return_counts=True)
     if len(groups) < 2:
         raise InvalidInputError(f"split={rule} needs a group for each part; there are too few ({len(groups)} left)")
     order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
-    totals = np.cumsum(sizes[order])
-    count = 1 + int(np.argmin(np.abs(totals[:-1] - len(values) * share)))  # one group at least stays
-    held = np.isin(codes, order[:count])
+    wanted, taken, chosen = len(values) * share, 0, []
+    for group in order.tolist():
+        if abs(taken + sizes[group] - wanted) < abs(taken - wanted):
+            taken += int(sizes[group])
+            chosen.append(group)
+    held = np.isin(codes, chosen or [int(np.argmin(sizes))])  # all groups are too large: the smallest
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 

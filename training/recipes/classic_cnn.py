@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aiplatform.errors import InvalidInputError
+from training.recipes import augmentation
 from training.recipes.parameters import FitParameters, parameter
 
 SMALLEST_PADDED = 4  # 4 -> 4 -> 2 -> 2 -> 1
@@ -17,6 +18,10 @@ class ClassicCnnParameters(FitParameters):
 
     learning_rate: float = parameter(0.002, minimum=1e-8, maximum=10.0, help="Step size of the optimizer (Adam).")
     dropout: float = parameter(0.25, minimum=0.0, maximum=0.9, help="Share of features left out while learning.")
+    augment: str = parameter("", help=augmentation.HELP)
+
+    def __post_init__(self) -> None:
+        augmentation.parse_augmentation(self.augment)
 
 
 def pooled_size(size: int, padding: Literal["valid", "same"]) -> int:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from training.data.dataset import Array, Dataset, Part
+from aiplatform.artifacts import Arrays
+from training.data.dataset import IMAGE, Array, Dataset, Part
 from training.recipes.api import Reporter, StopRequestedError, TrainingFailedError
+from training.recipes.augmentation import Augmentation, parse_augmentation
 from training.recipes.checkpoints import CheckpointStore, Progress
 from training.recipes.parameters import BEST, FitParameters
 from training.recipes.recipe import Learner
@@ -33,6 +35,11 @@ class TrainingLoop:
     checkpoints: CheckpointStore
     clock: Callable[[], float] = time.monotonic
     _saved_at_s: float = field(default=0.0, init=False)
+    _step_began_s: float = field(default=0.0, init=False)
+    _augmentation: Augmentation | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._augmentation = parse_augmentation(getattr(self.parameters, "augment", ""))
 
     @property
     def batch_size(self) -> int:
@@ -67,11 +74,13 @@ class TrainingLoop:
 
     def _run_epoch(self, progress: Progress) -> None:
         epoch, batch_size = progress.epoch, self.batch_size
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data.train))
-        for step in range(progress.step, self.steps_per_epoch):
-            self._run_step(progress, order[step * batch_size : (step + 1) * batch_size])
+        batches = self.data.train.shuffled(batch_size, seed=self.seed, epoch=epoch, start=progress.step)
+        self._step_began_s = self.clock()
+        for inputs, labels in batches:
+            self._run_step(progress, self._augment(inputs, progress), labels)
             if progress.ended:
                 break
+            self._step_began_s = self.clock()
         metrics = _means(progress) | self._validate()
         progress.history.append({"epoch": epoch, **metrics})
         self._compare(progress, metrics.get("val_loss", metrics["loss"]))
@@ -80,13 +89,18 @@ class TrainingLoop:
         self._save(progress)
         self.reporter.end_epoch(epoch=epoch, metrics=metrics)
 
-    def _run_step(self, progress: Progress, indices: Array) -> None:
-        started_s = self.clock()
-        inputs, labels = self.data.train.rows(indices)
+    def _augment(self, inputs: Arrays, progress: Progress) -> Arrays:
+        """Return the images changed as the recipe's parameters say; other inputs as they are."""
+        if self._augmentation is None:
+            return inputs
+        images = self._augmentation.apply(inputs[IMAGE], seed=self.seed, epoch=progress.epoch, step=progress.step)
+        return {**inputs, IMAGE: images}
+
+    def _run_step(self, progress: Progress, inputs: Arrays, labels: Array) -> None:
         self._set_learning_rate(progress)
         loss, correct = self.learner.train_batch(inputs, labels)
         progress.step += 1
-        self._note_time(progress, self.clock() - started_s)
+        self._note_time(progress, self.clock() - self._step_began_s)
         if not math.isfinite(loss):
             raise TrainingFailedError(
                 f"loss became {loss} at epoch {progress.epoch}, step {progress.step}; "
