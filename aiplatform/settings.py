@@ -272,6 +272,11 @@ DATA_CACHE_DIR = DATA_DIR / "data-cache"
 DATA_CACHE_BYTES = env.integer(
     "DATA_CACHE_BYTES", 20 * 1024**3, "Downloaded training data kept for later runs, in DATA_DIR/data-cache; 0: none"
 )
+DATA_MEMORY_BYTES = env.integer(
+    "DATA_MEMORY_BYTES",
+    2 * 1024**3,
+    "Training data that takes more memory stays on disk, is read in shards and shuffled through a buffer; 0: none does",
+)
 DATA_DATABASES = env.items(
     "DATA_DATABASES",
     [],

@@ -102,6 +102,7 @@ class Attempt:
             seed=run.seed,
             work_dir=work_dir,
             cache=data_cache(),
+            memory_bytes=settings.DATA_MEMORY_BYTES,
             databases=parse_databases(settings.DATA_DATABASES),
         )
 

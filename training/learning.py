@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ from aiplatform.profiles import DataProfile
 from aiplatform.tensors import DType, Signature, TensorSpec
 from training.calibrating import fit_calibration
 from training.data.dataset import Array, DataKind, Dataset
+from training.data.large_sources import PREFIX
 from training.data.reading import SourceReport
 from training.data.sources import load_dataset
 from training.recipes.api import Reporter, TrainedModel, TrainingOrder
@@ -39,9 +44,15 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     """
     recipe = load_recipe(order.recipe)
     values = resolve_parameters(order.recipe, order.parameters)
-    data = _load(order, reporter)
-    _check_fit(recipe, order, data)
-    reporter.log(_describe(data))
+    with _loaded(order, reporter) as data:
+        _check_fit(recipe, order, data)
+        reporter.log(_describe(data))
+        return _learn(order, reporter, recipe, values, data)
+
+
+def _learn(
+    order: TrainingOrder, reporter: Reporter, recipe: Recipe, values: dict[str, Any], data: Dataset
+) -> TrainedModel:
     parameters = recipe.Parameters(**values)
     learner = recipe.build_learner(data.description, parameters, order.seed)
     loop = TrainingLoop(
@@ -78,10 +89,25 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     )
 
 
-def _load(order: TrainingOrder, reporter: Reporter) -> Dataset:
+@contextmanager
+def _loaded(order: TrainingOrder, reporter: Reporter) -> Iterator[Dataset]:
+    """Give the data; what of it lies on disk for the time of the training goes on leaving."""
+    scratch = order.work_dir / "data"
+    _remove_columns(scratch)  # of an attempt that was killed
+    try:
+        yield _load(order, reporter, scratch)
+    finally:
+        _remove_columns(scratch)
+
+
+def _remove_columns(scratch: Path) -> None:
+    for folder in scratch.glob(f"{PREFIX}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _load(order: TrainingOrder, reporter: Reporter, scratch: Path) -> Dataset:
     """Return the data; what was found in it is reported also when it cannot be used."""
     reports: list[SourceReport] = []
-    scratch = order.work_dir / "data"
     try:
         return load_dataset(
             order.data_uri,
@@ -90,6 +116,7 @@ def _load(order: TrainingOrder, reporter: Reporter) -> Dataset:
             scratch=scratch,
             cache=order.cache,
             databases=order.databases,
+            memory_bytes=order.memory_bytes,
             reports=reports,
         )
     finally:

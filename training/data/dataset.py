@@ -40,8 +40,8 @@ class Part:
 
     def rows(self, indices: Array | slice) -> tuple[Arrays, Array]:
         """Return inputs (as on the wire) and labels of the chosen rows."""
-        chosen = {name: _as_on_the_wire(array[indices]) for name, array in self.inputs.items()}
-        return chosen, self.labels[indices]
+        chosen = {name: array[indices] for name, array in self.inputs.items()}
+        return as_on_the_wire(chosen), self.labels[indices]
 
     def shuffled(self, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Arrays, Array]]:
         """Yield all rows in an order that follows from seed and epoch, from batch `start` (0 is the first) on."""
@@ -49,21 +49,30 @@ class Part:
         for first in range(start * batch_size, len(self), batch_size):
             yield self.rows(order[first : first + batch_size])
 
+    def sample(self) -> Part:
+        """Return rows from which means and vocabularies are taken: all of them, where they are in memory."""
+        return self
+
     def batches(self, batch_size: int) -> Iterator[tuple[Arrays, Array]]:
         """Yield all rows in order, `batch_size` at a time."""
         for start in range(0, len(self), batch_size):
             yield self.rows(slice(start, start + batch_size))
 
 
-def _as_on_the_wire(array: Array) -> Array:
-    return array if array.dtype.kind == "O" else array.astype(np.float32, copy=False)
+def as_on_the_wire(inputs: Arrays) -> Arrays:
+    """Return inputs with all numbers as float32; texts as they are."""
+    return {
+        name: array if array.dtype.kind == "O" else array.astype(np.float32, copy=False)
+        for name, array in inputs.items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataDescription:
     """What a recipe must know to build a network for the data.
 
-    `train` holds the training rows, from which preprocessing may take means or vocabularies.
+    `train` holds the training rows, from which preprocessing may take means or vocabularies; of a set that is larger
+    than memory a sample of them.
     `image` is None for tables.
     """
 
@@ -91,5 +100,5 @@ class Dataset:
     def description(self) -> DataDescription:
         """Return what a recipe builds from: everything but the held-out rows."""
         return DataDescription(
-            kind=self.kind, inputs=self.inputs, labels=self.labels, image=self.image, train=self.train
+            kind=self.kind, inputs=self.inputs, labels=self.labels, image=self.image, train=self.train.sample()
         )

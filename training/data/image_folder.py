@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -52,7 +52,7 @@ def load_image_folder(folder: Path, reading: Reading) -> Dataset:
     Files that cannot be read, or are of another size than most where no size is given, are bad rows.
     Raises: InvalidInputError naming the files that are bad, as the reading's policy has it.
     """
-    places = _find_parts(folder)
+    places = find_parts(folder)
     files = {part: _list_files(place) for part, place in places.items()}
     everything = [path for listed in files.values() for path in listed]
     if not everything:
@@ -73,7 +73,28 @@ def load_image_folder(folder: Path, reading: Reading) -> Dataset:
     )
 
 
-def _find_parts(folder: Path) -> dict[str, Path]:
+def folder_images(folder: Path, reading: Reading) -> Iterator[tuple[Array, str, str]]:
+    """Yield pixels, class and part ('' if the folder has no parts) of one image after the other.
+
+    Files that cannot be used are noted in the reading's report.
+    """
+    places = find_parts(folder)
+    files = {part: _list_files(place) for part, place in places.items()}
+    form, fitting = _choose_form(folder, [path for listed in files.values() for path in listed], reading)
+    for part, listed in files.items():
+        for path in listed:
+            if path not in fitting:
+                continue
+            try:
+                pixels = read_pixels(path, form)
+            except NOT_READABLE as error:
+                reading.report.add_bad(_name(folder, path), f"is not a readable image: {_why(error, path)}")
+            else:
+                yield pixels, path.parent.name, part if len(files) > 1 else ""
+
+
+def find_parts(folder: Path) -> dict[str, Path]:
+    """Return the folders of the parts by name; the folder itself, as training, if it has none."""
     there = {p.name.lower(): p for p in folder.iterdir() if p.is_dir()}
     parts = {part: there[name] for part, names in PARTS.items() for name in names if name in there}
     return parts if TRAIN in parts else {TRAIN: folder}

@@ -80,11 +80,15 @@ def to_pixels(array: Array, *, where: str) -> Array:
         raise InvalidInputError(f"{where}: images must have 1, 3 or 4 channels (last), not {pixels.shape[-1]}")
     if pixels.dtype == np.uint8:
         return pixels
-    return _scale(pixels.astype(np.float32), is_whole=array.dtype.kind in "ui", where=where)
-
-
-def _scale(pixels: Array, *, is_whole: bool, where: str) -> Array:
     low, high = float(pixels.min()), float(pixels.max())
+    return scale_pixels(pixels.astype(np.float32), low, high, is_whole=array.dtype.kind in "ui", where=where)
+
+
+def scale_pixels(pixels: Array, low: float, high: float, *, is_whole: bool, where: str) -> Array:
+    """Return pixels from 0 to 255, float32, of a set whose values go from `low` to `high`.
+
+    Raises: InvalidInputError if these cannot be pixels.
+    """
     if not (low >= 0 and high <= 65535):  # also true of NaN
         raise InvalidInputError(f"{where}: pixels must be from 0 to 255 (or to 1, or 65535), not {low} to {high}")
     if high > 255:

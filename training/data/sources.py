@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from aiplatform.errors import InvalidConfigurationError, InvalidInputError
@@ -15,10 +16,11 @@ from training.data.fetch import fingerprint_path, local_copy
 from training.data.http import CHECKSUM, is_web_address
 from training.data.idx import find_idx_files, load_idx_folder
 from training.data.image_folder import load_image_folder
+from training.data.large_sources import find_stream, stream_path, stream_rows
 from training.data.location import DataLocation, parse_location
 from training.data.npz import load_npz
 from training.data.reading import Reading, SourceReport, take_reading
-from training.data.table_files import TABLE_SUFFIXES, join_rows, read_table_file
+from training.data.table_files import TABLE_SUFFIXES, TableRows, join_rows, read_table_file
 
 BUILTIN = {"digits": builtin.load_digits, "mnist": builtin.load_mnist}
 
@@ -39,6 +41,7 @@ class DataPlaces:
     scratch: Path
     cache: DataCache | None = None
     databases: Mapping[str, str] = field(default_factory=dict, repr=False)
+    memory_bytes: int = 0  # a set that takes more is left on disk and read in buffers; 0: none is
 
 
 def load_dataset(
@@ -49,20 +52,24 @@ def load_dataset(
     scratch: Path,
     cache: DataCache | None = None,
     databases: Mapping[str, str] | None = None,
+    memory_bytes: int = 0,
     reports: list[SourceReport] | None = None,
 ) -> Dataset:
     """Return the data of a URI, split into training, validation and test rows.
 
     `all:FIRST|SECOND` names several sources that are one (training.data.combined).
     `target` names the column to predict in a table; images have none. Downloads go to `scratch`, or into `cache`.
+    A source that takes more than `memory_bytes` in memory (0: any) is written to `scratch` and read in buffers from
+    there; the sources of `all:` are read whole. The caller removes `scratch`.
     What was found in each source is added to `reports`, also when it cannot be used.
     Raises: InvalidInputError or InvalidConfigurationError naming what is wrong with the data or
     the order; UnavailableError if a store, a database or a download cannot be reached.
     """
-    places = DataPlaces(scratch=scratch, cache=cache, databases=databases or {})
+    places = DataPlaces(scratch=scratch, cache=cache, databases=databases or {}, memory_bytes=memory_bytes)
     found = [] if reports is None else reports
     if is_combined(uri):
-        return load_combined(uri, lambda part: _load_one(part, target=target, seed=seed, places=places, reports=found))
+        whole = replace(places, memory_bytes=0)
+        return load_combined(uri, lambda part: _load_one(part, target=target, seed=seed, places=whole, reports=found))
     return _load_one(uri, target=target, seed=seed, places=places, reports=found)
 
 
@@ -77,7 +84,7 @@ def _load_one(uri: str, *, target: str | None, seed: int, places: DataPlaces, re
     if is_web_address(location.place):
         location, checksum = location.take_option(CHECKSUM)
     with local_copy(location.place, scratch=places.scratch, cache=places.cache, checksum=checksum) as path:
-        return _load_path(path, location, replace(reading, options=location.options))
+        return _load_path(path, location, replace(reading, options=location.options), places)
 
 
 def _load_named(location: DataLocation, reading: Reading) -> Dataset:
@@ -90,15 +97,23 @@ def _load_query(location: DataLocation, reading: Reading, places: DataPlaces) ->
     from training.data.sql import query_rows  # a database's client is loaded only for a database
 
     location.check_options(sql_places.OPTIONS)
-    rows = join_rows(query_rows(location.place, places.databases, reading), reading.report.source)
-    return table.build_table_dataset(rows, reading)
+    rows = query_rows(location.place, places.databases, reading)
+    first: list[TableRows] = []
+    for block in rows:
+        first.append(block)
+        if places.memory_bytes and sum(one.table.nbytes for one in first) * 2 > places.memory_bytes:
+            return stream_rows(chain(first, rows), reading, scratch=places.scratch, memory_bytes=places.memory_bytes)
+    return table.build_table_dataset(join_rows(first, reading.report.source), reading)
 
 
-def _load_path(path: Path, location: DataLocation, reading: Reading) -> Dataset:
+def _load_path(path: Path, location: DataLocation, reading: Reading, places: DataPlaces) -> Dataset:
     found = _find_format(path, location, reading)
     location.check_options(found.options)
     _check_target(location, reading, has_columns=found.has_columns)
     reading.report.fingerprint = fingerprint_path(path)
+    stream = find_stream(path, reading) if places.memory_bytes else None
+    if stream is not None and stream[2] > places.memory_bytes:
+        return stream_path(path, reading, stream, scratch=places.scratch, memory_bytes=places.memory_bytes)
     return found.load(path, reading)
 
 

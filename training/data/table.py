@@ -127,9 +127,13 @@ def _as_numbers(table: Any, name: str) -> tuple[Any, Array]:
     column = table.column(name)
     if pa.types.is_null(column.type) or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return table, np.zeros(table.num_rows, dtype=bool)
-    numbers = np.array([_number(value) for value in column.to_pylist()], dtype=np.float64)
+    place, none = table.column_names.index(name), np.zeros(table.num_rows, dtype=bool)
+    try:
+        return table.set_column(place, name, column.cast(pa.float64())), none
+    except pa.ArrowInvalid:  # one is a text: look at each
+        numbers = np.array([_number(value) for value in column.to_pylist()], dtype=np.float64)
     failed = np.isnan(numbers) & ~np.asarray(compute.is_null(column))
-    return table.set_column(table.column_names.index(name), name, pa.array(numbers, from_pandas=True)), failed
+    return table.set_column(place, name, pa.array(numbers, from_pandas=True)), failed
 
 
 def _number(text: str | None) -> float:
@@ -146,7 +150,7 @@ def split_values(table: Any, rule: SplitRule) -> Array | None:
     column = table.column(rule.column)
     if rule.kind == TIME:
         return _moments(column)
-    return _texts(column).astype(str) if rule.kind == GROUP else _texts(column)
+    return texts_of(column).astype(str) if rule.kind == GROUP else texts_of(column)
 
 
 def _moments(column: Any) -> Array:
@@ -201,7 +205,7 @@ def target_values(column: Any) -> Array:
     """Return the target as numbers or texts, shape (n,); none is missing."""
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return np.asarray(column.to_numpy())
-    return _texts(column).astype(str)
+    return texts_of(column).astype(str)
 
 
 def column_values(source: str, name: str, column: Any) -> Array:
@@ -216,14 +220,15 @@ def column_values(source: str, name: str, column: Any) -> Array:
         return numbers[:, None]
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
     if is_text or pa.types.is_boolean(kind):
-        return _texts(column)[:, None]
+        return texts_of(column)[:, None]
     raise InvalidInputError(
         f"'{source}': column '{name}' is of type {kind}; columns must be numbers, texts or true and false "
         f"(append '?drop={name}' to leave it out)"
     )
 
 
-def _texts(column: Any) -> Array:
+def texts_of(column: Any) -> Array:
+    """Return a column's values as texts, shape (n,); "" where they are missing."""
     return np.array([_text(value) for value in column.to_pylist()], dtype=object)
 
 

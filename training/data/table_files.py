@@ -95,20 +95,20 @@ def _read_json_lines(path: Path, report: SourceReport) -> TableRows:
     """Return one row a line; a key that a line lacks is missing there. Values are numbers, texts, booleans, null."""
     try:
         with pa.input_stream(path, compression="detect") as file:
-            rows = number_rows(_parse_json(file))
+            rows = number_rows(parse_json(file))
     except pa.ArrowInvalid:
-        rows = _read_good_lines(path, report)
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        rows = read_good_lines(raw.splitlines(), 1, report)
     for field in rows.table.schema:
         if pa.types.is_nested(field.type):
             raise InvalidInputError(f"'{path}': '{field.name}' holds lists or objects; a column holds one value a row")
     return rows
 
 
-def _read_good_lines(path: Path, report: SourceReport) -> TableRows:
-    """Look at each line by itself: slower, but it finds all that are no objects."""
-    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+def read_good_lines(lines: list[bytes], first: int, report: SourceReport) -> TableRows:
+    """Return the lines that are objects, looking at each by itself; note the others. They count from `first`."""
     good, numbers = [], []
-    for number, line in enumerate(raw.splitlines(), start=1):
+    for number, line in enumerate(lines, start=first):
         if not line.strip():
             continue
         reason = _reason_against(line)
@@ -117,7 +117,7 @@ def _read_good_lines(path: Path, report: SourceReport) -> TableRows:
             continue
         good.append(line)
         numbers.append(number)
-    table = _parse_json(io.BytesIO(b"\n".join(good) + b"\n")) if good else pa.table({})
+    table = parse_json(io.BytesIO(b"\n".join(line.rstrip(b"\r\n") for line in good) + b"\n")) if good else pa.table({})
     return TableRows(table=table, numbers=np.array(numbers, dtype=np.int64))
 
 
@@ -129,5 +129,6 @@ def _reason_against(line: bytes) -> str:
     return "" if isinstance(found, dict) else f"no object: {line[:_SHOWN].decode('utf-8', 'replace')}"
 
 
-def _parse_json(file: Any) -> Any:
+def parse_json(file: Any) -> Any:
+    """Return an Arrow table of JSON lines; pyarrow.ArrowInvalid if one of them is no object."""
     return arrow_json.read_json(file, read_options=arrow_json.ReadOptions(block_size=_MAX_BLOCK))
