@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -174,7 +175,9 @@ def main(arguments: list[str]) -> int:
         rows = int(options.gigabytes * GIB / ROW_BYTES)
         write_images(folder / "data", rows)
         child = [sys.executable, "-m", "benchmarks.streaming", *arguments, "--train-in", str(folder)]
-        found = json.loads(subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+        env = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # as the launcher starts trainers
+        done = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True, env=env)
+        found = json.loads(done.stdout.splitlines()[-1])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     limit_bytes = options.memory_limit_gigabytes * GIB

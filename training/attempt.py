@@ -18,8 +18,8 @@ from django.utils.module_loading import import_string
 
 from aiplatform.errors import PlatformError
 from training import deployment, engines, processes, provenance
-from training.data.cache import DataCache
 from training.data.sql_places import parse_databases
+from training.dataset_registry import data_cache, find_sources
 from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
 from training.launchers.base import Handle
 from training.leases import Claim, StaleFenceError, confirm_start, end_run, record_process, take_back_run, write_run
@@ -94,11 +94,13 @@ class Attempt:
     def _order(self, run: Run) -> TrainingOrder:
         work_dir: Path = work_folder(self._folder)
         work_dir.mkdir(parents=True, exist_ok=True)
+        sources = find_sources(run.data_uri, run.target)
         return TrainingOrder(
             recipe=run.recipe,
             parameters=run.parameters,
-            data_uri=run.data_uri,
-            target=run.target or None,
+            data_uri=sources.uri,
+            target=sources.target or None,
+            expected=sources.expected,
             seed=run.seed,
             work_dir=work_dir,
             cache=data_cache(),
@@ -125,12 +127,6 @@ class Attempt:
         exit_class, message = classify_error(error)
         persist(lambda: end_run(self._claim.run_id, self._claim.fence, exit_class, message=message, traceback=text))
         return 1
-
-
-def data_cache() -> DataCache | None:
-    """Return where downloads of training data are kept; None if they are not."""
-    limit_bytes = settings.DATA_CACHE_BYTES
-    return DataCache(folder=settings.DATA_CACHE_DIR, limit_bytes=limit_bytes) if limit_bytes > 0 else None
 
 
 def classify_error(error: BaseException) -> tuple[ExitClass, str]:

@@ -117,6 +117,7 @@ def _load(order: TrainingOrder, reporter: Reporter, scratch: Path) -> Dataset:
             cache=order.cache,
             databases=order.databases,
             memory_bytes=order.memory_bytes,
+            expected=order.expected,
             reports=reports,
         )
     finally:

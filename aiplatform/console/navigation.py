@@ -20,6 +20,7 @@ _GROUPS = {
 # Tables in the order in which they matter, each with its symbol; any other follows by name.
 _SYMBOLS = {
     "run": "model_training",
+    "datasetversion": "dataset",
     "registeredmodel": "deployed_code",
     "modelversion": "layers",
     "endpoint": "hub",

@@ -1,4 +1,4 @@
-"""The same rows, in the same order, as a tf.data.Dataset or a torch DataLoader: for recipes with a loop of their own."""
+"""The same rows in the same order as a tf.data.Dataset or a torch DataLoader: for recipes with their own loop."""
 
 from __future__ import annotations
 

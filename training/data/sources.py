@@ -53,6 +53,7 @@ def load_dataset(
     cache: DataCache | None = None,
     databases: Mapping[str, str] | None = None,
     memory_bytes: int = 0,
+    expected: Mapping[str, str] | None = None,
     reports: list[SourceReport] | None = None,
 ) -> Dataset:
     """Return the data of a URI, split into training, validation and test rows.
@@ -61,16 +62,30 @@ def load_dataset(
     `target` names the column to predict in a table; images have none. Downloads go to `scratch`, or into `cache`.
     A source that takes more than `memory_bytes` in memory (0: any) is written to `scratch` and read in buffers from
     there; the sources of `all:` are read whole. The caller removes `scratch`.
+    `expected` are fingerprints by source: of registered data, which must be what they were then.
     What was found in each source is added to `reports`, also when it cannot be used.
     Raises: InvalidInputError or InvalidConfigurationError naming what is wrong with the data or
     the order; UnavailableError if a store, a database or a download cannot be reached.
     """
     places = DataPlaces(scratch=scratch, cache=cache, databases=databases or {}, memory_bytes=memory_bytes)
     found = [] if reports is None else reports
+
+    def load_one(part: str, places: DataPlaces) -> Dataset:
+        data = _load_one(part, target=target, seed=seed, places=places, reports=found)
+        _check_fingerprint(part, data, (expected or {}).get(part))
+        return data
+
     if is_combined(uri):
-        whole = replace(places, memory_bytes=0)
-        return load_combined(uri, lambda part: _load_one(part, target=target, seed=seed, places=whole, reports=found))
-    return _load_one(uri, target=target, seed=seed, places=places, reports=found)
+        return load_combined(uri, lambda part: load_one(part, replace(places, memory_bytes=0)))
+    return load_one(uri, places)
+
+
+def _check_fingerprint(uri: str, data: Dataset, expected: str | None) -> None:
+    if expected and data.fingerprint != expected:
+        raise InvalidInputError(
+            f"'{uri}' has changed since it was registered: its fingerprint is {data.fingerprint}, not {expected}; "
+            "register it again for a new version"
+        )
 
 
 def _load_one(uri: str, *, target: str | None, seed: int, places: DataPlaces, reports: list[SourceReport]) -> Dataset:

@@ -36,6 +36,7 @@ class TrainingOrder:
     seed: int
     work_dir: Path
     cache: DataCache | None = None  # of downloads; without one they are fetched anew by each attempt
+    expected: Mapping[str, str] = field(default_factory=dict)  # fingerprints by source, of registered data
     memory_bytes: int = 0  # data that takes more stays on disk and is read in buffers; 0: none does
     databases: Mapping[str, str] = field(default_factory=dict, repr=False)  # addresses by name, with their passwords
 
