@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -46,6 +47,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         """Do the action; a PlatformError becomes one line and an exit code."""
+        if options["verbosity"] < 2:
+            logging.getLogger().setLevel(logging.WARNING)  # the lines say it already
         try:
             getattr(self, f"_{action}")(**options)
         except InvalidInputError as error:
