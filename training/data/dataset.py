@@ -43,11 +43,19 @@ class Part:
         chosen = {name: array[indices] for name, array in self.inputs.items()}
         return as_on_the_wire(chosen), self.labels[indices]
 
-    def shuffled(self, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Arrays, Array]]:
-        """Yield all rows in an order that follows from seed and epoch, from batch `start` (0 is the first) on."""
+    def order(self, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[Array]:
+        """Yield the indices of one batch after the other, in an order that follows from seed and epoch.
+
+        Every row comes once an epoch; the first batch is number `start` (0: all are given).
+        """
         order = np.random.default_rng([seed, epoch]).permutation(len(self))
         for first in range(start * batch_size, len(self), batch_size):
-            yield self.rows(order[first : first + batch_size])
+            yield order[first : first + batch_size]
+
+    def shuffled(self, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Arrays, Array]]:
+        """Yield inputs (as on the wire) and labels of one batch after the other, in the order of `order`."""
+        for indices in self.order(batch_size, seed=seed, epoch=epoch, start=start):
+            yield self.rows(indices)
 
     def sample(self) -> Part:
         """Return rows from which means and vocabularies are taken: all of them, where they are in memory."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,6 +18,36 @@ from training.data.dataset import Array, Part, as_on_the_wire
 
 SHARDS_IN_BUFFER = 64
 SAMPLE_ROWS = 50_000
+
+
+class HeldBatch:
+    """The rows of the batch that was yielded last, so that asking for them does not read the disk again."""
+
+    def __init__(self) -> None:
+        self._indices: Array | None = None
+        self._inputs: Arrays = {}
+
+    def hold(self, indices: Array, inputs: Arrays) -> Array:
+        """Keep rows, and return their indices."""
+        self._indices, self._inputs = indices, inputs
+        return indices
+
+    def forget(self) -> None:
+        """Let the rows go."""
+        self._indices, self._inputs = None, {}
+
+    def find(self, indices: Array) -> Arrays | None:
+        """Return the rows of these indices, or None if one of them is not held."""
+        if self._indices is None:
+            return None
+        if indices is self._indices:
+            return dict(self._inputs)
+        by_size = np.argsort(self._indices)
+        places = np.searchsorted(self._indices, indices, sorter=by_size)
+        chosen = by_size[np.minimum(places, len(by_size) - 1)]
+        if not np.array_equal(self._indices[chosen], indices):
+            return None
+        return {name: array[chosen] for name, array in self._inputs.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,27 +62,31 @@ class StreamedPart(Part):
     places: Array
     sample_rows: Array
     buffer_bytes: int
+    batch: HeldBatch = field(default_factory=HeldBatch, repr=False, compare=False)
 
     def rows(self, indices: Array | slice) -> tuple[Arrays, Array]:
-        """Return inputs (as on the wire) and labels of the chosen rows."""
-        return as_on_the_wire(self.files.read(self.places[indices])), self.labels[indices]
+        """Return inputs (as on the wire) and labels of the chosen rows: from the buffer, else from the disk."""
+        held = None if isinstance(indices, slice) else self.batch.find(indices)
+        found = self.files.read(self.places[indices]) if held is None else held
+        return as_on_the_wire(found), self.labels[indices]
 
-    def shuffled(self, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Arrays, Array]]:
-        """Yield all rows in an order that follows from seed and epoch, from batch `start` (0 is the first) on."""
-        skipped = start * batch_size
-        left: tuple[Arrays, Array] | None = None
-        for inputs, labels in self._buffers(seed, epoch, skipped):
-            if left is not None and len(left[1]):
-                inputs = {name: np.concatenate([left[0][name], inputs[name]]) for name in inputs}
-                labels = np.concatenate([left[1], labels])
-            whole = len(labels) - len(labels) % batch_size
+    def order(self, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[Array]:
+        """Yield the indices of one batch after the other; `rows` has those of the last one from the buffer."""
+        left: tuple[Array, Arrays] | None = None
+        for indices, inputs in self._buffers(seed, epoch, start * batch_size):
+            if left is not None and len(left[0]):
+                indices = np.concatenate([left[0], indices])
+                inputs = {name: np.concatenate([left[1][name], inputs[name]]) for name in inputs}
+            whole = len(indices) - len(indices) % batch_size
             for first in range(0, whole, batch_size):
                 piece = slice(first, first + batch_size)
-                yield as_on_the_wire({name: array[piece] for name, array in inputs.items()}), labels[piece]
-            left = {name: array[whole:].copy() for name, array in inputs.items()}, labels[whole:]
-            del inputs, labels
-        if left is not None and len(left[1]):
-            yield as_on_the_wire(left[0]), left[1]
+                yield self.batch.hold(indices[piece], {name: array[piece] for name, array in inputs.items()})
+            left = indices[whole:].copy(), {name: array[whole:].copy() for name, array in inputs.items()}
+            self.batch.forget()
+            del indices, inputs
+        if left is not None and len(left[0]):
+            yield self.batch.hold(*left)
+        self.batch.forget()
 
     def batches(self, batch_size: int) -> Iterator[tuple[Arrays, Array]]:
         """Yield all rows in order, `batch_size` at a time."""
@@ -80,9 +114,9 @@ class StreamedPart(Part):
             rows = np.concatenate([np.arange(s * size, min((s + 1) * size, len(self))) for s in chosen])
             yield random.permutation(rows)
 
-    def _buffers(self, seed: int, epoch: int, skipped: int) -> Iterator[tuple[Arrays, Array]]:
+    def _buffers(self, seed: int, epoch: int, skipped: int) -> Iterator[tuple[Array, Arrays]]:
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="data") as reader:
-            waiting: Future[tuple[Arrays, Array]] | None = None
+            waiting: Future[tuple[Array, Arrays]] | None = None
             for rows in self._plan(seed, epoch):
                 if skipped >= len(rows):
                     skipped -= len(rows)
@@ -95,8 +129,8 @@ class StreamedPart(Part):
             if waiting is not None:
                 yield waiting.result()
 
-    def _read(self, rows: Array) -> tuple[Arrays, Array]:
-        return self.files.read(self.places[rows]), self.labels[rows]
+    def _read(self, rows: Array) -> tuple[Array, Arrays]:
+        return rows, self.files.read(self.places[rows])
 
 
 def make_part(files: ColumnFiles, places: Array, labels: Array, *, buffer_bytes: int, seed: int) -> StreamedPart:

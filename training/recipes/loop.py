@@ -35,7 +35,6 @@ class TrainingLoop:
     checkpoints: CheckpointStore
     clock: Callable[[], float] = time.monotonic
     _saved_at_s: float = field(default=0.0, init=False)
-    _step_began_s: float = field(default=0.0, init=False)
     _augmentation: Augmentation | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,13 +73,10 @@ class TrainingLoop:
 
     def _run_epoch(self, progress: Progress) -> None:
         epoch, batch_size = progress.epoch, self.batch_size
-        batches = self.data.train.shuffled(batch_size, seed=self.seed, epoch=epoch, start=progress.step)
-        self._step_began_s = self.clock()
-        for inputs, labels in batches:
-            self._run_step(progress, self._augment(inputs, progress), labels)
+        for indices in self.data.train.order(batch_size, seed=self.seed, epoch=epoch, start=progress.step):
+            self._run_step(progress, indices)
             if progress.ended:
                 break
-            self._step_began_s = self.clock()
         metrics = _means(progress) | self._validate()
         progress.history.append({"epoch": epoch, **metrics})
         self._compare(progress, metrics.get("val_loss", metrics["loss"]))
@@ -89,18 +85,21 @@ class TrainingLoop:
         self._save(progress)
         self.reporter.end_epoch(epoch=epoch, metrics=metrics)
 
-    def _augment(self, inputs: Arrays, progress: Progress) -> Arrays:
-        """Return the images changed as the recipe's parameters say; other inputs as they are."""
+    def _rows(self, indices: Array, progress: Progress) -> tuple[Arrays, Array]:
+        """Return training rows, their images changed as the recipe's parameters say."""
+        inputs, labels = self.data.train.rows(indices)
         if self._augmentation is None:
-            return inputs
+            return inputs, labels
         images = self._augmentation.apply(inputs[IMAGE], seed=self.seed, epoch=progress.epoch, step=progress.step)
-        return {**inputs, IMAGE: images}
+        return {**inputs, IMAGE: images}, labels
 
-    def _run_step(self, progress: Progress, inputs: Arrays, labels: Array) -> None:
+    def _run_step(self, progress: Progress, indices: Array) -> None:
+        started_s = self.clock()
+        inputs, labels = self._rows(indices, progress)
         self._set_learning_rate(progress)
         loss, correct = self.learner.train_batch(inputs, labels)
         progress.step += 1
-        self._note_time(progress, self.clock() - self._step_began_s)
+        self._note_time(progress, self.clock() - started_s)
         if not math.isfinite(loss):
             raise TrainingFailedError(
                 f"loss became {loss} at epoch {progress.epoch}, step {progress.step}; "
