@@ -131,7 +131,9 @@ def _comparison(version: DatasetVersion, reference: str) -> dict[str, Any] | Non
         found = dataset_registry.compare_versions(first, second)
     except PlatformError as error:
         return {"failed": error.message}
-    columns = (*found.drift["features"], *found.drift["predictions"])
+    columns = sorted(
+        (*found.drift["features"], *found.drift["predictions"]), key=lambda column: column["verdict"] != "drifted"
+    )
     return {"found": found, "columns": [_drift_row(found, column) for column in columns]}
 
 
