@@ -8,7 +8,6 @@ import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,9 @@ from aiplatform.tensors import DType, Signature, TensorSpec
 from training.calibrating import fit_calibration
 from training.data.dataset import Array, DataKind, Dataset
 from training.data.large_sources import PREFIX
-from training.data.reading import SourceReport
-from training.data.sources import load_dataset
 from training.recipes.api import Reporter, TrainedModel, TrainingOrder
 from training.recipes.checkpoints import CheckpointStore
+from training.recipes.loading import load_ordered
 from training.recipes.loop import TrainingLoop, predict_part
 from training.recipes.recipe import Recipe
 from training.recipes.registry import load_recipe, resolve_parameters
@@ -91,40 +89,31 @@ def _learn(
 
 @contextmanager
 def _loaded(order: TrainingOrder, reporter: Reporter) -> Iterator[Dataset]:
-    """Give the data; what of it lies on disk for the time of the training goes on leaving."""
-    scratch = order.work_dir / "data"
-    _remove_columns(scratch)  # of an attempt that was killed
+    """Give the data; what of it lies on disk for the time of the training goes on leaving.
+
+    What was found in the sources is reported also when they cannot be used.
+    """
+    _remove_columns(order)  # of an attempt that was killed
     try:
-        yield _load(order, reporter, scratch)
+        try:
+            data = load_ordered(order)
+        finally:
+            _report_sources(order, reporter)
+        yield data
     finally:
-        _remove_columns(scratch)
+        _remove_columns(order)
 
 
-def _remove_columns(scratch: Path) -> None:
-    for folder in scratch.glob(f"{PREFIX}*"):
+def _remove_columns(order: TrainingOrder) -> None:
+    for folder in order.scratch.glob(f"{PREFIX}*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _load(order: TrainingOrder, reporter: Reporter, scratch: Path) -> Dataset:
-    """Return the data; what was found in it is reported also when it cannot be used."""
-    reports: list[SourceReport] = []
-    try:
-        return load_dataset(
-            order.data_uri,
-            target=order.target,
-            seed=order.seed,
-            scratch=scratch,
-            cache=order.cache,
-            databases=order.databases,
-            memory_bytes=order.memory_bytes,
-            expected=order.expected,
-            reports=reports,
-        )
-    finally:
-        for report in reports:
-            for sentence in report.sentences():
-                reporter.log(sentence)
-        reporter.describe_data([report.to_dict() for report in reports])
+def _report_sources(order: TrainingOrder, reporter: Reporter) -> None:
+    for report in order.reports:
+        for sentence in report.sentences():
+            reporter.log(sentence)
+    reporter.describe_data([report.to_dict() for report in order.reports])
 
 
 def _check_fit(recipe: Recipe, order: TrainingOrder, data: Dataset) -> None:

@@ -10,9 +10,9 @@ Nothing is mapped into memory: what is read is counted against the reader, and g
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -118,6 +118,10 @@ class ColumnFiles:
     def row_bytes(self) -> int:
         """Return the mean size of a row."""
         return max(1, self.size_bytes // max(1, self.rows))
+
+    def select(self, names: Sequence[str]) -> ColumnFiles:
+        """Return some of the columns."""
+        return replace(self, columns={name: self.columns[name] for name in names})
 
     def read(self, rows: Array) -> Arrays:
         """Return the rows of the given indices, shape (n,), in their order."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -56,6 +56,10 @@ class Part:
         """Yield inputs (as on the wire) and labels of one batch after the other, in the order of `order`."""
         for indices in self.order(batch_size, seed=seed, epoch=epoch, start=start):
             yield self.rows(indices)
+
+    def select(self, names: Sequence[str]) -> Part:
+        """Return the same rows with some of the inputs only."""
+        return replace(self, inputs={name: self.inputs[name] for name in names})
 
     def sample(self) -> Part:
         """Return rows from which means and vocabularies are taken: all of them, where they are in memory."""

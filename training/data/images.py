@@ -12,7 +12,7 @@ from aiplatform.tensors import DType, TensorSpec
 from training.data.dataset import IMAGE, Array, DataKind, Dataset, Part
 from training.data.labels import encode_labels
 from training.data.reading import Reading
-from training.data.split import TEST, TEST_SHARE, TRAIN, VALIDATION, VALIDATION_SHARE, hold_out
+from training.data.split import BY_SEED, TEST, TEST_SHARE, TRAIN, VALIDATION, VALIDATION_SHARE, SplitRule, hold_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +109,18 @@ def _fill_parts(parts: dict[str, Part], reading: Reading) -> tuple[Part, Part, P
         )
     train, validation, test = parts[TRAIN], parts.get(VALIDATION), parts.get(TEST)
     if test is None:
-        train, test = _divide(train, share=TEST_SHARE, reading=reading)
+        train, test = divide(train, share=TEST_SHARE, seed=reading.seed, rule=reading.split)
     if validation is None:
-        train, validation = _divide(train, share=VALIDATION_SHARE, reading=reading)
+        train, validation = divide(train, share=VALIDATION_SHARE, seed=reading.seed, rule=reading.split)
     return train, validation, test
 
 
-def _divide(part: Part, *, share: float, reading: Reading) -> tuple[Part, Part]:
-    kept, held_out = hold_out(part.labels, share=share, rule=reading.split, seed=reading.seed)
+def divide(part: Part, *, share: float, seed: int, rule: SplitRule = BY_SEED) -> tuple[Part, Part]:
+    """Return a part in two: what is kept, and what is held out.
+
+    Raises: InvalidInputError if there are too few rows to hold any out.
+    """
+    kept, held_out = hold_out(part.labels, share=share, rule=rule, seed=seed)
     return choose_rows(part, kept), choose_rows(part, held_out)
 
 

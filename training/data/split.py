@@ -41,6 +41,9 @@ class SplitRule:
         return f"{self.kind}:{self.column}" if self.column else self.kind
 
 
+BY_SEED = SplitRule()
+
+
 @dataclass(frozen=True, kw_only=True)
 class PartRows:
     """Sorted row indices of each part; no row is in two."""

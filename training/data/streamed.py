@@ -6,9 +6,9 @@ read as the buffer holds, and their rows shuffled together. While one buffer is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -96,6 +96,11 @@ class StreamedPart(Part):
             for first in range(0, len(labels), batch_size):
                 piece = slice(first, first + batch_size)
                 yield {name: array[piece] for name, array in inputs.items()}, labels[piece]
+
+    def select(self, names: Sequence[str]) -> StreamedPart:
+        """Return the same rows with some of the inputs only; the others are not read any more."""
+        inputs = {name: self.inputs[name] for name in names}
+        return replace(self, inputs=inputs, files=self.files.select(names), batch=HeldBatch())
 
     def sample(self) -> Part:
         """Return the sample as rows of their own."""

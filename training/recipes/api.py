@@ -17,6 +17,7 @@ from aiplatform.errors import PlatformError
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import Signature
 from training.data.cache import DataCache
+from training.data.reading import SourceReport
 
 CHECKPOINTS_FOLDER = "checkpoints"
 
@@ -37,8 +38,14 @@ class TrainingOrder:
     work_dir: Path
     cache: DataCache | None = None  # of downloads; without one they are fetched anew by each attempt
     expected: Mapping[str, str] = field(default_factory=dict)  # fingerprints by source, of registered data
+    reports: list[SourceReport] = field(default_factory=list, repr=False, compare=False)  # filled when data is loaded
     memory_bytes: int = 0  # data that takes more stays on disk and is read in buffers; 0: none does
     databases: Mapping[str, str] = field(default_factory=dict, repr=False)  # addresses by name, with their passwords
+
+    @property
+    def scratch(self) -> Path:
+        """Return the folder of what data takes on disk while it is learned from."""
+        return self.work_dir / "data"
 
     @property
     def checkpoints(self) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aiplatform.artifacts import Arrays
+from aiplatform.errors import InvalidConfigurationError
 from training.data.dataset import IMAGE, Array, Dataset, Part
 from training.recipes.api import Reporter, StopRequestedError, TrainingFailedError
 from training.recipes.augmentation import Augmentation, parse_augmentation
@@ -39,6 +40,9 @@ class TrainingLoop:
 
     def __post_init__(self) -> None:
         self._augmentation = parse_augmentation(getattr(self.parameters, "augment", ""))
+        workers = getattr(self.parameters, "workers", 1)
+        if self._augmentation is not None and workers > 1:
+            raise InvalidConfigurationError(f"augment is for one process: 'workers' must be 1 with it, not {workers}")
 
     @property
     def batch_size(self) -> int:

@@ -243,3 +243,15 @@ def test_a_recipe_gets_a_sample_that_is_bounded(tmp_path: Path) -> None:
     sample = there.description.train
     assert 0 < len(sample) < len(there.train)
     assert len(sample.inputs["age"]) == len(sample.labels)
+
+
+def test_some_of_the_inputs_can_be_chosen(tmp_path: Path) -> None:
+    here, there = both(write_table(tmp_path / "t.csv"), tmp_path, "risk")
+    names = ["job", "age"]
+    mine, theirs = here.train.select(names), there.train.select(names)
+    assert list(theirs.rows(slice(0, 5))[0]) == list(mine.rows(slice(0, 5))[0]) == names or set(
+        theirs.rows(slice(0, 5))[0]
+    ) == set(names)
+    batch = next(iter(theirs.shuffled(7, seed=1, epoch=1)))[0]
+    assert set(batch) == set(names)
+    assert set(theirs.sample().inputs) == set(names)
