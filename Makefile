@@ -40,8 +40,8 @@ docs: $(VENV)/.installed-dev ## Write the generated documents: docs/openapi.yaml
 	AIPLATFORM_DEBUG=1 $(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 	AIPLATFORM_DEBUG=1 $(BIN)/python manage.py document_settings --write docs/settings.md
 
-protos: $(VENV)/.installed-dev ## Generate the wire messages of the gRPC protocols from their .proto files
-	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. inference/protocols/protos/*.proto
+protos: $(VENV)/.installed-dev ## Generate the messages of the gRPC protocols and of TFRecord files from their .proto files
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. inference/protocols/protos/*.proto training/data/protos/*.proto
 
 requirements: $(VENV)/.installed-dev ## Resolve the pinned requirements anew from deploy/requirements/*.in
 	sh deploy/requirements/compile.sh $(BIN)/uv

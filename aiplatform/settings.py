@@ -272,6 +272,17 @@ DATA_CACHE_DIR = DATA_DIR / "data-cache"
 DATA_CACHE_BYTES = env.integer(
     "DATA_CACHE_BYTES", 20 * 1024**3, "Downloaded training data kept for later runs, in DATA_DIR/data-cache; 0: none"
 )
+DATA_MEMORY_BYTES = env.integer(
+    "DATA_MEMORY_BYTES",
+    2 * 1024**3,
+    "Training data that takes more memory stays on disk, is read in shards and shuffled through a buffer; 0: none does",
+)
+DATA_DATABASES = env.items(
+    "DATA_DATABASES",
+    [],
+    "Databases that training data may come from, as NAME=URL with commas: users that can only read; sql:NAME in orders",
+    shown="none",
+)
 QUEUE_WORKERS = env.integer("QUEUE_WORKERS", 1, "Processes that answer the queue's doorbell")
 TRAINING_LAUNCHER = env.text(
     "TRAINING_LAUNCHER", "local", "Where trainings run: local, kubernetes, kubeflow, or a launcher's dotted path"

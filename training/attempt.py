@@ -20,7 +20,8 @@ from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
 from training import deployment, engines, processes, provenance
-from training.data.cache import DataCache
+from training.data.sql_places import parse_databases
+from training.dataset_registry import data_cache, find_sources
 from training.failures import Moment, explain_error
 from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
 from training.launchers.base import Handle
@@ -122,14 +123,18 @@ class Attempt:
     def _order(self, run: Run) -> TrainingOrder:
         work_dir: Path = work_folder(self._folder)
         work_dir.mkdir(parents=True, exist_ok=True)
+        sources = find_sources(run.data_uri, run.target)
         return TrainingOrder(
             recipe=run.recipe,
             parameters=run.parameters,
-            data_uri=run.data_uri,
-            target=run.target or None,
+            data_uri=sources.uri,
+            target=sources.target or None,
+            expected=sources.expected,
             seed=run.seed,
             work_dir=work_dir,
             cache=data_cache(),
+            memory_bytes=settings.DATA_MEMORY_BYTES,
+            databases=parse_databases(settings.DATA_DATABASES),
         )
 
     def _record_origin(self) -> Origin:
@@ -171,12 +176,6 @@ def moment_of(progress: Mapping[str, Any], parameters: Mapping[str, Any]) -> Mom
         limit_bytes=memory_limit_bytes(),
         gpu_peak_bytes=peak_gpu_bytes(),
     )
-
-
-def data_cache() -> DataCache | None:
-    """Return where downloads of training data are kept; None if they are not."""
-    limit_bytes = settings.DATA_CACHE_BYTES
-    return DataCache(folder=settings.DATA_CACHE_DIR, limit_bytes=limit_bytes) if limit_bytes > 0 else None
 
 
 def deploy_quietly(run_id: UUID) -> None:

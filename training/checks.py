@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.roles import TRAINING
 from aiplatform.storage import is_remote, local_path
+from training.data.sql_places import parse_databases
 from training.launchers import get_launcher
 
 _POSITIVE = (
@@ -52,6 +53,16 @@ def check_launcher(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         get_launcher()
     except InvalidConfigurationError as error:
         return [Error(error.message, hint="Set TRAINING_LAUNCHER=local.", id="training.E002")]
+    return []
+
+
+@register()
+def check_databases(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """DATA_DATABASES holds names and addresses; a message about it holds neither."""
+    try:
+        parse_databases(settings.DATA_DATABASES)
+    except InvalidConfigurationError as error:
+        return [Error(error.message, hint="A comma in a password is written %2C.", id="training.E004")]
     return []
 
 

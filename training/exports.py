@@ -15,6 +15,7 @@ from aiplatform.artifacts import decode_manifest, fetch_artifact
 from aiplatform.errors import ConflictError, InvalidConfigurationError, InvalidInputError
 from training import selectors
 from training.children import run_child
+from training.dataset_registry import find_sources
 from training.exporting.messages import ExportForm, ExportOrder, HeldOutData, ParityReport, Quantization
 from training.import_publishing import RECIPE as IMPORTED
 from training.imports import child_limits, work_folder
@@ -97,7 +98,8 @@ def choose_data(version: ModelVersion, wish: ExportWish) -> HeldOutData | None:
     if wish.samples:
         return HeldOutData(samples=str(wish.samples.absolute()), target=wish.data_target, seed=seed)
     if wish.data_uri:
-        return HeldOutData(uri=wish.data_uri, target=wish.data_target, seed=seed)
+        named = find_sources(wish.data_uri, wish.data_target)
+        return HeldOutData(uri=named.uri, target=named.target, seed=seed)
     own = str(lineage.get("data_uri", ""))
     if lineage.get("recipe") == IMPORTED:
         if own and Path(own).is_file():
@@ -107,7 +109,8 @@ def choose_data(version: ModelVersion, wish: ExportWish) -> HeldOutData | None:
         return None
     target = version.run.target if version.run else ""
     trained_on = str(lineage.get("data_fingerprint", ""))
-    return HeldOutData(uri=own, target=target, seed=seed, fingerprint=trained_on, is_own=True)
+    sources = find_sources(own, target)
+    return HeldOutData(uri=sources.uri, target=sources.target, seed=seed, fingerprint=trained_on, is_own=True)
 
 
 def _refuse_int8_without_data(version: ModelVersion, wish: ExportWish) -> None:

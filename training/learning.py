@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import AbstractContextManager, nullcontext
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from aiplatform.features import extract_features
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import Signature
 from training.data.dataset import Dataset
+from training.data.large_sources import PREFIX
 from training.parallel.team import Team
 from training.recipes.api import Reporter, TrainedModel, TrainingOrder
 from training.recipes.checkpoints import CheckpointStore
@@ -37,9 +40,16 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     recipe = load_recipe(order.recipe)
     values = resolve_parameters(order.recipe, order.parameters)
     parameters = recipe.Parameters(**values)
-    data = recipe.load_data(order, parameters)
-    _check_fit(recipe, order, data)
-    reporter.log(_describe(data))
+    with _loaded(order, reporter, recipe, parameters) as data:
+        _check_fit(recipe, order, data)
+        reporter.log(_describe(data))
+        return _learn(order, reporter, recipe, values, data)
+
+
+def _learn(
+    order: TrainingOrder, reporter: Reporter, recipe: Recipe, values: dict[str, Any], data: Dataset
+) -> TrainedModel:
+    parameters = recipe.Parameters(**values)
     description = data.description
     task = recipe.build_task(description, parameters)
     checkpoints = CheckpointStore(order.checkpoints, identity=_identity(order, values, data))
@@ -71,6 +81,35 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
         calibration=task.calibrate(predict_part(learner, data.validation), data.validation.labels),
         text_bytes=recipe.text_bytes(description, parameters),
     )
+
+
+@contextmanager
+def _loaded(order: TrainingOrder, reporter: Reporter, recipe: Recipe, parameters: Any) -> Iterator[Dataset]:
+    """Give the data; what of it lies on disk for the time of the training goes on leaving.
+
+    What was found in the sources is reported also when they cannot be used.
+    """
+    _remove_columns(order)  # of an attempt that was killed
+    try:
+        try:
+            data = recipe.load_data(order, parameters)
+        finally:
+            _report_sources(order, reporter)
+        yield data
+    finally:
+        _remove_columns(order)
+
+
+def _remove_columns(order: TrainingOrder) -> None:
+    for folder in order.scratch.glob(f"{PREFIX}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _report_sources(order: TrainingOrder, reporter: Reporter) -> None:
+    for report in order.reports:
+        for sentence in report.sentences():
+            reporter.log(sentence)
+    reporter.describe_data([report.to_dict() for report in order.reports])
 
 
 def _check_fit(recipe: Recipe, order: TrainingOrder, data: Dataset) -> None:

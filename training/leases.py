@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from aiplatform.errors import ConflictError
 from training.launchers.base import Handle
-from training.models import EpochMetrics, Run, RunEvaluation
+from training.models import EpochMetrics, Run, RunData, RunEvaluation
 from training.reasons import stop_message
 from training.states import ACTIVE_STATES, RETRIED_CLASSES, ExitClass, RunState
 
@@ -186,6 +186,16 @@ def write_evaluation(
                 "confusion_matrix": [list(row) for row in matrix],
             },
         )
+
+
+def write_data(run_id: UUID, fence: int, sources: list[dict[str, Any]]) -> None:
+    """Keep what a run found in its data; an attempt that looks again overwrites it.
+
+    Raises: StaleFenceError if the claim is no longer good; then nothing is written.
+    """
+    with transaction.atomic():
+        write_run(run_id, fence)
+        RunData.objects.update_or_create(run_id=run_id, defaults={"sources": sources})
 
 
 def order_stop(run: Run, reason: ExitClass) -> bool:

@@ -328,3 +328,8 @@ class Alias(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+from training.dataset_models import Dataset as Dataset  # noqa: E402  (Django looks for models in this module)
+from training.dataset_models import DatasetVersion as DatasetVersion  # noqa: E402
+from training.dataset_models import RunData as RunData  # noqa: E402

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from training.event_files import FOLDER, EventFile
 from training.heartbeat import StopFlag
-from training.leases import StaleFenceError, write_epoch, write_run
+from training.leases import StaleFenceError, write_data, write_epoch, write_run
 from training.models import EpochMetrics
 from training.recipes.api import StopRequestedError
 from training.run_files import run_folder
@@ -66,6 +66,10 @@ class RunReporter:
     def progress(self) -> Mapping[str, Any]:
         """Return where the training is: phase, and once it learns, epoch and step."""
         return self._progress
+
+    def describe_data(self, sources: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what was found in the data."""
+        persist(lambda: write_data(self._run_id, self._fence, [dict(source) for source in sources]))
 
     def begin(self, *, epochs: int, steps_per_epoch: int, rows_per_epoch: int = 0) -> None:
         """Take note of the size of the whole."""

@@ -12,7 +12,18 @@ from django.db.models import Count, Max, Min, Model, Q, QuerySet
 from django.utils import timezone
 
 from aiplatform.errors import InvalidInputError, NotFoundError
-from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run, RunTag, RunUsage, Search, Trial
+from training.models import (
+    Alias,
+    EpochMetrics,
+    ModelVersion,
+    RegisteredModel,
+    Run,
+    RunData,
+    RunTag,
+    RunUsage,
+    Search,
+    Trial,
+)
 from training.names import LATEST
 from training.states import ACTIVE_STATES, DeployState, RunState, SearchState, TrialState, VersionState
 
@@ -136,6 +147,12 @@ def charts_mark(run: Run) -> tuple[Any, ...]:
 def find_usage(run: Run) -> RunUsage | None:
     """Return what was measured of a run's process; None if nothing was."""
     return RunUsage.objects.filter(run=run).first()
+
+
+def find_data_sources(run: Run) -> list[dict[str, Any]]:
+    """Return what a run found in each source of its data; empty before it has looked."""
+    found = RunData.objects.filter(run=run).first()
+    return list(found.sources) if found else []
 
 
 def training_curves(run: Run) -> dict[str, list[tuple[float, float | None]]]:

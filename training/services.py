@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -13,8 +13,10 @@ from django.utils import timezone
 
 from aiplatform.errors import ConflictError, InvalidInputError
 from training import doorbell
+from training.data.sql_places import check_no_password
+from training.dataset_registry import find_versions, pin_order
 from training.leases import order_stop
-from training.models import Run
+from training.models import Run, RunData
 from training.names import check_public_name
 from training.recipes.registry import get_recipe, resolve_parameters
 from training.states import RESUMABLE_STATES, ExitClass, RunState
@@ -50,6 +52,8 @@ def create_run(order: RunOrder) -> Run:
     Raises: InvalidInputError naming the recipe, parameter, name or seed that cannot be; nothing is queued.
     """
     parameters = check_order(order)
+    data_uri, target = pin_order(order.data_uri, order.target)
+    order = replace(order, data_uri=data_uri, target=target)
     known = _find_ordered(order.idempotency_key)
     if known is not None:
         return known
@@ -85,6 +89,9 @@ def _queue_run(order: RunOrder, parameters: Mapping[str, Any]) -> Run:
             registers=order.registers,
             attempts_left=settings.TRAINING_ATTEMPTS,
         )
+        versions = find_versions(order.data_uri)
+        if versions:
+            RunData.objects.create(run=run).versions.set(versions)
         transaction.on_commit(lambda: doorbell.ring(run.pk))
     return run
 
@@ -101,6 +108,7 @@ def check_order(order: RunOrder) -> dict[str, Any]:
         raise InvalidInputError(f"seed must be from 0 to {_LARGEST_SEED}, not {order.seed}")
     if not order.data_uri.strip():
         raise InvalidInputError("data must name a source, for example 'digits' or a path")
+    check_no_password(order.data_uri)
     recipe = get_recipe(order.recipe)
     return dict(resolve_parameters(recipe, order.parameters))
 

@@ -144,6 +144,21 @@ class VersionReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompareProfiles:
+    """Two profiles (aiplatform.profiles.DataProfile as JSON) to hold against each other."""
+
+    baseline: Mapping[str, Any]
+    window: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileDrift:
+    """How far the window has moved; `table` is the JSON of a drift table, with the verdict of each column."""
+
+    table: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StorePolicy:
     """What the prediction store keeps of an endpoint's predictions.
 
@@ -195,6 +210,10 @@ class MonitoringClient:
         """Return latency, throughput, errors, drift, accuracy and coverage over a period."""
         query = {"endpoint": endpoint, "version": str(version), "period_s": str(period_s)}
         return self._service.get(f"{PREFIX}/report", VersionReport, query=query)
+
+    def compare_profiles(self, order: CompareProfiles) -> ProfileDrift:
+        """Return what the drift tests say of two profiles; InvalidInputError if they are none."""
+        return self._service.post(f"{PREFIX}/profile-drift", order, ProfileDrift, is_idempotent=True)
 
     def get_store_policies(self) -> StorePolicies:
         """Return what to keep in the prediction store."""

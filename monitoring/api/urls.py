@@ -9,6 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("internal/monitoring/feedback", internal.feedback),
     path("internal/monitoring/report", internal.report),
     path("internal/monitoring/comparisons", internal.comparisons),
+    path("internal/monitoring/profile-drift", internal.profile_drift),
     path("internal/monitoring/store-policies", internal.store_policies),
     path("api/monitoring/versions/", views.ServedVersionList.as_view(), name="served-version-list"),
     path("api/monitoring/metrics/", views.MetricList.as_view(), name="metric-list"),

@@ -7,12 +7,14 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
 from aiplatform.contracts.columns import Numbers, PredictionIds, Texts
 from aiplatform.contracts.inference import DeployVersion, InferenceClient, PredictRows, RollBackEndpoint
 from aiplatform.contracts.monitoring import (
     ClassScores,
+    CompareProfiles,
     FeedbackItem,
     MonitoringClient,
     PredictionBatch,
@@ -21,6 +23,7 @@ from aiplatform.contracts.monitoring import (
 )
 from aiplatform.contracts.training import TrainingClient
 from aiplatform.errors import InvalidInputError, NotFoundError, PlatformError
+from aiplatform.profiles import DataProfile
 from monitoring.models import PredictionPolicy
 from monitoring.performance.selectors import get_performance, get_quality
 from monitoring.selectors import Period
@@ -110,6 +113,19 @@ def test_monitoring_reports_on_a_version(new_client: NewClient) -> None:
     monitoring.record_predictions(RecordPredictions(batches=(BATCH,)))
     report = monitoring.get_report("digits", 1, 3600)
     assert (report.endpoint, report.version, report.period_s) == ("digits", 1, 3600)
+
+
+def test_monitoring_compares_two_profiles_that_it_has_never_seen(new_client: NewClient) -> None:
+    monitoring, random = MonitoringClient(new_client(service="monitoring")), np.random.default_rng(0)
+    profiles = [DataProfile(), DataProfile()]
+    for profile, mean in zip(profiles, (0.0, 3.0), strict=True):
+        profile.update({"income": random.normal(mean, 1, 500), "age": random.normal(40, 1, 500)})
+    order = CompareProfiles(baseline=profiles[0].to_dict(), window=profiles[1].to_dict())
+    table = monitoring.compare_profiles(order).table
+    verdicts = {column["column"]: column["verdict"] for column in table["features"]}
+    assert verdicts == {"age": "ok", "income": "drifted"}
+    with pytest.raises(InvalidInputError, match="'window' is no data profile"):
+        monitoring.compare_profiles(replace(order, window={"rows": 1}))
 
 
 def test_monitoring_tells_what_the_prediction_store_keeps(new_client: NewClient) -> None:

@@ -138,6 +138,7 @@ class RunAdmin(ReadOnlyAdmin):
             offset=offset,
             facts=_facts(run),
             tags=run.tag_names,
+            sources=selectors.find_data_sources(run),
         )
         return TemplateResponse(request, "training/run_page.html", context)
 

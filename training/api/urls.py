@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path
 
 from training.api import internal
+from training.api.data_views import DatasetDiff, DatasetList, DatasetVersionDetail, DatasetVersionList, RunData
 from training.api.registry_views import AliasDetail, AliasList, ModelDetail, ModelList, VersionDetail, VersionList
 from training.api.run_views import (
     RecipeDetail,
@@ -48,6 +49,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{_API}/searches/<str:search_id>/cancel/", SearchCancel.as_view(), name="search-cancel"),
     path(f"{_API}/searches/<str:search_id>/resume/", SearchResume.as_view(), name="search-resume"),
     path(f"{_API}/searches/<str:search_id>/register/", SearchRegister.as_view(), name="search-register"),
+    path(f"{_API}/runs/<str:run_id>/data/", RunData.as_view(), name="run-data"),
+    path(f"{_API}/datasets/", DatasetList.as_view(), name="dataset-list"),
+    path(f"{_API}/datasets/<str:name>/versions/", DatasetVersionList.as_view(), name="dataset-version-list"),
+    path(
+        f"{_API}/datasets/<str:name>/versions/<str:reference>/",
+        DatasetVersionDetail.as_view(),
+        name="dataset-version-detail",
+    ),
+    path(f"{_API}/datasets/<str:name>/diff/", DatasetDiff.as_view(), name="dataset-diff"),
     path(f"{_API}/models/", ModelList.as_view(), name="model-list"),
     path(f"{_API}/models/<str:model>/", ModelDetail.as_view(), name="model-detail"),
     path(f"{_API}/models/<str:model>/versions/", VersionList.as_view(), name="version-list"),

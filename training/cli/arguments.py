@@ -7,6 +7,9 @@ from pathlib import Path
 
 from aiplatform.errors import InvalidInputError
 
+COMBINED = "all:"
+_NAMED = ("sql:", "dataset:")
+
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, str]:
     """Return the parameters of `--set key=value ...`.
@@ -26,7 +29,11 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, str]:
 
 def absolute_data_uri(text: str, *, known: Sequence[str] = ("digits", "mnist")) -> str:
     """Return the source with a local path made absolute: the trainer runs in another folder."""
-    if text in known or "://" in text:
+    if text.startswith(COMBINED):
+        parts = text.removeprefix(COMBINED).split("|")
+        return COMBINED + "|".join(absolute_data_uri(part.strip(), known=known) for part in parts)
+    place, mark, options = text.partition("?")
+    if place in known or "://" in place or place.startswith(_NAMED):
         return text
-    path = Path(text).expanduser()
-    return str(path.resolve()) if path.exists() else text
+    path = Path(place).expanduser()
+    return f"{path.resolve()}{mark}{options}" if path.exists() else text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,10 @@ class Silent:
     def __init__(self, tell: Any) -> None:
         self._tell = tell
 
-    def begin(self, *, epochs: int, steps_per_epoch: int) -> None:
+    def describe_data(self, sources: Sequence[Mapping[str, Any]]) -> None:
+        """Say nothing."""
+
+    def begin(self, *, epochs: int, steps_per_epoch: int, rows_per_epoch: int = 0) -> None:
         """Say nothing."""
 
     def step(self, *, epoch: int, step: int, metrics: Mapping[str, float]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -69,6 +69,17 @@ def _deploy_text(run: Run) -> str:
         why = f": {run.deploy_error}" if run.deploy_error else ""
         return f"\nnot deployed to '{run.deploy_endpoint}' yet, tried again by the clock{why}"
     return ""
+
+
+def source_sentences(sources: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what a run found in its data, a line each."""
+    said = []
+    for source in sources:
+        rows = ", ".join(f"{count} {part}" for part, count in source["rows"].items()) or "none used"
+        bad = f", {source['bad_count']} bad (on_bad={source['on_bad']})" if source["bad_count"] else ""
+        said.append(f"data {source['source']}  split {source['split']}  rows {rows}{bad}")
+        said += [f"    {entry['where']}: {entry['reason']}" for entry in source["bad"]]
+    return said
 
 
 def run_record(run: Run) -> dict[str, Any]:

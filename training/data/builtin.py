@@ -16,13 +16,14 @@ from training.data.dataset import Dataset
 from training.data.fetch import fingerprint_path
 from training.data.images import LabelledImages, build_image_dataset
 from training.data.npz import load_npz
+from training.data.reading import Reading
 
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 PROBE_TIMEOUT_S = 10.0
 
 
-def load_digits(*, seed: int) -> Dataset:
+def load_digits(reading: Reading) -> Dataset:
     """Return scikit-learn's 1797 handwritten digits: 8x8 pixels, 17 shades, spread over 0 to 255."""
     from sklearn import datasets
 
@@ -30,11 +31,11 @@ def load_digits(*, seed: int) -> Dataset:
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8)
     labels = bunch.target.astype(np.uint8)
     content = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
-    images = LabelledImages(pixels=pixels, labels=labels)
-    return build_image_dataset(source="digits", train=images, seed=seed, fingerprint=f"sha256:{content}")
+    reading.report.fingerprint = f"sha256:{content}"
+    return build_image_dataset(train=LabelledImages(pixels=pixels, labels=labels), reading=reading)
 
 
-def load_mnist(*, seed: int, cache: Path | None = None, download: Callable[[], None] | None = None) -> Dataset:
+def load_mnist(reading: Reading, *, cache: Path | None = None, download: Callable[[], None] | None = None) -> Dataset:
     """Return MNIST from Keras' cache, which Keras fills if the internet can be reached.
 
     Raises: UnavailableError saying what to put where, if it is neither cached nor reachable.
@@ -45,7 +46,8 @@ def load_mnist(*, seed: int, cache: Path | None = None, download: Callable[[], N
     fingerprint = fingerprint_path(path)
     if fingerprint != f"sha256:{MNIST_SHA256}":
         raise UnavailableError(f"'{path}' is not MNIST as Keras publishes it: {fingerprint}; remove it")
-    return load_npz(path, seed=seed, fingerprint=fingerprint)
+    reading.report.fingerprint = fingerprint
+    return load_npz(path, reading)
 
 
 def keras_cache() -> Path:

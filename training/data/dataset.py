@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -51,8 +51,30 @@ class Part:
 
     def rows(self, indices: Array | slice) -> tuple[Arrays, Array]:
         """Return inputs (as on the wire) and labels of the chosen rows."""
-        chosen = {name: _as_on_the_wire(array[indices]) for name, array in self.inputs.items()}
-        return chosen, self.labels[indices]
+        chosen = {name: array[indices] for name, array in self.inputs.items()}
+        return as_on_the_wire(chosen), self.labels[indices]
+
+    def order(self, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[Array]:
+        """Yield the indices of one batch after the other, in an order that follows from seed and epoch.
+
+        Every row comes once an epoch; the first batch is number `start` (0: all are given).
+        """
+        order = np.random.default_rng([seed, epoch]).permutation(len(self))
+        for first in range(start * batch_size, len(self), batch_size):
+            yield order[first : first + batch_size]
+
+    def shuffled(self, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Arrays, Array]]:
+        """Yield inputs (as on the wire) and labels of one batch after the other, in the order of `order`."""
+        for indices in self.order(batch_size, seed=seed, epoch=epoch, start=start):
+            yield self.rows(indices)
+
+    def select(self, names: Sequence[str]) -> Part:
+        """Return the same rows with some of the inputs only."""
+        return replace(self, inputs={name: self.inputs[name] for name in names})
+
+    def sample(self) -> Part:
+        """Return rows from which means and vocabularies are taken: all of them, where they are in memory."""
+        return self
 
     def batches(self, batch_size: int) -> Iterator[tuple[Arrays, Array]]:
         """Yield all rows in order, `batch_size` at a time."""
@@ -60,15 +82,20 @@ class Part:
             yield self.rows(slice(start, start + batch_size))
 
 
-def _as_on_the_wire(array: Array) -> Array:
-    return array if array.dtype.kind == "O" else array.astype(np.float32, copy=False)
+def as_on_the_wire(inputs: Arrays) -> Arrays:
+    """Return inputs with all numbers as float32; texts as they are."""
+    return {
+        name: array if array.dtype.kind == "O" else array.astype(np.float32, copy=False)
+        for name, array in inputs.items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataDescription:
     """What a recipe must know to build a network for the data.
 
-    `train` holds the training rows, from which preprocessing may take means or vocabularies.
+    `train` holds the training rows, from which preprocessing may take means or vocabularies; of a set that is larger
+    than memory a sample of them.
     `image` is None for tables.
     """
 
@@ -102,6 +129,6 @@ class Dataset:
             inputs=self.inputs,
             labels=self.labels,
             image=self.image,
-            train=self.train,
+            train=self.train.sample(),
             target=self.target,
         )

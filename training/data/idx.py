@@ -16,6 +16,7 @@ import numpy as np
 from aiplatform.errors import InvalidInputError
 from training.data.dataset import Array, Dataset
 from training.data.images import LabelledImages, build_image_dataset
+from training.data.reading import Reading
 
 _NAME = re.compile(r"(?P<part>train|t10k|test)[-_.](?P<what>images|labels)[-_.]idx\d[-_.]ubyte(\.gz)?$", re.IGNORECASE)
 _UBYTE = 8
@@ -39,7 +40,7 @@ def find_idx_files(folder: Path) -> dict[tuple[str, str], Path]:
     return found
 
 
-def load_idx_folder(folder: Path, *, seed: int, fingerprint: str) -> Dataset:
+def load_idx_folder(folder: Path, reading: Reading) -> Dataset:
     """Return the images of a folder with IDX files, gzipped or not.
 
     Raises: InvalidInputError naming the file that is missing or cannot be read.
@@ -48,7 +49,7 @@ def load_idx_folder(folder: Path, *, seed: int, fingerprint: str) -> Dataset:
     train = _read_pair(folder, files, "train")
     has_test = any(part == "test" for part, _ in files)
     test = _read_pair(folder, files, "test") if has_test else None
-    return build_image_dataset(source=str(folder), train=train, test=test, seed=seed, fingerprint=fingerprint)
+    return build_image_dataset(train=train, test=test, reading=reading)
 
 
 def _read_pair(folder: Path, files: dict[tuple[str, str], Path], part: str) -> LabelledImages:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -20,11 +22,17 @@ from PIL import Image, UnidentifiedImageError
 from aiplatform.errors import InvalidInputError
 from training.data.dataset import Array, Dataset
 from training.data.images import LabelledImages, build_image_dataset
+from training.data.reading import Reading, SourceReport
+from training.data.split import TEST, TRAIN, VALIDATION
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-PARTS = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test", "testing")}
+PARTS = {TRAIN: ("train", "training"), VALIDATION: ("val", "valid", "validation"), TEST: ("test", "testing")}
 OPTIONS = ("size", "channels")
 _GRAY_MODES = ("1", "L", "LA", "I", "I;16")
+NOT_READABLE = (
+    OSError, SyntaxError, ValueError, UnidentifiedImageError,
+    Image.DecompressionBombError, Image.DecompressionBombWarning,
+)  # fmt: skip
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 
@@ -38,89 +46,150 @@ class ImageForm:
     is_resized: bool
 
 
-def load_image_folder(folder: Path, *, options: Mapping[str, str], seed: int, fingerprint: str) -> Dataset:
+def load_image_folder(folder: Path, reading: Reading) -> Dataset:
     """Return the images below a folder; options: size=HEIGHTxWIDTH, channels=1 or 3.
 
-    Raises: InvalidInputError naming the file that is of another size or cannot be read.
+    Files that cannot be read, or are of another size than most where no size is given, are bad rows.
+    Raises: InvalidInputError naming the files that are bad, as the reading's policy has it.
     """
-    places = _find_parts(folder)
+    places = find_parts(folder)
     files = {part: _list_files(place) for part, place in places.items()}
-    if not any(files.values()):
+    everything = [path for listed in files.values() for path in listed]
+    if not everything:
         raise InvalidInputError(
             f"'{folder}' holds no training data: neither IDX files nor PNG or JPEG images in folders named by class"
         )
-    form = _choose_form([path for listed in files.values() for path in listed], options)
-    parts = {part: _read_part(listed, form) for part, listed in files.items() if listed}
+    form, fitting = _choose_form(folder, everything, reading)
+    parts = {
+        part: _read_part(folder, [p for p in listed if p in fitting], form, reading.report)
+        for part, listed in files.items()
+    }
+    reading.report.settle(total=len(everything))
+    there = {part: images for part, images in parts.items() if images is not None}
+    if TRAIN not in there:
+        raise InvalidInputError(f"'{folder}' holds no image to learn from")
     return build_image_dataset(
-        source=str(folder),
-        train=parts["train"],
-        validation=parts.get("validation"),
-        test=parts.get("test"),
-        seed=seed,
-        fingerprint=fingerprint,
+        train=there[TRAIN], validation=there.get(VALIDATION), test=there.get(TEST), reading=reading
     )
 
 
-def _find_parts(folder: Path) -> dict[str, Path]:
+def folder_images(folder: Path, reading: Reading) -> Iterator[tuple[Array, str, str]]:
+    """Yield pixels, class and part ('' if the folder has no parts) of one image after the other.
+
+    Files that cannot be used are noted in the reading's report.
+    """
+    places = find_parts(folder)
+    files = {part: _list_files(place) for part, place in places.items()}
+    form, fitting = _choose_form(folder, [path for listed in files.values() for path in listed], reading)
+    for part, listed in files.items():
+        for path in listed:
+            if path not in fitting:
+                continue
+            try:
+                pixels = read_pixels(path, form)
+            except NOT_READABLE as error:
+                reading.report.add_bad(_name(folder, path), f"is not a readable image: {_why(error, path)}")
+            else:
+                yield pixels, path.parent.name, part if len(files) > 1 else ""
+
+
+def find_parts(folder: Path) -> dict[str, Path]:
+    """Return the folders of the parts by name; the folder itself, as training, if it has none."""
     there = {p.name.lower(): p for p in folder.iterdir() if p.is_dir()}
     parts = {part: there[name] for part, names in PARTS.items() for name in names if name in there}
-    return parts if "train" in parts else {"train": folder}
+    return parts if TRAIN in parts else {TRAIN: folder}
 
 
 def _list_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*/*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
 
 
-def _choose_form(paths: list[Path], options: Mapping[str, str]) -> ImageForm:
-    """Read only the headers: a wrong size is told before the pixels are decoded."""
+def _choose_form(folder: Path, paths: list[Path], reading: Reading) -> tuple[ImageForm, set[Path]]:
+    """Read only the headers: a wrong size is told before the pixels are decoded. Return also the files that fit."""
+    options, report = reading.options, reading.report
     channels = options.get("channels", "")
     if channels not in ("", "1", "3"):
         raise InvalidInputError(f"option 'channels' must be 1 or 3, not '{channels}'")
-    headers = {path: _read_header(path) for path in paths}
+    headers = {path: header for path in paths if (header := _read_header(folder, path, report)) is not None}
+    if not headers:
+        report.settle(total=len(paths))
+        raise InvalidInputError(f"'{folder}' holds no image that can be read")
     has_color = any(mode not in _GRAY_MODES for _, mode in headers.values())
     mode = "RGB" if channels == "3" or (not channels and has_color) else "L"
-    if "size" in options:
-        match = _SIZE.fullmatch(options["size"])
-        if match is None or not int(match[1]) or not int(match[2]):
-            raise InvalidInputError(f"option 'size' must read HEIGHTxWIDTH in pixels, not '{options['size']}'")
-        return ImageForm(height=int(match[1]), width=int(match[2]), mode=mode, is_resized=True)
-    (width, height), _ = headers[paths[0]]
-    for path, (size, _) in headers.items():
-        if size != (width, height):
-            raise InvalidInputError(
-                f"images must be of one size: '{path}' is {size[1]}x{size[0]}, '{paths[0]}' is {height}x{width}; "
-                f"append '?size={height}x{width}' to resize them"
+    size = read_size(options)
+    if size is not None:
+        return ImageForm(height=size[0], width=size[1], mode=mode, is_resized=True), set(headers)
+    (width, height), _ = Counter(size for size, _ in headers.values()).most_common(1)[0]
+    fitting = {path for path, (size, _) in headers.items() if size == (width, height)}
+    for path in headers:
+        if path not in fitting:
+            (wide, high), _ = headers[path]
+            reason = (
+                f"is {high}x{wide}, most images are {height}x{width}; append '?size={height}x{width}' to resize them"
             )
-    return ImageForm(height=height, width=width, mode=mode, is_resized=False)
+            report.add_bad(_name(folder, path), reason)
+    return ImageForm(height=height, width=width, mode=mode, is_resized=False), fitting
 
 
-def _read_header(path: Path) -> tuple[tuple[int, int], str]:
+def read_size(options: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return height and width of the option `size`; None if it is not given.
+
+    Raises: InvalidInputError unless it reads HEIGHTxWIDTH.
+    """
+    if "size" not in options:
+        return None
+    match = _SIZE.fullmatch(options["size"])
+    if match is None or not int(match[1]) or not int(match[2]):
+        raise InvalidInputError(f"option 'size' must read HEIGHTxWIDTH in pixels, not '{options['size']}'")
+    return int(match[1]), int(match[2])
+
+
+def _read_header(folder: Path, path: Path, report: SourceReport) -> tuple[tuple[int, int], str] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 return image.size, image.mode
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InvalidInputError(f"'{path}' is not a readable image: {error}") from error
+    except NOT_READABLE as error:
+        report.add_bad(_name(folder, path), f"is not a readable image: {_why(error, path)}")
+        return None
 
 
-def _read_part(paths: list[Path], form: ImageForm) -> LabelledImages:
-    pixels = np.stack([_read_pixels(path, form) for path in paths])  # (n, height, width[, 3])
-    return LabelledImages(pixels=pixels, labels=np.array([path.parent.name for path in paths]))
+def _read_part(folder: Path, paths: list[Path], form: ImageForm, report: SourceReport) -> LabelledImages | None:
+    pixels, labels = [], []
+    for path in paths:
+        try:
+            pixels.append(read_pixels(path, form))
+        except NOT_READABLE as error:
+            report.add_bad(_name(folder, path), f"is not a readable image: {_why(error, path)}")
+        else:
+            labels.append(path.parent.name)
+    if not pixels:
+        return None
+    return LabelledImages(pixels=np.stack(pixels), labels=np.array(labels))  # (n, height, width[, 3])
 
 
-def _read_pixels(path: Path, form: ImageForm) -> Array:
-    try:
-        with Image.open(path) as image:
-            plain = _to_eight_bits(image).convert(form.mode)
-            if form.is_resized:
-                plain = plain.resize((form.width, form.height), Image.Resampling.BILINEAR)
-            return np.asarray(plain, dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InvalidInputError(f"'{path}' is not a readable image: {error}") from error
+def read_pixels(path: Path | BinaryIO, form: ImageForm) -> Array:
+    """Return an image file's pixels in a form, shape (height, width[, 3]), uint8.
+
+    Raises: OSError, SyntaxError or ValueError if it is broken.
+    """
+    with Image.open(path) as image:
+        plain = _to_eight_bits(image).convert(form.mode)
+        if form.is_resized:
+            plain = plain.resize((form.width, form.height), Image.Resampling.BILINEAR)
+        return np.asarray(plain, dtype=np.uint8)
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     if image.mode not in ("I", "I;16"):
         return image
     return Image.fromarray((np.asarray(image, dtype=np.float32) / 257).astype(np.uint8))
+
+
+def _name(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _why(error: Exception, path: Path) -> str:
+    return str(error).replace(str(path), path.name)

@@ -10,6 +10,7 @@ import numpy as np
 from aiplatform.errors import InvalidInputError
 from training.data.dataset import Array, Dataset
 from training.data.images import LabelledImages, build_image_dataset
+from training.data.reading import Reading
 
 # (images, labels) by part; the first pair that is there is taken
 NAMES = {
@@ -19,7 +20,7 @@ NAMES = {
 }
 
 
-def load_npz(path: Path, *, seed: int, fingerprint: str) -> Dataset:
+def load_npz(path: Path, reading: Reading) -> Dataset:
     """Return the images of an .npz file; nothing in it is unpickled.
 
     Raises: InvalidInputError if it cannot be read or has none of the known pairs of arrays.
@@ -30,12 +31,10 @@ def load_npz(path: Path, *, seed: int, fingerprint: str) -> Dataset:
         known = "; ".join(f"{images} and {labels}" for images, labels in NAMES["train"])
         raise InvalidInputError(f"'{path}' must hold one of: {known}; it holds: {', '.join(arrays) or 'nothing'}")
     return build_image_dataset(
-        source=path.name,
         train=train,
         validation=_find_pair(arrays, "validation"),
         test=_find_pair(arrays, "test"),
-        seed=seed,
-        fingerprint=fingerprint,
+        reading=reading,
     )
 
 

@@ -21,7 +21,9 @@ from training.data.dataset import Array, DataKind, Dataset, Part, Target
 from training.data.fetch import fingerprint_path, local_copy
 from training.data.http import CHECKSUM, is_web_address
 from training.data.location import parse_location
-from training.data.table import CSV_SUFFIXES, JSON_SUFFIXES, PARQUET_SUFFIXES, read_table, tensor_name
+from training.data.reading import SourceReport
+from training.data.table import tensor_name
+from training.data.table_files import CSV_SUFFIXES, JSON_SUFFIXES, PARQUET_SUFFIXES, read_table_file
 
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all steps: the last ones, and those before them
 _SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES + JSON_SUFFIXES
@@ -64,7 +66,10 @@ def load_series(uri: str, plan: SeriesPlan, *, scratch: Path, cache: DataCache |
 
 def read_columns(path: Path, plan: SeriesPlan) -> dict[str, Array]:
     """Return the plan's columns in the order of time, shape (steps,), float32 with NaN where values are missing."""
-    table = read_table(path)
+    report = SourceReport(source=path.name)
+    rows = read_table_file(path, report)
+    report.settle(total=rows.table.num_rows + report.bad_count)  # a step that cannot be read would shift all others
+    table = rows.table
     for name in (*plan.columns, *([plan.time] if plan.time else [])):
         if name not in table.column_names:
             raise InvalidConfigurationError(

@@ -14,7 +14,8 @@ from pyarrow import csv
 from aiplatform.artifacts import Arrays, ImageInput
 from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import FREE, DType, TensorSpec
-from training.data.table import MISSING, tensor_name
+from training.data.table import tensor_name
+from training.data.table_files import MISSING
 
 Array = np.ndarray[Any, Any]
 Specs = tuple[TensorSpec, ...]

@@ -74,7 +74,8 @@ def come_up(order: MemberOrder) -> tuple[SharingLearner, Dataset]:
     cache = DataCache(folder=Path(order.cache_dir), limit_bytes=order.cache_bytes) if order.cache_dir else None
     own = TrainingOrder(
         recipe=order.recipe, parameters=order.parameters, data_uri=order.data_uri, target=order.target,
-        seed=order.seed, work_dir=scratch, cache=cache,
+        seed=order.seed, work_dir=scratch, cache=cache, expected=order.expected, memory_bytes=order.memory_bytes,
+        databases=order.databases,
     )  # fmt: skip
     data = recipe.load_data(own, parameters)
     learner = recipe.build_learner(data.description, parameters, order.seed)

@@ -18,6 +18,9 @@ class MemberOrder(msgspec.Struct, frozen=True, kw_only=True):
     work_dir: str
     cache_dir: str | None
     cache_bytes: int
+    expected: dict[str, str]
+    memory_bytes: int
+    databases: dict[str, str]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag="step"):

@@ -157,6 +157,7 @@ def member_order(order: TrainingOrder) -> MemberOrder:
         seed=order.seed, work_dir=str(order.work_dir),
         cache_dir=str(order.cache.folder) if order.cache else None,
         cache_bytes=order.cache.limit_bytes if order.cache else 0,
+        expected=dict(order.expected), memory_bytes=order.memory_bytes, databases=dict(order.databases),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from aiplatform.errors import PlatformError
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import Signature
 from training.data.cache import DataCache
+from training.data.reading import SourceReport
 
 CHECKPOINTS_FOLDER = "checkpoints"
 
@@ -36,6 +37,15 @@ class TrainingOrder:
     seed: int
     work_dir: Path
     cache: DataCache | None = None  # of downloads; without one they are fetched anew by each attempt
+    expected: Mapping[str, str] = field(default_factory=dict)  # fingerprints by source, of registered data
+    reports: list[SourceReport] = field(default_factory=list, repr=False, compare=False)  # filled when data is loaded
+    memory_bytes: int = 0  # data that takes more stays on disk and is read in buffers; 0: none does
+    databases: Mapping[str, str] = field(default_factory=dict, repr=False)  # addresses by name, with their passwords
+
+    @property
+    def scratch(self) -> Path:
+        """Return the folder of what data takes on disk while it is learned from."""
+        return self.work_dir / "data"
 
     @property
     def checkpoints(self) -> Path:
@@ -45,6 +55,9 @@ class TrainingOrder:
 
 class Reporter(Protocol):
     """Who is told how the training goes, and may ask it to stop."""
+
+    def describe_data(self, sources: Sequence[Mapping[str, Any]]) -> None:
+        """Take note of what was found in each source of the data: rows, split, bad rows; before `begin`."""
 
     def begin(self, *, epochs: int, steps_per_epoch: int, rows_per_epoch: int = 0) -> None:
         """Take note of the size of the whole; called once, also when resuming. `rows_per_epoch` 0: not known."""

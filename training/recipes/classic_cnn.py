@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aiplatform.errors import InvalidInputError
+from training.recipes import augmentation
 from training.recipes.parameters import FitParameters, parameter
 from training.recipes.schedules import COSINE, SCHEDULES
 
@@ -22,6 +23,10 @@ class ClassicCnnParameters(FitParameters):
         COSINE, choices=SCHEDULES, help="How the learning rate goes: it stays, or falls to 0 along a line or a cosine."
     )
     dropout: float = parameter(0.25, minimum=0.0, maximum=0.9, help="Share of features left out while learning.")
+    augment: str = parameter("", help=augmentation.HELP)
+
+    def __post_init__(self) -> None:
+        augmentation.parse_augmentation(self.augment)
 
 
 def pooled_size(size: int, padding: Literal["valid", "same"]) -> int:

@@ -10,9 +10,12 @@ from typing import cast
 
 import numpy as np
 
-from training.data.dataset import Array, Dataset, Part
+from aiplatform.artifacts import Arrays
+from aiplatform.errors import InvalidConfigurationError
+from training.data.dataset import IMAGE, Array, Dataset, Part
 from training.parallel.team import Team
 from training.recipes.api import Reporter, StopRequestedError, TrainingFailedError
+from training.recipes.augmentation import Augmentation, parse_augmentation
 from training.recipes.checkpoints import CheckpointStore, Progress
 from training.recipes.parameters import BEST, FitParameters
 from training.recipes.reading import read_rows
@@ -38,6 +41,13 @@ class TrainingLoop:
     team: Team | None = None  # with whom each step is shared
     clock: Callable[[], float] = time.monotonic
     _saved_at_s: float = field(default=0.0, init=False)
+    _augmentation: Augmentation | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._augmentation = parse_augmentation(getattr(self.parameters, "augment", ""))
+        workers = getattr(self.parameters, "workers", 1)
+        if self._augmentation is not None and workers > 1:
+            raise InvalidConfigurationError(f"augment is for one process: 'workers' must be 1 with it, not {workers}")
 
     @property
     def batch_size(self) -> int:
@@ -78,9 +88,8 @@ class TrainingLoop:
 
     def _run_epoch(self, progress: Progress) -> None:
         epoch, batch_size = progress.epoch, self.batch_size
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data.train))
-        for step in range(progress.step, self.steps_per_epoch):
-            self._run_step(progress, order[step * batch_size : (step + 1) * batch_size])
+        for indices in self.data.train.order(batch_size, seed=self.seed, epoch=epoch, start=progress.step):
+            self._run_step(progress, indices)
             if progress.ended:
                 break
         metrics = self._means(progress) | self._validate()
@@ -90,6 +99,14 @@ class TrainingLoop:
         progress.rows, progress.loss_sum, progress.measure_sum = 0, 0.0, 0.0
         self._save(progress)
         self.reporter.end_epoch(epoch=epoch, metrics=metrics)
+
+    def _rows(self, indices: Array, progress: Progress) -> tuple[Arrays, Array]:
+        """Return training rows, their images changed as the recipe's parameters say."""
+        inputs, labels = read_rows(self.data.train, indices, epoch=progress.epoch, step=progress.step + 1)
+        if self._augmentation is None:
+            return inputs, labels
+        images = self._augmentation.apply(inputs[IMAGE], seed=self.seed, epoch=progress.epoch, step=progress.step)
+        return {**inputs, IMAGE: images}, labels
 
     def _run_step(self, progress: Progress, indices: Array) -> None:
         started_s = self.clock()
@@ -116,7 +133,7 @@ class TrainingLoop:
 
     def _train_rows(self, progress: Progress, indices: Array) -> tuple[float, float]:
         mine = indices if self.team is None else self.team.share(indices)
-        inputs, labels = read_rows(self.data.train, mine, epoch=progress.epoch, step=progress.step + 1)
+        inputs, labels = self._rows(mine, progress)
         if self.team is None:
             return self.learner.train_batch(inputs, labels)
         learner = cast("SharingLearner", self.learner)  # as the recipe has promised by `can_share`

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Protocol
 
 from aiplatform.artifacts import Arrays
 from training.data.dataset import Array, DataDescription, DataKind, Dataset, Target
-from training.data.sources import load_dataset
 from training.data.targets import AUTO
 from training.recipes.api import TrainingOrder
+from training.recipes.loading import load_ordered
 from training.recipes.parameters import FitParameters
 from training.recipes.tasks import Task, build_task
 
@@ -83,14 +83,7 @@ class Recipe(ABC):
 
         Raises: as `load_dataset`.
         """
-        return load_dataset(
-            order.data_uri,
-            target=order.target,
-            seed=order.seed,
-            scratch=order.work_dir / "data",
-            cache=order.cache,
-            task=getattr(parameters, "task", AUTO),
-        )
+        return load_ordered(order, task=getattr(parameters, "task", AUTO))
 
     def build_task(self, data: DataDescription, parameters: Any) -> Task:
         """Return what is learned: what the data sets, unless a recipe says otherwise."""

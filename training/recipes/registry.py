@@ -82,7 +82,9 @@ def resolve_parameters(recipe: str | RecipeInfo, raw: Mapping[str, Any]) -> dict
     Raises: InvalidConfigurationError naming the rule that is broken and the value received.
     """
     info = get_recipe(recipe) if isinstance(recipe, str) else recipe
-    return resolve(info.parameters, raw, owner=info.name)
+    values = resolve(info.parameters, raw, owner=info.name)
+    _import_class(info.path).Parameters(**values)  # which may have rules of its own
+    return values
 
 
 def _known_paths() -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.tensors import DType
-from training.data.dataset import DataDescription, DataKind, Dataset, Part
+from training.data.dataset import DataDescription, DataKind, Dataset
 from training.data.table import tensor_name
 from training.recipes.api import TrainingOrder
 from training.recipes.keras_heads import attach_head
@@ -56,9 +56,9 @@ class TextClassifier(KerasRecipe):
         return replace(
             data,
             inputs=(texts[0],),
-            train=_only(data.train, name),
-            validation=_only(data.validation, name),
-            test=_only(data.test, name),
+            train=data.train.select([name]),
+            validation=data.validation.select([name]),
+            test=data.test.select([name]),
         )
 
     def build_model(self, data: DataDescription, parameters: TextClassifierParameters) -> keras.Model:
@@ -79,7 +79,3 @@ class TextClassifier(KerasRecipe):
         x = layers.Dense(parameters.embedding_size, activation="relu")(x)  # (n, 64)
         x = layers.Dropout(parameters.dropout)(x)
         return keras.Model({name: text}, attach_head(x, self.build_task(data, parameters)))  # (n, classes)
-
-
-def _only(rows: Part, name: str) -> Part:
-    return replace(rows, inputs={name: rows.inputs[name]})

@@ -16,6 +16,7 @@ from tests.training.data.pictures import NAMES, make_bars, write_bars
 from training.data.builtin import load_mnist
 from training.data.dataset import Dataset
 from training.data.images import to_pixels
+from training.data.reading import Reading
 from training.data.sources import load_dataset
 
 
@@ -120,7 +121,7 @@ def test_a_folder_that_is_split_already_stays_so(tmp_path: Path) -> None:
 def test_an_image_of_another_size_is_named_or_resized(tmp_path: Path) -> None:
     write_pngs(tmp_path / "bars")
     Image.fromarray(np.zeros((9, 7), np.uint8)).save(tmp_path / "bars" / "left" / "odd.png")
-    with pytest.raises(InvalidInputError, match=r"odd\.png' is 9x7.*append '\?size=6x6'"):
+    with pytest.raises(InvalidInputError, match=r"left/odd\.png: is 9x7.*append '\?size=6x6'"):
         load(tmp_path / "bars", tmp_path)
     assert load(f"{tmp_path / 'bars'}?size=12x10&channels=3", tmp_path).inputs[0].shape == (-1, 12, 10, 3)
 
@@ -129,7 +130,7 @@ def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
     write_pngs(tmp_path / "bars")
     broken = tmp_path / "bars" / "right" / "2.png"
     broken.write_bytes(broken.read_bytes()[:50])
-    with pytest.raises(InvalidInputError, match=r"2\.png' is not a readable image"):
+    with pytest.raises(InvalidInputError, match=r"right/2\.png: is not a readable image"):
         load(tmp_path / "bars", tmp_path)
 
 
@@ -206,7 +207,7 @@ def test_an_empty_folder_says_what_belongs_there(tmp_path: Path) -> None:
 
 
 def test_images_have_no_target(tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfigurationError, match="target column is for CSV"):
+    with pytest.raises(InvalidConfigurationError, match="target column is for tables"):
         load("digits", tmp_path, target="class")
 
 
@@ -215,10 +216,10 @@ def test_mnist_offline_says_which_file_to_put_where(tmp_path: Path) -> None:
         raise TimeoutError("no answer within 10 s")
 
     with pytest.raises(UnavailableError, match=rf"put mnist\.npz .*sha256 731c5ac.* at {tmp_path}/mnist\.npz"):
-        load_mnist(seed=1, cache=tmp_path, download=unreachable)
+        load_mnist(Reading(seed=1), cache=tmp_path, download=unreachable)
 
 
 def test_a_mnist_file_that_is_not_mnist_is_refused(tmp_path: Path) -> None:
     write_bars(tmp_path / "mnist.npz", rows=30)
     with pytest.raises(UnavailableError, match="is not MNIST as Keras publishes it"):
-        load_mnist(seed=1, cache=tmp_path)
+        load_mnist(Reading(seed=1), cache=tmp_path)

@@ -125,7 +125,7 @@ def test_json_lines_are_a_table_in_which_a_missing_key_is_a_missing_value(tmp_pa
     ("content", "message"),
     [
         ('{"a": [1, 2], "risk": "x"}\n{"a": [1], "risk": "y"}', "'a' holds lists or objects"),
-        ('{"a": 1, "risk": "x"}\nnonsense', "cannot be read as a table"),
+        ('{"a": 1, "risk": "x"}\nnonsense', "bad rows, 1 of 2: line 2: no JSON"),
     ],
 )
 def test_lines_that_are_no_table_are_refused(tmp_path: Path, content: str, message: str) -> None:

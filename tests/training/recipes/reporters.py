@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from training.recipes.api import StopRequestedError
 
@@ -17,6 +18,11 @@ class RememberingReporter:
     steps: list[tuple[int, int]] = field(default_factory=list)
     epochs: list[dict[str, float]] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+
+    sources: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def describe_data(self, sources: Sequence[Mapping[str, Any]]) -> None:
+        self.sources = list(sources)
 
     def begin(self, *, epochs: int, steps_per_epoch: int, rows_per_epoch: int = 0) -> None:
         self.begun.append((epochs, steps_per_epoch))

@@ -10,6 +10,7 @@ import numpy as np
 
 from aiplatform.artifacts import Arrays
 from training.data.dataset import IMAGE, Array, DataDescription, DataKind
+from training.recipes.augmentation import parse_augmentation
 from training.recipes.parameters import FitParameters, parameter
 from training.recipes.recipe import Recipe
 
@@ -21,6 +22,11 @@ class SoftmaxParameters(FitParameters):
     """What can be chosen."""
 
     learning_rate: float = parameter(0.5, minimum=0.0, maximum=1e300, help="Step size.")
+    augment: str = parameter("", help="Random changes of training images.")
+
+    def __post_init__(self) -> None:
+        parse_augmentation(self.augment)
+
     noise: float = parameter(0.01, minimum=0.0, help="Random noise on the pixels while learning.")
 
 

@@ -26,7 +26,13 @@ def serve(folder: Path, inputs: dict[str, Any]) -> Any:
 
 def test_keras_cnn_learns_resumes_and_reloads(train: Callable[..., Any], tmp_path: Path) -> None:
     write_bars(tmp_path / "bars.npz", rows=300, size=8)
-    order = {"recipe": "keras_cnn", "data": tmp_path / "bars.npz", "epochs": 2, "batch_size": 16}
+    order = {
+        "recipe": "keras_cnn",
+        "data": tmp_path / "bars.npz",
+        "epochs": 2,
+        "batch_size": 16,
+        "augment": "rotate=5,noise=8",
+    }
     model, folder, inputs, outputs = train(**order)
     assert model.metrics["accuracy"] > 0.9
     assert inputs["image"].shape == (8, 8, 8, 1)

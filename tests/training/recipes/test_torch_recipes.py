@@ -21,7 +21,13 @@ def test_torch_cnn_learns_resumes_and_reloads(train: Callable[..., Any], tmp_pat
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -r requirements-torch.txt")
     torch.set_num_threads(1)  # on a busy machine, threads that wait for each other cost minutes
     write_bars(tmp_path / "bars.npz", rows=300, size=8)
-    order = {"recipe": "torch_cnn", "data": tmp_path / "bars.npz", "epochs": 2, "batch_size": 16}
+    order = {
+        "recipe": "torch_cnn",
+        "data": tmp_path / "bars.npz",
+        "epochs": 2,
+        "batch_size": 16,
+        "augment": "rotate=5,noise=8",
+    }
     model, folder, inputs, outputs = train(**order)
     assert model.metrics["accuracy"] > 0.9
     program = torch.export.load(folder / "model" / "model.pt2").module()

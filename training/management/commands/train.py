@@ -30,6 +30,7 @@ from training.cli.texts import (
     ready_version,
     run_record,
     seconds_text,
+    source_sentences,
 )
 from training.cli.train_arguments import SAME_AS_NAME, add_subcommands
 from training.cli.views import JsonView, PlainView, RunView, TerminalView
@@ -236,13 +237,20 @@ class Command(BaseCommand):
         found = selectors.get_run(run)
         epochs = selectors.list_epochs(found)
         if as_json:
-            self._write_json({**run_record(found), "epochs": [{"epoch": e.epoch, **e.values} for e in epochs]})
+            shown = {
+                "data": selectors.find_data_sources(found),
+                "epochs": [{"epoch": e.epoch, **e.values} for e in epochs],
+            }
+            self._write_json({**run_record(found), **shown})
             return
         record = run_record(found)
+        sources = selectors.find_data_sources(found)
         skipped = ("packages", "parameters", "progress", "metrics", "tags")
         write_fields(raw_stream(self.stdout), [(n, v) for n, v in record.items() if n not in skipped])
         write_fields(raw_stream(self.stdout), [("tags", " ".join(found.tag_names))])
         write_fields(raw_stream(self.stdout), [(f"set {n}", v) for n, v in found.parameters.items()])
+        for sentence in source_sentences(sources):
+            self.stdout.write(sentence)
         for epoch in epochs:
             self.stdout.write(f"epoch {epoch.epoch}  {metrics_text(epoch.values)}")
         if found.is_ended:

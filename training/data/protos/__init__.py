@@ -1,0 +1,1 @@
+"""The records of TFRecord files; `make protos` generates the module from the .proto file."""
