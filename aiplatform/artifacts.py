@@ -103,8 +103,8 @@ class Padding:
 class Manifest:
     """What an artifact says of itself.
 
-    `framework` is 'tensorflow' or 'torch'; `task` is 'image_classification',
-    'tabular_classification' or 'regression'; `model_format` says how `model/` is to be loaded
+    `framework` is 'tensorflow' or 'torch'; `task` is 'image_classification', 'tabular_classification',
+    'regression', 'forecasting' or 'object_detection'; `model_format` says how `model/` is to be loaded
     ('saved_model', 'torch_export', 'torchscript'). `text_bytes`: how many bytes of each text of an input go into a
     model whose framework has no texts (aiplatform.text_bytes).
     """
