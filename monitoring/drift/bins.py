@@ -56,16 +56,19 @@ def bin_numbers(baseline: NumericProfile, window: NumericProfile) -> BinnedPair:
 
 
 def _range_names(edges: list[float]) -> list[str]:
-    """Return the ranges' names, with as many digits as tell the edges apart."""
+    """Return the bins' names with as few digits as tell the edges apart.
+
+    An edge just below another (see `bin_edges`) makes a bin of one value: `< 3`, `= 3`.
+    """
     if not edges:
         return []
-    gaps = [high - low for low, high in itertools.pairwise(edges)]
-    finest = min(gaps, default=math.inf) / 10
-    texts = ([f"{edge:.{digits}g}" for edge in edges] for digits in (4, 6, 8, 12, 17))
-    names = next(
-        t for t in texts if all(abs(float(name) - edge) <= finest for name, edge in zip(t, edges, strict=True))
-    )
-    return [*(f"≤ {name}" for name in names), f"> {names[-1]}"]
+    is_just_below = [float(np.nextafter(high, -np.inf)) == low for low, high in itertools.pairwise(edges)] + [False]
+    told = [edges[i + is_just_below[i]] for i in range(len(edges))]
+    finest = min((high - low for low, high in itertools.pairwise(told) if high > low), default=math.inf) / 10
+    texts = ([f"{edge:.{digits}g}" for edge in told] for digits in (4, 6, 8, 12, 17))
+    names = next(t for t in texts if all(abs(float(name) - edge) <= finest for name, edge in zip(t, told, strict=True)))
+    signs = ["<" if below else "=" if i and is_just_below[i - 1] else "≤" for i, below in enumerate(is_just_below)]
+    return [*(f"{sign} {name}" for sign, name in zip(signs, names, strict=True)), f"> {names[-1]}"]
 
 
 def bin_for_tests(baseline: CategoryProfile, window: CategoryProfile) -> BinnedPair | None:

@@ -89,7 +89,10 @@
     const range = {};
     if (low >= 0 && low <= 0.6 * high) range.min = 0;
     if (low === high) Object.assign(range, low === 0 ? { min: 0, max: 1 } : { min: Math.min(0, low), max: Math.max(0, low) * 1.2 });
-    else if (high > drawn) range.max = spec.isShare ? Math.min(1, 1.25 * high) : 1.25 * high; // a limit above all that was drawn
+    else if (high > drawn && high > 0) { // a limit above all that was drawn
+      range.max = spec.isShare ? Math.min(1, 1.2 * high) : 1.2 * high;
+      if (range.min === 0) range.interval = range.max / 4;
+    }
     if (spec.isShare && high > 0.9 && high <= 1) Object.assign(range, { max: 1, ...(range.min === 0 ? { interval: 0.25 } : {}) });
     return range;
   }
@@ -98,7 +101,7 @@
   function markWords(spec) {
     const marks = [...(spec.marks ?? [])].sort((one, other) => one.at - other.at);
     const xs = spec.series.flatMap((s) => s.points.map(([x]) => x)).concat(spec.xRange ?? []);
-    const room = MARK_ROOM * (Math.max(...xs) - Math.min(...xs));
+    const begin = Math.min(...xs), width = Math.max(...xs) - begin, room = MARK_ROOM * width;
     const groups = [];
     for (const mark of marks) {
       const last = groups.at(-1);
@@ -107,6 +110,7 @@
     }
     return groups.flatMap((group) => group.map((mark, place) => ({
       ...mark, word: place ? "" : mark.name + (group.length > 1 ? `, ${group.length - 1} more` : ""),
+      align: mark.at < begin + 0.2 * width ? "left" : mark.at > begin + 0.8 * width ? "right" : "center",
     })));
   }
 
@@ -115,7 +119,7 @@
       yAxis: limit.value, name: limit.name, label: { formatter: `${limit.name} (${numberText(limit.value, spec.isShare)})` },
     }));
     for (const mark of spec.kind === "line" ? markWords(spec) : []) data.push({
-      xAxis: mark.at, name: mark.name, lineStyle: { color: INK, type: "dotted" }, label: { formatter: mark.word, show: mark.word !== "", color: INK, position: "end" },
+      xAxis: mark.at, name: mark.name, lineStyle: { color: INK, type: "dotted" }, label: { formatter: mark.word, show: mark.word !== "", color: INK, position: "end", align: mark.align },
     });
     if (!data.length) return undefined;
     return {

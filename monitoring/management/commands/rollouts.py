@@ -156,7 +156,8 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(_plain(rollout), default=str))
             return
-        self.stdout.write(f"rollout {rollout.pk}: {rollout}")
+        paused = f", paused by {rollout.paused_by}" if rollout.is_paused and rollout.is_active else ""
+        self.stdout.write(f"rollout {rollout.pk}: {rollout}{paused}")
         for step in rollout.steps.all():
             self.stdout.write(f"  {step.name:<12} {step.shown_state:<16} {step.text}")
         if rollout.waiting_for or rollout.reason:

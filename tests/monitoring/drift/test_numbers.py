@@ -123,3 +123,11 @@ def test_the_names_of_bins_tell_close_edges_apart() -> None:
     names = bin_numbers(baseline_of(near_one), window_of(near_one)).names
     assert len({*names}) == len(names)
     assert "> 1" not in names, "no share is greater than 1"
+
+
+def test_a_value_of_its_own_bin_is_named_as_that() -> None:
+    often = np.concatenate([np.linspace(0.0, 0.3, 700), np.full(300, 0.328125), np.linspace(0.33, 0.4, 400)])
+    names = bin_numbers(baseline_of(often), window_of(often)).names
+    assert "< 0.3281" in names and "= 0.3281" in names
+    assert len(set(names)) == len(names)
+    assert bin_numbers(baseline_of(np.full(500, 5.0)), window_of(np.full(500, 5.0))).names == ("< 5", "= 5", "> 5")

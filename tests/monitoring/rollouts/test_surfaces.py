@@ -114,6 +114,9 @@ def test_the_command_shows_pauses_holds_and_sets_policies(rollout: Rollout) -> N
     assert run("list")[0]["challenger"] == 2
     assert [step["name"] for step in run("show", str(rollout.pk))["steps"]][-1] == "canary 100%"
     assert run("pause", str(rollout.pk))["is_paused"] is True
+    out = StringIO()
+    call_command("rollouts", "show", str(rollout.pk), stdout=out)
+    assert "(running), paused by shell:" in out.getvalue()
     assert run("hold", "--reason", "we look")["held"] == "everywhere: we look"
     assert run("release")["released"] == "everywhere"
     assert run("policy", "digits", "--set", "steps=10,100", "alpha=0.01")["steps"] == [10, 100]
