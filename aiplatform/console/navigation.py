@@ -21,6 +21,7 @@ _GROUPS = {
 _SYMBOLS = {
     "run": "model_training",
     "search": "manage_search",
+    "trainingschedule": "schedule",
     "registeredmodel": "deployed_code",
     "modelversion": "layers",
     "endpoint": "hub",

@@ -1,3 +1,3 @@
 """Training's pages in the console: runs with their curves, models and versions with their lineage."""
 
-from training.admin import models, runs, searches, versions  # noqa: F401  (they register themselves)
+from training.admin import models, runs, schedules, searches, versions  # noqa: F401  (they register themselves)
