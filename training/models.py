@@ -260,6 +260,30 @@ class Trial(models.Model):
         return f"trial {self.number}"
 
 
+class TrainingSchedule(models.Model):
+    """Trains again as a run did, at times of a cron line or when there is new data; the queue's own schedule rings."""
+
+    name = models.CharField(max_length=63, unique=True)
+    like = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="schedules", help_text="What is repeated")
+    data_uri = models.CharField("data", max_length=1000)
+    deploy_endpoint = models.CharField(max_length=63, blank=True)
+    cron = models.CharField(max_length=100, blank=True, help_text="Minute, hour, day, month, weekday; UTC")
+    watch_minutes = models.PositiveIntegerField(default=0, help_text="Look for new data so often; 0: it is not watched")
+    is_enabled = models.BooleanField(default=True)
+    data_mark = models.CharField(max_length=64, blank=True, help_text="Of the data that was trained on last")
+    last_run = models.ForeignKey(Run, on_delete=models.SET_NULL, related_name="+", null=True, blank=True)
+    last_fired_at = models.DateTimeField(null=True, blank=True)
+    last_outcome = models.CharField(max_length=1000, blank=True)
+    created_by = models.CharField(max_length=150, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class RegisteredModel(models.Model):
     """A name under which versions are kept. `last_version` only grows: a number is never reused."""
 

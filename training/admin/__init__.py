@@ -1,3 +1,10 @@
 """Training's pages in the console: runs with their curves, models and versions with their lineage."""
 
-from training.admin import datasets, models, runs, searches, versions  # noqa: F401  (they register themselves)
+from training.admin import (  # noqa: F401  (they register themselves)
+    datasets,
+    models,
+    runs,
+    schedules,
+    searches,
+    versions,
+)

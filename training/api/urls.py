@@ -20,6 +20,7 @@ from training.api.run_views import (
     RunResume,
     RunUsageDetail,
 )
+from training.api.schedule_views import ScheduleDetail, ScheduleList, ScheduleRun
 from training.api.search_views import SearchCancel, SearchDetail, SearchList, SearchRegister, SearchResume
 
 _MODELS = "internal/training/models/<str:model>"
@@ -58,6 +59,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="dataset-version-detail",
     ),
     path(f"{_API}/datasets/<str:name>/diff/", DatasetDiff.as_view(), name="dataset-diff"),
+    path(f"{_API}/schedules/", ScheduleList.as_view(), name="training-schedule-list"),
+    path(f"{_API}/schedules/<str:name>/", ScheduleDetail.as_view(), name="training-schedule-detail"),
+    path(f"{_API}/schedules/<str:name>/run/", ScheduleRun.as_view(), name="training-schedule-run"),
     path(f"{_API}/models/", ModelList.as_view(), name="model-list"),
     path(f"{_API}/models/<str:model>/", ModelDetail.as_view(), name="model-detail"),
     path(f"{_API}/models/<str:model>/versions/", VersionList.as_view(), name="version-list"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.management.base import CommandParser
 
+from training.cli.scheduling import add_schedule_subcommands
 from training.cli.searching import add_search_subcommands
 from training.scaffold import BACKENDS
 from training.states import RunState
@@ -39,6 +40,7 @@ def add_subcommands(parser: CommandParser) -> None:
     export.add_argument("--to", required=True, metavar="FOLDER|URL", help="a file store, or http(s)://... of a server")
     _add_clone(commands.add_parser("clone", help="train again as a run did, with changes"))
     add_search_subcommands(commands, add_settings)
+    add_schedule_subcommands(commands)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
 

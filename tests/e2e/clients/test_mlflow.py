@@ -47,14 +47,15 @@ def tracking_server(mlflow: ClientEnvironment, tmp_path_factory: pytest.TempPath
                 "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
                 "--artifacts-destination", str(folder / "artifacts"),
             ],
-            cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            cwd=folder, env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:
         wait_until(lambda: is_up(url), within_s=180, what=lambda: (folder / "log.txt").read_text()[-2000:])
         yield url
     finally:
-        os.killpg(server.pid, signal.SIGTERM)  # with its workers
+        os.killpg(server.pid, signal.SIGKILL)  # with its workers, which outlive it otherwise
         server.wait(30)
 
 

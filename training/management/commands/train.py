@@ -14,12 +14,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 
 from aiplatform.errors import InvalidInputError, PlatformError
-from training import annotating, run_files, selectors, services
+from training import annotating, run_files, scheduling, selectors, services
 from training.cli import cross_validating, exit_codes, searching
 from training.cli.actor import command_line_actor
 from training.cli.arguments import absolute_data_uri, parse_settings
 from training.cli.comparing import comparison_record, write_comparison
 from training.cli.interrupt import Choice, ask_on_interrupt
+from training.cli.scheduling import schedule_record, write_schedules
 from training.cli.streams import raw_stream
 from training.cli.tables import write_fields, write_table
 from training.cli.texts import (
@@ -38,7 +39,7 @@ from training.cli.waiting import RunWaiter
 from training.comparison import compare_runs
 from training.mlflow.server import export_to_server
 from training.mlflow.store import export_to_folder
-from training.models import Run, Search, Trial
+from training.models import Run, Search, TrainingSchedule, Trial
 from training.recipes.registry import RecipeInfo, get_recipe, list_recipes
 from training.scaffold import write_recipe
 from training.searching.orders import SearchOrder, cancel_search, create_search, register_winner, resume_search
@@ -275,6 +276,40 @@ class Command(BaseCommand):
             if is_over:
                 return
             time.sleep(_FOLLOW_EVERY_S)
+
+    def _schedule(self, *, name: str, like: str, as_json: bool, **options: Any) -> None:
+        order = scheduling.ScheduleOrder(
+            name=name,
+            like=selectors.get_run(like),
+            cron=options["cron"],
+            watch_minutes=options["on_new_data"],
+            data_uri=absolute_data_uri(options["data"]) if options["data"] else "",
+            deploy_endpoint=options["deploy"],
+            actor=command_line_actor(),
+        )
+        self._show_schedules([scheduling.create_schedule(order)], as_json)
+
+    def _schedules(self, *, as_json: bool, **options: Any) -> None:
+        self._show_schedules(scheduling.list_schedules(), as_json)
+
+    def _schedule_step(self, *, name: str, step: str, as_json: bool, **options: Any) -> int:
+        schedule, actor = scheduling.get_schedule(name), command_line_actor()
+        if step == "now":
+            return self._after_order(scheduling.run_now(schedule, actor=actor), as_json=as_json, wait=False)
+        if step == "remove":
+            scheduling.remove_schedule(schedule, actor=actor)
+            self.stdout.write(f"schedule '{name}' is removed; its runs stay")
+            return exit_codes.SUCCEEDED
+        enabled = scheduling.enable_schedule(schedule, is_enabled=step == "resume", actor=actor)
+        self._show_schedules([enabled], as_json)
+        return exit_codes.SUCCEEDED
+
+    def _show_schedules(self, schedules: list[TrainingSchedule], as_json: bool) -> None:
+        if not as_json:
+            write_schedules(raw_stream(self.stdout), schedules)
+            return
+        for schedule in schedules:
+            self._write_json(schedule_record(schedule))
 
     def _export_mlflow(self, *, run: str, to: str, as_json: bool, **options: Any) -> None:
         found = selectors.get_run(run)

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('training', '0005_search'),
+        ('training', '0006_schedule'),
     ]
 
     operations = [

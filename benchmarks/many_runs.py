@@ -1,0 +1,165 @@
+"""How fast the pages of runs are when there are many: `python -m benchmarks.many_runs [--runs 10000] [--epochs 100]`.
+
+Fills a database (DATABASE_URL, which must be an empty one, or a SQLite file of its own) with runs of five metrics an
+epoch, and asks for each page in this process, through all middleware: what is measured is the server's time, without a
+socket. 10,000 runs of 100 epochs are five million points.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+LIMIT_MS = 300.0
+REPEATS = 7
+RUNS_AT_ONCE = 100
+
+
+def main() -> int:
+    """Fill, ask, print a table; 1 if a page took longer than the limit."""
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="many-runs-") as folder:
+        _set_up(folder)
+        filled_s = _timed(lambda: fill(options.runs, options.epochs))
+        points = options.runs * options.epochs * len(METRICS)
+        print(f"{options.runs:,} runs, {points:,} metric points, {_engine()}; filled in {filled_s:.0f} s")
+        print(f"{'page':<34}{'median ms':>10}{'slowest':>10}{'CPU ms':>8}{'kB':>8}")
+        is_fast = True
+        for name, ask in pages().items():
+            took_ms, cpu_ms, size = measure(ask)
+            median_ms = statistics.median(took_ms)
+            is_fast &= median_ms <= LIMIT_MS
+            print(f"{name:<34}{median_ms:>10.0f}{max(took_ms):>10.0f}{cpu_ms:>8.0f}{size / 1000:>8.0f}", flush=True)
+    return 0 if is_fast else 1
+
+
+def fill(runs: int, epochs: int) -> None:
+    """Write runs with tags, curves and confusion matrices."""
+    from django.utils import timezone
+
+    from training.models import EpochMetrics, Run, RunEvaluation, RunTag
+
+    dice, now = random.Random(1), timezone.now()
+    for start in range(0, runs, RUNS_AT_ONCE):
+        made = [_run(dice, now - timedelta(minutes=start + i)) for i in range(min(RUNS_AT_ONCE, runs - start))]
+        Run.objects.bulk_create(made)
+        RunTag.objects.bulk_create([RunTag(run=run, name=f"team-{dice.randrange(20)}") for run in made])
+        matrix = [[dice.randrange(100) for _ in range(10)] for _ in range(10)]
+        labels = [str(label) for label in range(10)]
+        RunEvaluation.objects.bulk_create(
+            [RunEvaluation(run=run, labels=labels, confusion_matrix=matrix, metrics={"accuracy": 0.9}) for run in made]
+        )
+        EpochMetrics.objects.bulk_create(
+            [
+                EpochMetrics(run=run, epoch=epoch, values={name: dice.random() / epoch for name in METRICS})
+                for run in made
+                for epoch in range(1, epochs + 1)
+            ],
+            batch_size=5000,
+        )
+
+
+def pages() -> dict[str, Callable[[], Any]]:
+    """Return each page by its name, as a call that answers it."""
+    from django.contrib.auth import get_user_model
+    from django.test import Client
+    from rest_framework.test import APIClient
+
+    from aiplatform.http.authentication import IdentityUser
+    from aiplatform.identity import Identity, Scope
+    from training.models import Run
+
+    console, api = Client(), APIClient()
+    console.force_login(get_user_model().objects.create_superuser("bench", password="bench"))
+    identity = Identity(username="bench", scopes=frozenset({Scope.TRAIN}))
+    api.force_authenticate(user=IdentityUser(identity), token=identity)  # type: ignore[arg-type]
+    last = max(1, Run.objects.count() // 50)
+    ids = [str(pk) for pk in Run.objects.values_list("pk", flat=True)[:8]]
+    one, several = ids[0], ",".join(ids)
+    asked = {
+        "console: list of runs": (console, "/admin/training/run/"),
+        "console: list, one state": (console, "/admin/training/run/?state__exact=failed"),
+        "console: list, one tag": (console, "/admin/training/run/?tag=team-3"),
+        "console: list, last page": (console, f"/admin/training/run/?p={last}"),
+        "console: search for a model": (console, "/admin/training/run/?q=model-17"),
+        "console: home": (console, "/admin/"),
+        "console: a run with its curves": (console, f"/admin/training/run/{one}/change/"),
+        "console: 8 runs compared": (console, f"/admin/training/run/compare/?runs={several}"),
+        "REST: list of runs": (api, "/api/training/runs/"),
+        "REST: list, one tag": (api, "/api/training/runs/?tag=team-3"),
+        "REST: metrics of a run": (api, f"/api/training/runs/{one}/metrics/"),
+        "REST: 8 runs compared": (api, f"/api/training/runs/compare/?runs={several}"),
+    }
+    return {name: _asker(client, url) for name, (client, url) in asked.items()}
+
+
+def measure(ask: Callable[[], Any]) -> tuple[list[float], float, int]:
+    """Return the times of some calls in ms, after one that warms up, their mean of CPU time, and the answer's bytes.
+
+    On a machine that does other work, the time is what this process waited too; CPU time is its own.
+    """
+    answer = ask()
+    assert answer.status_code == 200, f"{answer.status_code}: {answer.content[:300]!r}"
+    began_s = time.process_time()
+    took_ms = [1000 * _timed(ask) for _ in range(REPEATS)]
+    return took_ms, 1000 * (time.process_time() - began_s) / REPEATS, len(answer.content)
+
+
+def _asker(client: Any, url: str) -> Callable[[], Any]:
+    return lambda: client.get(url)
+
+
+def _run(dice: random.Random, at: Any) -> Any:
+    from training.models import Run
+    from training.states import ENDED_STATES
+
+    parameters = {"epochs": 100, "batch_size": dice.choice((16, 32, 64)), "learning_rate": dice.random() / 100}
+    return Run(
+        recipe=dice.choice(("keras_cnn", "torch_cnn", "keras_tabular")), data_uri="digits", seed=dice.randrange(9),
+        model_name=f"model-{dice.randrange(40)}", state=dice.choice(ENDED_STATES), parameters=parameters,
+        created_at=at, started_at=at, ended_at=at + timedelta(minutes=5),
+    )  # fmt: skip
+
+
+def _set_up(folder: str) -> None:
+    os.environ.setdefault("DATABASE_URL", f"sqlite:///{folder}/db.sqlite3")
+    os.environ.update(DATA_DIR=folder, AIPLATFORM_DEBUG="0", LOG_LEVEL="ERROR", ALLOWED_HOSTS="*")
+    os.environ.setdefault("SECRET_KEY", "benchmark")
+    os.environ.setdefault("INTERNAL_SECRETS", "a-secret-of-at-least-32-characters-for-benchmarks")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "aiplatform.settings"
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+
+
+def _engine() -> str:
+    from django.db import connection
+
+    return connection.vendor
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    began_s = time.perf_counter()
+    work()
+    return time.perf_counter() - began_s
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, default=100)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
