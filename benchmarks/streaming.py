@@ -96,7 +96,7 @@ class TimingReporter:
         """Note whether the data stayed on disk."""
         self.is_streamed = any(source["is_streamed"] for source in sources)
 
-    def begin(self, *, epochs: int, steps_per_epoch: int) -> None:
+    def begin(self, *, epochs: int, steps_per_epoch: int, rows_per_epoch: int = 0) -> None:
         """Start the clock."""
         self.first_s = time.monotonic()
 
