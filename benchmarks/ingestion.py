@@ -96,7 +96,7 @@ def make_events(count: int) -> list[Any]:
     import numpy as np
 
     from inference.recording_api import PredictionEvent
-    from inference.serving import new_prediction_id
+    from inference.prediction_ids import new_prediction_id
 
     random = np.random.default_rng(1)
     images = random.integers(0, 256, (512, 1, 28, 28, 1)).astype(np.float32)

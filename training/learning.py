@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from aiplatform.artifacts import Arrays
+from aiplatform.embeddings import EMBEDDING, SAMPLE_ROWS, embedding_columns
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.features import extract_features, summarise_predictions
 from aiplatform.profiles import DataProfile
@@ -18,8 +20,9 @@ from training.data.dataset import Array, DataKind, Dataset
 from training.data.sources import load_dataset
 from training.recipes.api import Reporter, TrainedModel, TrainingOrder
 from training.recipes.checkpoints import CheckpointStore
+from training.recipes.embeddings import EmbeddingLearner, embed_part
 from training.recipes.loop import TrainingLoop, predict_part
-from training.recipes.recipe import Recipe
+from training.recipes.recipe import Learner, Recipe
 from training.recipes.registry import load_recipe, resolve_parameters
 from training.recipes.scores import accuracy, confusion_matrix, cross_entropy, roc_auc
 
@@ -55,6 +58,8 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     )
     history = loop.run()
     probabilities = predict_part(learner, data.test)
+    embedder = learner if isinstance(learner, EmbeddingLearner) and learner.embedding is not None else None
+    embeddings = None if embedder is None else embed_part(embedder, data.test)
     warmup_inputs, _ = data.test.rows(slice(0, WARMUP_ROWS))
     return TrainedModel(
         framework=recipe.framework,
@@ -66,9 +71,9 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
         metrics=_test_metrics(probabilities, data),
         parameters=values,
         data_fingerprint=data.fingerprint,
-        profile=_profile(data, probabilities, order.seed),
+        profile=_profile(data, probabilities, embeddings, order.seed),
         warmup_inputs=warmup_inputs,
-        warmup_outputs={OUTPUT: learner.predict(warmup_inputs)},
+        warmup_outputs=_answers(learner, embedder, warmup_inputs),
         save_model=learner.export,
         history=history,
         evaluation={
@@ -76,7 +81,22 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
             "confusion_matrix": confusion_matrix(probabilities, data.test.labels).tolist(),
         },
         calibration=fit_calibration(predict_part(learner, data.validation), data.validation.labels),
+        embedding=None if embedder is None else embedder.embedding,
+        embeddings=None if embeddings is None else _sample(embeddings, order.seed),
     )
+
+
+def _answers(learner: Learner, embedder: EmbeddingLearner | None, inputs: Arrays) -> Arrays:
+    """Return all that the exported model is to compute for some rows."""
+    answers = {OUTPUT: learner.predict(inputs)}
+    return answers if embedder is None else answers | {EMBEDDING: embedder.embed(inputs)}
+
+
+def _sample(embeddings: Array, seed: int) -> Array:
+    """Return some rows, for what compares vectors as a whole; the profile has all of them, column by column."""
+    if len(embeddings) <= SAMPLE_ROWS:
+        return embeddings
+    return embeddings[np.sort(np.random.default_rng(seed).choice(len(embeddings), SAMPLE_ROWS, replace=False))]
 
 
 def _check_fit(recipe: Recipe, order: TrainingOrder, data: Dataset) -> None:
@@ -93,7 +113,8 @@ def _describe(data: Dataset) -> str:
 
 def _identity(order: TrainingOrder, values: dict[str, Any], data: Dataset) -> str:
     """Return what must be equal for a checkpoint to be of use."""
-    parts = [order.recipe, values, data.fingerprint, order.target, order.seed]
+    learned_from = {name: value for name, value in values.items() if name != "embedding"}  # it changes no weight
+    parts = [order.recipe, learned_from, data.fingerprint, order.target, order.seed]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -111,8 +132,8 @@ def _test_metrics(probabilities: Array, data: Dataset) -> dict[str, float]:
     return metrics
 
 
-def _profile(data: Dataset, probabilities: Array, seed: int) -> DataProfile:
-    """Return the training rows' features, and the outputs for rows that were held out."""
+def _profile(data: Dataset, probabilities: Array, embeddings: Array | None, seed: int) -> DataProfile:
+    """Return the training rows' features, and the outputs and embeddings of rows that were held out."""
     count = min(len(data.train), PROFILED_ROWS)
     sample = np.sort(np.random.default_rng(seed).choice(len(data.train), count, replace=False))
     profile = DataProfile()
@@ -121,5 +142,5 @@ def _profile(data: Dataset, probabilities: Array, seed: int) -> DataProfile:
         profile.update(extract_features(inputs))
     said = summarise_predictions({OUTPUT: probabilities}, data.labels)
     columns = {"label": np.array(said.labels, dtype=object), "confidence": np.array(said.confidences)}
-    profile.update({}, columns)
+    profile.update({}, columns if embeddings is None else columns | embedding_columns(embeddings))
     return profile

@@ -117,5 +117,6 @@ def build_manifest(run: Run, version: ModelVersion, trained: TrainedModel, origi
         labels=tuple(trained.labels),
         metrics={name: float(value) for name, value in trained.metrics.items()},
         image=trained.image,
+        embedding=trained.embedding,
         created_at=timezone.now().isoformat(),
     )

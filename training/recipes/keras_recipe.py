@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from aiplatform.artifacts import Arrays
+from aiplatform.artifacts import MONITORED, Arrays
+from aiplatform.embeddings import EMBEDDING
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.tensors import DType, TensorSpec
 from training.data.dataset import Array, DataDescription
+from training.recipes.embeddings import embedding_spec, projection_matrix
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.steps import StepOptions
 
@@ -41,6 +43,13 @@ class KerasRecipe(Recipe):
 
         return keras.optimizers.Adam(learning_rate=parameters.learning_rate)
 
+    def find_hidden(self, model: keras.Model) -> Any | None:
+        """Return the tensor (n, width) that embeddings are made of: what goes into the model's last dense layer.
+
+        None if there is no such layer; the model then has no embedding.
+        """
+        return last_hidden(model)
+
     def build_learner(self, data: DataDescription, parameters: Any, seed: int) -> Learner:
         """Return a learner around a fresh model; every random choice follows from the seed."""
         try:
@@ -60,14 +69,24 @@ class KerasRecipe(Recipe):
             with _policy("mixed_bfloat16"):
                 model = self.build_model(data, parameters)
             model.set_weights(served.get_weights())
-        return KerasLearner(model, self.build_optimizer(parameters), data.inputs, options=options, served=served)
+        hidden = self.find_hidden(served) if parameters.embedding else None
+        return KerasLearner(
+            model,
+            self.build_optimizer(parameters),
+            data.inputs,
+            options=options,
+            served=served,
+            monitored=None if hidden is None else keras.Model(served.input, [served.outputs[0], hidden]),
+            dimensions=parameters.embedding,
+        )
 
 
 class KerasLearner:
     """A Keras model that learns by one compiled step, without the cost of `Model.fit`.
 
     `served` is what predicts and is exported: the same model, or, where learning is in mixed precision, its twin
-    in float32.
+    in float32. `monitored` shares its layers and also gives its last hidden layer, of which the embedding of
+    `dimensions` is made; without it there is none.
     """
 
     model_format = "saved_model"
@@ -80,8 +99,13 @@ class KerasLearner:
         *,
         options: StepOptions | None = None,
         served: keras.Model | None = None,
+        monitored: keras.Model | None = None,
+        dimensions: int = 0,
     ) -> None:
         import tensorflow as tf
+
+        self._monitored = monitored
+        self.embedding = None if monitored is None else embedding_spec(dimensions)
 
         self._model, self._optimizer = model, optimizer
         self._served = model if served is None else served
@@ -94,6 +118,7 @@ class KerasLearner:
         self._differentiate = tf.function(self._gradients, input_signature=[self._inputs, labels, rows])
         self._apply = tf.function(self._apply_gradients)
         self._predict = tf.function(self._probabilities, input_signature=[self._inputs])
+        self._predict_both = tf.function(self._both, input_signature=[self._inputs])
 
     def train_batch(self, inputs: Arrays, labels: Array) -> tuple[float, int]:
         """Learn from one batch; return its mean loss and how many rows were right."""
@@ -111,6 +136,11 @@ class KerasLearner:
         self._update_served()
         return np.asarray(self._predict(_tensors(inputs))[OUTPUT])
 
+    def embed(self, inputs: Arrays) -> Array:
+        """Return embeddings, shape (n, dimensions); only for a learner that has them."""
+        self._update_served()
+        return np.asarray(self._predict_both(_tensors(inputs))[EMBEDDING])
+
     def save_state(self, path: Path) -> None:
         """Write every variable of model and optimizer; dropout's random state is one of them."""
         arrays: dict[str, Any] = {str(i): np.asarray(variable) for i, variable in enumerate(self._variables())}
@@ -124,13 +154,16 @@ class KerasLearner:
                 variable.assign(saved[str(i)])
 
     def export(self, folder: Path) -> None:
-        """Write a SavedModel whose `serving_default` takes the inputs by name."""
+        """Write a SavedModel whose `serving_default` takes the inputs by name; `monitored` gives the embedding, too."""
         import keras
 
         self._update_served()
         archive = keras.export.ExportArchive()
         archive.track(self._served)
         archive.add_endpoint("serving_default", self._probabilities, input_signature=[self._inputs])
+        if self._monitored is not None:
+            archive.track(self._monitored)
+            archive.add_endpoint(MONITORED, self._both, input_signature=[self._inputs])
         archive.write_out(str(folder), verbose=False)
 
     def _variables(self) -> list[Any]:
@@ -182,6 +215,36 @@ class KerasLearner:
 
     def _probabilities(self, inputs: Any) -> Any:
         return {OUTPUT: self._served(inputs, training=False)}
+
+    def _both(self, inputs: Any) -> Any:
+        import tensorflow as tf
+
+        assert self._monitored is not None and self.embedding is not None
+        probabilities, hidden = self._monitored(inputs, training=False)  # (n, classes), (n, width)
+        projection = tf.constant(projection_matrix(hidden.shape[1], self.embedding.shape[1]))
+        return {OUTPUT: probabilities, EMBEDDING: tf.cast(hidden, tf.float32) @ projection}
+
+
+def last_hidden(model: keras.Model) -> Any | None:
+    """Return what goes into the dense layer that a model's output comes from, by way of activations; None if none does.
+
+    Shapes: (n, width), the width known.
+    """
+    import keras
+
+    outputs = getattr(model, "outputs", None) or [None]  # a model that is no graph of layers tells nothing
+    tensor = outputs[0]
+    while tensor is not None and hasattr(tensor, "_keras_history"):
+        layer = tensor._keras_history.operation  # noqa: SLF001 - the only way from a tensor to its layer
+        if isinstance(layer, keras.layers.InputLayer):
+            return None
+        before = layer.input
+        if isinstance(layer, keras.layers.Dense):
+            is_vector = len(before.shape) == 2 and before.shape[1] is not None
+            return before if is_vector else None
+        is_plain = not getattr(layer, "weights", ()) and getattr(before, "shape", None) == tensor.shape
+        tensor = before if is_plain else None
+    return None
 
 
 @contextmanager

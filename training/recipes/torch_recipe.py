@@ -16,6 +16,7 @@ from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.tensors import TensorSpec
 from training.data.dataset import Array, DataDescription
+from training.recipes.embeddings import embedding_spec, projection_matrix
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.steps import StepOptions
 
@@ -40,6 +41,16 @@ class TorchRecipe(Recipe):
 
         return optim.Adam(network.parameters(), lr=parameters.learning_rate)
 
+    def find_head(self, network: nn.Module) -> nn.Module | None:
+        """Return the layer whose input (n, width) embeddings are made of: the last linear one, which gives the logits.
+
+        None if there is none; the model then has no embedding.
+        """
+        from torch import nn
+
+        linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+        return linear[-1] if linear else None
+
     def build_learner(self, data: DataDescription, parameters: Any, seed: int) -> Learner:
         """Return a learner around a fresh network; every random choice follows from the seed."""
         try:
@@ -53,7 +64,11 @@ class TorchRecipe(Recipe):
         torch.use_deterministic_algorithms(parameters.deterministic and device.type == "cpu")
         network = self.build_network(data, parameters).to(device)
         optimizer = self.build_optimizer(network, parameters)
-        return TorchLearner(network, optimizer, data.inputs[0], device, options=StepOptions.of(parameters, data))
+        options = StepOptions.of(parameters, data)
+        learner = TorchLearner(network, optimizer, data.inputs[0], device, options=options)
+        if parameters.embedding:
+            learner.add_embedding(self.find_head(network), parameters.embedding)
+        return learner
 
 
 class TorchLearner:
@@ -77,6 +92,23 @@ class TorchLearner:
         self._options = options or StepOptions()
         weights = self._options.class_weights
         self._weights = None if weights is None else torch.from_numpy(weights).to(device)
+        self._embedder: Any = None
+        self.embedding: TensorSpec | None = None
+
+    def add_embedding(self, head: nn.Module | None, dimensions: int) -> None:
+        """Have the model also give what goes into `head`, projected; nothing changes where that is not a row's vector."""
+        import torch
+
+        if head is None:
+            return
+        self._network.eval()
+        example = torch.zeros((2, *self._input.shape[1:]), device=self._device)
+        with torch.inference_mode():
+            hidden = _hidden_of(self._network, head, example)[1]
+        if hidden is not None and hidden.dim() == 2 and len(hidden) == len(example):
+            self._embedder = _monitored(self._network, head, projection_matrix(hidden.shape[1], dimensions))
+            self._embedder.to(self._device)
+            self.embedding = embedding_spec(dimensions)
 
     def train_batch(self, inputs: Arrays, labels: Array) -> tuple[float, int]:
         """Learn from one batch; return its mean loss and how many rows were right."""
@@ -108,6 +140,15 @@ class TorchLearner:
             probabilities = self._network(self._tensor(inputs)).softmax(dim=1)
         return np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
 
+    def embed(self, inputs: Arrays) -> Array:
+        """Return embeddings, shape (n, dimensions); only for a learner that has them."""
+        import torch
+
+        self._embedder.eval()
+        with torch.inference_mode():
+            embeddings = self._embedder(self._tensor(inputs))[1]
+        return np.asarray(embeddings.cpu().numpy(), dtype=np.float32)
+
     def save_state(self, path: Path) -> None:
         """Write weights, optimizer and random generator."""
         import torch
@@ -129,11 +170,13 @@ class TorchLearner:
         torch.set_rng_state(state["random"])
 
     def export(self, folder: Path) -> None:
-        """Write a `torch.export` program from the input to probabilities, for any batch size."""
+        """Write a `torch.export` program from the input to probabilities (and the embedding), for any batch size."""
         import torch
 
-        network = copy.deepcopy(self._network).cpu()
-        serving = torch.nn.Sequential(network, torch.nn.Softmax(dim=1)).eval()
+        serving = self._embedder
+        if serving is None:
+            serving = torch.nn.Sequential(self._network, torch.nn.Softmax(dim=1))
+        serving = copy.deepcopy(serving).cpu().eval()
         example = torch.zeros((2, *self._input.shape[1:]))  # 2: a batch of 1 would be taken as fixed
         batch = torch.export.Dim("batch")
         program = torch.export.export(serving, (example,), dynamic_shapes=({0: batch},))
@@ -159,3 +202,34 @@ class TorchLearner:
 
         array = np.ascontiguousarray(inputs[self._input.name])
         return torch.from_numpy(array).to(self._device)
+
+
+def _hidden_of(network: nn.Module, head: nn.Module, inputs: Any) -> tuple[Any, Any]:
+    """Return a network's answer and what went into one of its layers when it was called last; None if it was not."""
+    seen: list[Any] = []
+    handle = head.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    try:
+        answer = network(inputs)
+    finally:
+        handle.remove()
+    return answer, seen[-1] if seen else None
+
+
+def _monitored(network: nn.Module, head: nn.Module, projection: Array) -> nn.Module:
+    import torch
+    from torch import nn
+
+    class Monitored(nn.Module):  # type: ignore[misc]
+        """A network that gives probabilities and the embedding; nothing of it learns but the network."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.head = (head,)  # in a tuple: it is a part of the network already
+            self.register_buffer("projection", torch.from_numpy(projection))
+
+        def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            logits, hidden = _hidden_of(self.network, self.head[0], inputs)
+            return logits.softmax(dim=1), hidden.float() @ self.projection
+
+    return Monitored()

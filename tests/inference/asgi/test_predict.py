@@ -15,7 +15,7 @@ from aiplatform.tensors import Signature
 from inference.asgi import PredictApplication
 from inference.engines import Arrays
 from inference.routing_table import PendingVersion, Route, RoutingTable
-from inference.serving import new_prediction_id
+from inference.prediction_ids import new_prediction_id
 from tests.inference.serving_fakes import (
     POISON,
     AsgiClient,

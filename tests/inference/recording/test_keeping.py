@@ -16,7 +16,7 @@ from inference.recording.keeping import FORM, RowKeeper, is_sampled, trace_id_of
 from inference.recording.policies import PolicyBook
 from inference.recording.recorder import PredictionRecorder
 from inference.recording.spool import Spool, read_spooled
-from inference.serving import new_prediction_id
+from inference.prediction_ids import new_prediction_id
 from tests.inference.recording.fakes import Drops, FakeMonitoring, event, failed
 
 SECRET = "a-secret-of-the-tests"

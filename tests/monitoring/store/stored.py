@@ -14,7 +14,7 @@ from aiplatform.predictions.files import StoredFile, day_of, file_uri, list_days
 from aiplatform.predictions.tables import describe_file, parquet_bytes, table_from_rows
 from inference.recording.keeping import pack_rows
 from inference.recording_api import PredictionEvent
-from inference.serving import new_prediction_id
+from inference.prediction_ids import new_prediction_id
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
 from monitoring.store.locations import root
