@@ -95,8 +95,8 @@ def make_events(count: int) -> list[Any]:
     """Return predictions of the last second, each with arrays of its own."""
     import numpy as np
 
-    from inference.recording_api import PredictionEvent
     from inference.prediction_ids import new_prediction_id
+    from inference.recording_api import PredictionEvent
 
     random = np.random.default_rng(1)
     images = random.integers(0, 256, (512, 1, 28, 28, 1)).astype(np.float32)

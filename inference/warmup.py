@@ -122,7 +122,7 @@ def _check_same(
 
 
 def _absolute_tolerance(manifest: Manifest, name: str, expected: np.ndarray[Any, Any]) -> float:
-    """Return what a value may be off whatever its size; an embedding's adds up a whole layer, however little is left."""
+    """Return what a value may be off whatever its size: an embedding's sums up a whole layer, even where it is 0."""
     if manifest.embedding is None or name != manifest.embedding.name:
         return ABSOLUTE_TOLERANCE
     size = float(np.sqrt(np.mean(np.square(np.nan_to_num(expected), dtype=np.float64))))

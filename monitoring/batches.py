@@ -87,7 +87,7 @@ def _check_names(batch: PredictionBatch) -> None:
         raise InvalidInputError(f"batch '{batch.batch_id}': version and rows count from 0 upwards")
     if len(batch.embedding) > MAX_DIMENSIONS:
         raise InvalidInputError(
-            f"batch '{batch.batch_id}': an embedding has at most {MAX_DIMENSIONS} dimensions, not {len(batch.embedding)}"
+            f"batch '{batch.batch_id}': embedding has {len(batch.embedding)} dimensions; at most {MAX_DIMENSIONS} fit"
         )
     ids = batch.prediction_ids
     if any(len(name) > MAX_ID or not name for name in ids.names):

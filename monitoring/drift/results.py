@@ -114,9 +114,10 @@ class ColumnDrift:
 class DriftTable:
     """All columns of a window against the baseline. `reason` says why there is no verdict.
 
-    `verdict` is drifted if any column is, or the embedding as a whole (`vectors`, where rows of it are kept). `embedding`
-    has a column for each dimension; they are judged apart from the others and are not in `drifted_share`. `dataset_verdict` is drifted if `drifted_share`, the share
-    of the judged features that drifted, is at least the limits' `dataset_share`.
+    `verdict` is drifted if any column is. `dataset_verdict` is drifted if `drifted_share`, the share
+    of the judged features that drifted, is at least the limits' `dataset_share`. `embedding` has a column for each
+    dimension, judged apart from the others and not in that share; `vectors` is the test of whole embeddings, where
+    some are kept.
     """
 
     verdict: Verdict

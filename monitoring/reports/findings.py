@@ -86,6 +86,19 @@ def _drift_findings(drift: DriftTable) -> Iterator[Finding]:
     if said:
         is_bad = any(column.column != "confidence" for column in said)
         yield _drift_finding("predictions", "predictions", "predictions drifted: ", said, is_bad=is_bad)
+    yield from _embedding_findings(drift)
+
+
+def _embedding_findings(drift: DriftTable) -> Iterator[Finding]:
+    drifted, judged = drifted_columns(drift.embedding), judged_columns(drift.embedding)
+    if drifted:
+        is_bad = len(drifted) / len(judged) >= drift.dataset_share
+        count = f" ({len(drifted)} of {len(judged)} dimensions)"
+        words = f"what the model's last hidden layer makes of the data drifted{count}: "
+        yield _drift_finding("embedding", "embedding", words, drifted, is_bad=is_bad)
+    elif drift.embedding_verdict is Verdict.DRIFTED and drift.vectors is not None:
+        text = f"embeddings drifted as a whole (MMD {drift.vectors.statistic or 0.0:.3f}), no dimension by itself"
+        yield Finding(area="embedding", section="embedding", severity=Severity.WARN, text=text)
 
 
 def _drift_finding(area: str, section: str, words: str, drifted: Sequence[ColumnDrift], *, is_bad: bool) -> Finding:

@@ -1,8 +1,8 @@
 """The embedding: a model's own last hidden layer, projected into a few dimensions, as one more output for monitoring.
 
 A change of the data that leaves brightness or contrast as they were still changes what the network makes of it. The
-projection is random (Johnson and Lindenstrauss: distances are kept up to a factor, whatever the layer has learned) and the
-same for each model of a width, so a served model needs nothing beside its own file to compute it.
+projection is random (distances are kept up to a factor, whatever the layer has learned) and the same for each model
+of a width, so a served model needs nothing beside its own file to compute it.
 
 The baseline is made of rows that were held out: on those it has learned from, a network's hidden layer looks otherwise.
 """

@@ -219,7 +219,8 @@ class KerasLearner:
     def _both(self, inputs: Any) -> Any:
         import tensorflow as tf
 
-        assert self._monitored is not None and self.embedding is not None
+        if self._monitored is None or self.embedding is None:
+            raise InvalidConfigurationError("this model has no embedding: no dense hidden layer, or embedding=0")
         probabilities, hidden = self._monitored(inputs, training=False)  # (n, classes), (n, width)
         projection = tf.constant(projection_matrix(hidden.shape[1], self.embedding.shape[1]))
         return {OUTPUT: probabilities, EMBEDDING: tf.cast(hidden, tf.float32) @ projection}
@@ -235,7 +236,7 @@ def last_hidden(model: keras.Model) -> Any | None:
     outputs = getattr(model, "outputs", None) or [None]  # a model that is no graph of layers tells nothing
     tensor = outputs[0]
     while tensor is not None and hasattr(tensor, "_keras_history"):
-        layer = tensor._keras_history.operation  # noqa: SLF001 - the only way from a tensor to its layer
+        layer = tensor._keras_history.operation
         if isinstance(layer, keras.layers.InputLayer):
             return None
         before = layer.input

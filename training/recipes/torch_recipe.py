@@ -96,7 +96,7 @@ class TorchLearner:
         self.embedding: TensorSpec | None = None
 
     def add_embedding(self, head: nn.Module | None, dimensions: int) -> None:
-        """Have the model also give what goes into `head`, projected; nothing changes where that is not a row's vector."""
+        """Have the model also give what goes into `head`, projected; without effect unless that is a vector a row."""
         import torch
 
         if head is None:
