@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from monitoring.store.locations import list_period
 from monitoring.store.reading import Selection, read_files
 from monitoring.windows import minute_of
 
+MINUTE = timedelta(minutes=1)
 MAX_FILES = 16  # of a period's, spread evenly over it
 Array = np.ndarray[Any, Any]
 log = structlog.get_logger(__name__)
@@ -40,7 +41,7 @@ def compare_embeddings(served: ServedVersion, period: Period) -> TestResult | No
     try:
         return _compare(
             served.endpoint, served.version, served.artifact_uri, served.artifact_digest, period.start,
-            minute_of(period.end), settings.DRIFT_SIGNIFICANCE, settings.DRIFT_MIN_SAMPLES,
+            minute_of(period.end) + MINUTE, settings.DRIFT_SIGNIFICANCE, settings.DRIFT_MIN_SAMPLES,
         )  # fmt: skip
     except PlatformError as error:
         log.warning("embeddings_not_compared", endpoint=served.endpoint, version=served.version, error=error.message)

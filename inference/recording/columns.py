@@ -151,8 +151,6 @@ def _artifact_of(event: PredictionEvent) -> tuple[Any, ...]:
 
 def _shapes_of(event: PredictionEvent) -> tuple[Any, ...]:
     arrays = [*(event.inputs or {}).items(), *(event.outputs or {}).items()]
-    if event.embedding is not None:
-        arrays.append(("", event.embedding))
     return tuple([(name, array.shape[1:], array.dtype) for name, array in arrays])
 
 
@@ -186,18 +184,21 @@ def _digest(events: Sequence[PredictionEvent], sizes: Sequence[int]) -> Part:
             raise ValueError(f"a column has {len(column)} rows, the requests {rows}")
     numbers = {name: column for name, column in features.items() if column.dtype.kind == "f"}
     categories = {name: _coded(column) for name, column in features.items() if column.dtype.kind != "f"}
-    return _part(events, sizes, numbers, categories, predicted, _embedding(events, rows))
+    return _part(events, sizes, numbers, categories, predicted, _embeddings(events, sizes))
 
 
-def _embedding(events: Sequence[PredictionEvent], rows: int) -> Array | None:
-    """Return the rows' embeddings, shape (rows, dimensions); ValueError if these do not stack."""
-    found = [event.embedding for event in events if event.embedding is not None]
-    if not found:
+def _embeddings(events: Sequence[PredictionEvent], sizes: Sequence[int]) -> Array | None:
+    """Return the rows' embeddings, shape (rows, dimensions), missing where one does not fit; None if there are none."""
+    width = next((e.embedding.shape[-1] for e in events if e.embedding is not None and e.embedding.ndim == 2), 0)
+    if not width:
         return None
-    values = found[0] if len(found) == 1 else np.concatenate(found)
-    if values.ndim != 2 or len(values) != rows:
-        raise ValueError(f"embeddings have the shape {list(values.shape)}, the requests {rows} rows")
-    return values
+    found = [
+        event.embedding
+        if event.embedding is not None and event.embedding.shape == (size, width)
+        else np.full((size, width), np.nan, np.float32)
+        for event, size in zip(events, sizes, strict=True)
+    ]
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _digest_safely(events: Sequence[PredictionEvent]) -> Part:
