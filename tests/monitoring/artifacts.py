@@ -34,7 +34,7 @@ def write_artifact(
 ) -> tuple[str, str]:
     """Return (uri, digest) of a committed artifact with this training data's profile; None: with no profile."""
     profile = DataProfile()
-    profile.update(features or {}, (outputs or {}) | ({} if embeddings is None else embedding_columns(embeddings)))
+    profile.update(features or {}, {**(outputs or {}), **({} if embeddings is None else embedding_columns(embeddings))})
     uri = f"file://{folder / 'artifact'}"
     with stage_artifact(uri) as staged:
         if features is not None:

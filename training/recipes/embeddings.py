@@ -41,7 +41,8 @@ def projection_matrix(width: int, dimensions: int) -> Array:
     wide it is. Source: Dasgupta and Gupta, An Elementary Proof of a Theorem of Johnson and Lindenstrauss (2003).
     """
     random = np.random.default_rng([SEED, width, dimensions])
-    return (random.standard_normal((width, dimensions)) / np.sqrt(width)).astype(np.float32)
+    matrix: Array = (random.standard_normal((width, dimensions)) / np.sqrt(width)).astype(np.float32)
+    return matrix
 
 
 def embedding_spec(dimensions: int) -> TensorSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,10 @@ def artifact(tmp_path: Path) -> tuple[str, str]:
     return write_artifact(tmp_path, {"age": ages}, embeddings=np.random.default_rng(3).normal(size=(400, 3)))
 
 
-def events(
-    artifact: tuple[str, str], values: np.ndarray, *, time: datetime = NOW, **more: Any
-) -> list[PredictionEvent]:
-    uri, digest = artifact
-    return [
-        a_prediction(time + timedelta(milliseconds=i), artifact_uri=uri, artifact_digest=digest, embedding=row[None], **more)
-        for i, row in enumerate(values)
-    ]  # fmt: skip
+def events(artifact: tuple[str, str], values: np.ndarray, *, time: datetime = NOW) -> list[PredictionEvent]:
+    of = {"artifact_uri": artifact[0], "artifact_digest": artifact[1]}
+    times = (time + timedelta(milliseconds=i) for i in range(len(values)))
+    return [a_prediction(at, embedding=row[None], **of) for at, row in zip(times, values, strict=True)]
 
 
 def record(artifact: tuple[str, str], values: np.ndarray) -> ServedVersion:
@@ -64,6 +61,13 @@ def record(artifact: tuple[str, str], values: np.ndarray) -> ServedVersion:
     record_predictions(batches=[batch], now=NOW)
     store(*events(artifact, values))
     return get_served_version("credit", 1)
+
+
+def sample(digest: str, *, dimensions: int = 3, limit: int = 500) -> np.ndarray:
+    hour = timedelta(hours=1)
+    return vectors.sample_embeddings(
+        "credit", digest, since=NOW - hour, until=NOW + hour, dimensions=dimensions, limit=limit
+    )
 
 
 def compare(served: ServedVersion) -> TestResult:
@@ -93,14 +97,14 @@ def test_what_no_dimension_shows_by_itself_is_seen_in_whole_vectors(artifact: tu
 
 def test_metrics_tell_of_dimensions_and_of_vectors(artifact: tuple[str, str]) -> None:
     record(artifact, CLEAN + np.array([0, 2, 0], np.float32))
-    ask = {"endpoint": "credit", "version": 1, "window_s": 600, "now": NOW + timedelta(minutes=2)}
-    worst = measure("embedding_drift_psi", **ask)
+    ask = partial(measure, endpoint="credit", version=1, window_s=600, now=NOW + timedelta(minutes=2))
+    worst = ask("embedding_drift_psi")
     assert worst.value is not None and worst.value > 1
     assert (worst.detail["feature"], worst.detail["verdict"]) == ("embedding[1]", "drifted")
-    assert measure("embedding_drift_psi", feature="embedding[0]", **ask).detail["verdict"] == "ok"
-    assert measure("drifted_embedding_share", **ask).value == pytest.approx(1 / 3)
-    assert measure("drifted_feature_share", **ask).value == 0
-    whole = measure("embedding_mmd", **ask)
+    assert ask("embedding_drift_psi", feature="embedding[0]").detail["verdict"] == "ok"
+    assert ask("drifted_embedding_share").value == pytest.approx(1 / 3)
+    assert ask("drifted_feature_share").value == 0
+    whole = ask("embedding_mmd")
     assert (whole.detail["verdict"], whole.samples) == ("drifted", 400)
 
 
@@ -118,13 +122,12 @@ def test_a_sample_is_of_one_artifact_and_of_all_files_the_same_each_time(artifac
         store(*events(artifact, np.full((30, 3), minute, np.float32), time=NOW + timedelta(minutes=minute)))
     store(*events((uri, "sha256:" + "1" * 64), np.full((30, 3), 9, np.float32)))
     store(*[a_prediction() for _ in range(5)])  # rows of a model without an embedding
-    span = {"since": NOW - timedelta(hours=1), "until": NOW + timedelta(hours=1), "dimensions": 3}
-    everything = vectors.sample_embeddings("credit", digest, **span)
+    everything = sample(digest)
     assert np.bincount(everything[:, 0].astype(int)).tolist() == [30, 30, 30, 30]
-    some = vectors.sample_embeddings("credit", digest, limit=20, **span)
+    some = sample(digest, limit=20)
     assert some.shape == (20, 3) and len(set(some[:, 0])) > 1
-    assert np.array_equal(some, vectors.sample_embeddings("credit", digest, limit=20, **span))
-    assert len(vectors.sample_embeddings("credit", digest, **{**span, "dimensions": 2})) == 0
+    assert np.array_equal(some, sample(digest, limit=20))
+    assert len(sample(digest, dimensions=2)) == 0
 
 
 def test_compaction_keeps_embeddings(artifact: tuple[str, str]) -> None:
@@ -132,8 +135,7 @@ def test_compaction_keeps_embeddings(artifact: tuple[str, str]) -> None:
         store(*events(artifact, part))
     compact_day("credit", NOW.date(), now=NOW + timedelta(days=2))
     assert len(all_files("credit")) == 1, root()
-    span = {"since": NOW - timedelta(hours=1), "until": NOW + timedelta(hours=1), "dimensions": 3}
-    found = vectors.sample_embeddings("credit", artifact[1], **span)
+    found = sample(artifact[1])
     assert np.allclose(np.sort(found, axis=0), np.sort(CLEAN, axis=0))
 
 
