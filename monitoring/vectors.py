@@ -19,7 +19,7 @@ from aiplatform.artifacts import fetch_artifact, read_embeddings
 from aiplatform.embeddings import EMBEDDING
 from aiplatform.errors import PlatformError
 from aiplatform.predictions.files import StoredFile
-from monitoring.drift.mmd import MAX_ROWS, PERMUTATIONS, run_mmd_test
+from monitoring.drift.mmd import LEAST_SIGNIFICANCE, MAX_ROWS, run_mmd_test
 from monitoring.drift.results import TestResult
 from monitoring.models import ServedVersion
 from monitoring.selectors import Period
@@ -61,7 +61,7 @@ def _compare(
         return None
     return run_mmd_test(
         baseline, window,
-        significance=max(significance, 1 / (PERMUTATIONS + 1)),  # less cannot be told by so many permutations
+        significance=max(significance, LEAST_SIGNIFICANCE),
         min_samples=min(min_samples, MAX_ROWS),
     )  # fmt: skip
 

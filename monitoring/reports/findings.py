@@ -207,7 +207,7 @@ def how_moved(column: ColumnDrift) -> str:
 
 def compared_rows(drift: DriftTable) -> int:
     """Return how many of the period's rows were compared with the baseline, at most over all columns."""
-    columns = (*drift.features, *drift.predictions)
+    columns = (*drift.features, *drift.predictions, *drift.embedding)
     return max((test.window_samples for column in columns for test in column.tests), default=0)
 
 
