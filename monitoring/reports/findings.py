@@ -94,7 +94,7 @@ def _embedding_findings(drift: DriftTable) -> Iterator[Finding]:
     if drifted:
         is_bad = len(drifted) / len(judged) >= drift.dataset_share
         count = f" ({len(drifted)} of {len(judged)} dimensions)"
-        words = f"what the model's last hidden layer makes of the data drifted{count}: "
+        words = f"the model's embedding drifted{count}: "
         yield _drift_finding("embedding", "embedding", words, drifted, is_bad=is_bad)
     elif drift.embedding_verdict is Verdict.DRIFTED and drift.vectors is not None:
         text = f"embeddings drifted as a whole (MMD {drift.vectors.statistic or 0.0:.3f}), no dimension by itself"

@@ -82,7 +82,7 @@ def test_an_embedding_has_a_section_of_its_own(page: Any, tmp_path: Path, monkey
     Scene(tmp_path, dimensions=8).record(now=datetime.now(UTC), turned=3)
     page.goto("/admin/monitoring/report/digits/1/")
     findings = page.locator(".report-findings").inner_text()
-    assert "last hidden layer makes of the data drifted (3 of 8 dimensions)" in findings
+    assert "the model's embedding drifted (3 of 8 dimensions)" in findings
     page.locator(".report-index a[href='#embedding']").click()
     section = page.locator("#embedding")
     assert section.locator("details.report-column").count() == 8
