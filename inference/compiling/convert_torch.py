@@ -39,6 +39,7 @@ def to_onnx(model: Path, manifest: Manifest, out: Path) -> None:
         warnings.simplefilter("ignore")  # the TorchScript exporter is deprecated; models in it still exist
         if manifest.model_format == "torch_export":
             exported: Any = torch.onnx.export(program, (), dynamo=True, verbose=False, external_data=False, **names)
+            _tell_apart(exported.model)
             exported.save(target)
         else:
             examples = tuple(torch.from_numpy(_example(spec)) for spec in manifest.computed.inputs)
@@ -46,6 +47,13 @@ def to_onnx(model: Path, manifest: Manifest, out: Path) -> None:
             torch.onnx.export(
                 program, examples, target, dynamo=False, opset_version=OPSET, dynamic_axes=axes, **names
             )  # fmt: skip
+
+
+def _tell_apart(model: Any) -> None:
+    """Rename what is computed on the way and is called as an output is: `nn.Embedding` makes an `embedding`, too."""
+    from onnx_ir.passes.common import NameFixPass
+
+    NameFixPass()(model)
 
 
 def to_inductor(model: Path, manifest: Manifest, out: Path) -> None:

@@ -307,9 +307,10 @@ def last_hidden(model: keras.Model) -> Any | None:
         layer = tensor._keras_history.operation
         if isinstance(layer, keras.layers.InputLayer):
             return None
-        before = layer.input
+        given = layer._inbound_nodes[tensor._keras_history.node_index].input_tensors  # it may be called in many places
+        before = given[0] if len(given) == 1 else None
         if isinstance(layer, keras.layers.Dense):
-            is_vector = len(before.shape) == 2 and before.shape[1] is not None
+            is_vector = before is not None and len(before.shape) == 2 and before.shape[1] is not None
             return before if is_vector else None
         is_plain = not getattr(layer, "weights", ()) and getattr(before, "shape", None) == tensor.shape
         tensor = before if is_plain else None

@@ -84,5 +84,10 @@ def test_the_hidden_layer_is_what_goes_into_the_last_dense_one() -> None:
     assert last_hidden(plain) is hidden
     convolutional = layers.Softmax()(layers.GlobalAveragePooling2D()(layers.Conv2D(3, 1)(image)))
     assert last_hidden(keras.Model(image, convolutional)) is None, "no dense layer before the output"
+    twice = layers.Dense(3)
+    shared = keras.Model(image, [twice(hidden), twice(layers.Dense(5)(hidden))])
+    assert last_hidden(shared) is hidden, "of the first output, though the layer is called again elsewhere"
+    summed = layers.Add()([layers.Dense(3)(hidden), layers.Dense(3)(hidden)])
+    assert last_hidden(keras.Model(image, summed)) is None, "two dense layers make the output"
     every_pixel = keras.Model(image, layers.Dense(3)(image))
     assert last_hidden(every_pixel) is None, "not one vector a row"
