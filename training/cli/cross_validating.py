@@ -41,7 +41,7 @@ class Silent:
     def __init__(self, tell: Any) -> None:
         self._tell = tell
 
-    def begin(self, *, epochs: int, steps_per_epoch: int) -> None:
+    def begin(self, *, epochs: int, steps_per_epoch: int, rows_per_epoch: int = 0) -> None:
         """Say nothing."""
 
     def step(self, *, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
