@@ -43,7 +43,7 @@ def test_a_recipe_is_found_by_its_dotted_path() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("keras_cn", "no recipe is named 'keras_cn'; there are keras_cnn"),
+        ("keras_cn", "no recipe is named 'keras_cn'; there are detector, forecaster"),
         ("nowhere.at_all:Recipe", "cannot be imported"),
         ("training.recipes.registry:Nothing", "cannot be imported"),
         ("training.recipes.registry:RecipeInfo", "must be a class derived from"),
