@@ -4,7 +4,7 @@
     model/          the framework's own format
     engines/        the same model compiled for serving
     profile/        profile.json: the training data's profile, the drift baseline; calibration.json: how often a
-                    confidence is right (aiplatform.calibration)
+                    confidence is right (aiplatform.calibration); embedding.npz: some embeddings of rows held out
     warmup/         inputs.npz and outputs.npz: real inputs with the trainer's own outputs
 
 It is staged beside its place, verified, then moved there in one step; on object stores the
@@ -30,6 +30,7 @@ import msgspec
 import numpy as np
 
 from aiplatform.calibration import CALIBRATION, Calibration, decode_calibration, encode_calibration
+from aiplatform.embeddings import EMBEDDING, SAMPLE
 from aiplatform.errors import ArtifactCorruptError, ArtifactError
 from aiplatform.storage import (
     download_folder,
@@ -40,13 +41,14 @@ from aiplatform.storage import (
     store_errors,
     upload_folder,
 )
-from aiplatform.tensors import Signature
+from aiplatform.tensors import Signature, TensorSpec
 
 MANIFEST = "manifest.json"
 PROFILE = "profile/profile.json"
 WARMUP_INPUTS = "warmup/inputs.npz"
 WARMUP_OUTPUTS = "warmup/outputs.npz"
 FORMAT_VERSION = 1
+MONITORED = "monitored"  # a SavedModel's signature that gives the embedding beside the outputs
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 
@@ -106,7 +108,8 @@ class Manifest:
     `framework` is 'tensorflow' or 'torch'; `task` is 'image_classification', 'tabular_classification',
     'regression', 'forecasting' or 'object_detection'; `model_format` says how `model/` is to be loaded
     ('saved_model', 'torch_export', 'torchscript'). `text_bytes`: how many bytes of each text of an input go into a
-    model whose framework has no texts (aiplatform.text_bytes).
+    model whose framework has no texts (aiplatform.text_bytes). `embedding` is what the model computes beside its
+    outputs for monitoring alone: `signature` is what clients see, `computed` what engines run.
     """
 
     name: str
@@ -121,9 +124,21 @@ class Manifest:
     image: ImageInput | None = None
     padding: tuple[Padding, ...] = ()
     text_bytes: Mapping[str, int] = field(default_factory=dict)
+    embedding: TensorSpec | None = None  # (rows, dimensions), see training/recipes/embeddings.py
     created_at: str = ""  # ISO 8601, UTC
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
+
+    @property
+    def computed(self) -> Signature:
+        """Return what engines compute: the signature, and the embedding behind its outputs if there is one.
+
+        A SavedModel has a signature of its own for it, so that whoever else reads the file finds the model as it is.
+        """
+        if self.embedding is None:
+            return self.signature
+        name = MONITORED if self.model_format == "saved_model" else self.signature.name
+        return replace(self.signature, outputs=(*self.signature.outputs, self.embedding), name=name)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -171,6 +186,11 @@ class StagedArtifact:
         """Keep how often a confidence is right."""
         (self.folder / "profile").mkdir(exist_ok=True)
         (self.folder / CALIBRATION).write_bytes(encode_calibration(calibration))
+
+    def write_embeddings(self, values: np.ndarray[Any, Any]) -> None:
+        """Keep embeddings of rows held out, shape (n, dimensions): what vectors are compared with as a whole."""
+        (self.folder / "profile").mkdir(exist_ok=True)
+        _save_arrays(self.folder / SAMPLE, {EMBEDDING: values})
 
     def commit(self, manifest: Manifest) -> str:
         """Write checksums and manifest, verify, move into place; return the digest.
@@ -299,6 +319,20 @@ def read_calibration(folder: Path) -> Calibration | None:
     """
     path = folder / CALIBRATION
     return decode_calibration(path.read_bytes()) if path.exists() else None
+
+
+def read_embeddings(folder: Path) -> np.ndarray[Any, Any] | None:
+    """Return embeddings of rows held out, shape (n, dimensions); None if the artifact has none.
+
+    Raises: ArtifactCorruptError if they cannot be read.
+    """
+    path = folder / SAMPLE
+    if not path.exists():
+        return None
+    values = read_arrays(path).get(EMBEDDING)
+    if values is None or values.ndim != 2 or values.dtype.kind != "f":
+        raise ArtifactCorruptError(f"{path} must hold '{EMBEDDING}', numbers of shape (rows, dimensions)")
+    return values
 
 
 def _save_arrays(path: Path, arrays: Arrays) -> None:

@@ -3,6 +3,7 @@
     python -m benchmarks.hot_path                       the table: each kind of body, with parts of the way switched off
     python -m benchmarks.hot_path --only binary-1 --profile     which functions of one kind take the time
     python -m benchmarks.hot_path --engine litert       with another engine than ONNX Runtime
+    python -m benchmarks.hot_path --embedding 8         the model also computes an embedding, which is recorded (ONNX)
 
 One process, as one HTTP worker is: codecs, routing, queue, engine, metrics and the recorder with its spool, all
 with their real threads. So many clients at a time put the same body in and take the answer; the next
@@ -32,7 +33,7 @@ import numpy as np
 
 from benchmarks.bodies import HEADER_LENGTH, Body, encode
 from benchmarks.machine import describe_machine
-from benchmarks.model import INPUT, NAME, OUTPUT, make_weights, sample_rows, write_onnx
+from benchmarks.model import EMBEDDING, INPUT, NAME, OUTPUT, make_weights, sample_rows, write_onnx
 
 if TYPE_CHECKING:
     from aiplatform.artifacts import Manifest
@@ -61,21 +62,24 @@ def main() -> None:
     add("--clients", type=int, default=64, help="requests at a time")
     add("--seconds", type=float, default=0.4, help="of each round")
     add("--engine", choices=("onnxruntime", "litert"), default="onnxruntime")
+    add("--embedding", type=int, default=0, metavar="DIMENSIONS", help="of ONNX Runtime only; 0: none")
     add("--profile", action="store_true", help="print the functions that take most, with everything on")
     options = parser.parse_args()
+    if options.embedding and options.engine != "onnxruntime":
+        parser.error(f"--embedding is for --engine onnxruntime, not {options.engine}")
     print(f"machine: {describe_machine()}")
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = scratch  # as in a worker; read when the client is imported
-        folder = prepare_model(Path(scratch), options.engine)
+        folder = prepare_model(Path(scratch), options.engine, options.embedding)
         for case in options.only or CASES:
             form, _, rows = case.rpartition("-")
             measure_case(case, encode(FORMS[form], sample_rows(int(rows))), folder, options)
 
 
-def prepare_model(folder: Path, engine: str) -> Path:
+def prepare_model(folder: Path, engine: str, dimensions: int) -> Path:
     """Write the classic CNN as the engine reads it."""
     if engine == "onnxruntime":
-        write_onnx(folder / "model.onnx", make_weights())
+        write_onnx(folder / "model.onnx", make_weights(), dimensions=dimensions)
         return folder
     command = [sys.executable, "-c", _CONVERT, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
@@ -96,8 +100,8 @@ to_litert(folder / "saved_model", manifest_of(), folder)
 """
 
 
-def manifest_of() -> Manifest:
-    """Return what the artifact of the classic CNN says of itself."""
+def manifest_of(dimensions: int = 0) -> Manifest:
+    """Return what the artifact of the classic CNN says of itself; with `dimensions` it has an embedding."""
     from aiplatform.artifacts import Lineage, Manifest
     from aiplatform.tensors import DType, Signature, TensorSpec
 
@@ -111,6 +115,7 @@ def manifest_of() -> Manifest:
             inputs=(TensorSpec(name=INPUT, dtype=DType.FP32, shape=(-1, 28, 28, 1)),),
             outputs=(TensorSpec(name=OUTPUT, dtype=DType.FP32, shape=(-1, 10)),),
         ),
+        embedding=TensorSpec(name=EMBEDDING, dtype=DType.FP32, shape=(-1, dimensions)) if dimensions else None,
         labels=tuple(map(str, range(10))),
         lineage=Lineage(
             run_id="", recipe="", parameters={}, data_uri="", data_fingerprint="", code_commit="", packages={}, seed=0
@@ -120,7 +125,7 @@ def manifest_of() -> Manifest:
 
 def measure_case(case: str, body: Body, folder: Path, options: argparse.Namespace) -> None:
     """Print one kind of body's line, or its profile."""
-    manifest = manifest_of()
+    manifest = manifest_of(options.embedding)
     codec = codec_of(case, body)
     engine = open_the_engine(options.engine, folder, manifest)
     if options.profile:

@@ -60,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=40_000, help="predictions")
     parser.add_argument("--batch-rows", type=int, default=0, help="RECORDER_BATCH_ROWS (default: the setting's)")
+    parser.add_argument("--embedding", type=int, default=0, metavar="DIMENSIONS", help="of each prediction; 0: none")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -67,9 +68,9 @@ def main() -> None:
         from django.conf import settings
 
         rows = options.batch_rows or settings.RECORDER_BATCH_ROWS
-        run_stages(folder, Stages(2000), rows)  # warm-up
+        run_stages(folder, make_events(2000, options.embedding), Stages(2000), rows)  # warm-up
         stages = Stages(options.events)
-        spooled_bytes = run_stages(folder, stages, rows)
+        spooled_bytes = run_stages(folder, make_events(options.events, options.embedding), stages, rows)
         print_stages(stages, rows, spooled_bytes)
         print_windows()
         print_store(folder, options.events)
@@ -91,16 +92,17 @@ def _set_up(folder: Path) -> None:
     call_command("migrate", verbosity=0, skip_checks=True)
 
 
-def make_events(count: int) -> list[Any]:
+def make_events(count: int, dimensions: int = 0) -> list[Any]:
     """Return predictions of the last second, each with arrays of its own."""
     import numpy as np
 
+    from inference.prediction_ids import new_prediction_id
     from inference.recording_api import PredictionEvent
-    from inference.serving import new_prediction_id
 
     random = np.random.default_rng(1)
     images = random.integers(0, 256, (512, 1, 28, 28, 1)).astype(np.float32)
     outputs = random.dirichlet(np.ones(10), (512, 1)).astype(np.float32)
+    embeddings = random.normal(size=(512, 1, dimensions)).astype(np.float32)
     now = time.time() - 1
     return [
         PredictionEvent(
@@ -108,6 +110,7 @@ def make_events(count: int) -> list[Any]:
             endpoint="digits", model="digits", version=1, artifact_uri="file:///nowhere", artifact_digest="sha256:1",
             time_s=now + i / count, latency_ms=float(random.gamma(2.0)), http_status=200,
             inputs={"image": images[i % 512] * float(random.random())}, outputs={"p": outputs[i % 512].copy()},
+            embedding=embeddings[i % 512] * np.float32(random.random()) if dimensions else None,
             labels=LABELS,
         )
         for i in range(count)
@@ -124,13 +127,12 @@ def new_recorder(folder: Path, name: str, rows: int) -> Any:
     return PredictionRecorder(replica=name, spool=spool, ship=_say, on_drop=_say, limits=limits)
 
 
-def run_stages(folder: Path, stages: Stages, rows: int) -> int:
+def run_stages(folder: Path, events: list[Any], stages: Stages, rows: int) -> int:
     """Run each stage alone over all events; return the bytes spooled."""
     from aiplatform.contracts.monitoring import RecordPredictions
     from inference.recording.columns import build_batches
     from inference.recording.spool import Spool, read_spool_file
 
-    events = make_events(stages.events)
     record = new_recorder(folder, "stages", rows).record
     with stages.measure(SERVING[0]):
         for event in events:

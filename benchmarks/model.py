@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 NAME = "cnn"
-INPUT, OUTPUT = "image", "probabilities"
+INPUT, OUTPUT, EMBEDDING = "image", "probabilities", "embedding"
 SIDE, CLASSES = 28, 10
 SEED = 7
 SAMPLES = 64
@@ -111,8 +111,11 @@ def write_saved_model(folder: Path, weights: Weights, rows: np.ndarray[Any, Any]
     return np.asarray(module.predict(tf.constant(rows))[OUTPUT])
 
 
-def write_onnx(path: Path, weights: Weights) -> None:
-    """Write the same network for ONNX runtimes, which keep channels before height and width."""
+def write_onnx(path: Path, weights: Weights, *, dimensions: int = 0) -> None:
+    """Write the same network for ONNX runtimes, which keep channels before height and width.
+
+    With `dimensions`, the flattened layer projected into so many numbers is an output, too, as recipes add it.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -138,11 +141,18 @@ def write_onnx(path: Path, weights: Weights) -> None:
         helper.make_node("Gemm", ["x7", "dense", "dense_bias"], ["x8"]),
         helper.make_node("Softmax", ["x8"], [OUTPUT], axis=1),
     ]
+    outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", CLASSES])]
+    if dimensions:
+        from training.recipes.embeddings import projection_matrix
+
+        arrays["projection"] = projection_matrix(weights.dense.shape[0], dimensions)
+        nodes.append(helper.make_node("MatMul", ["x7", "projection"], [EMBEDDING]))
+        outputs.append(helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, ["n", dimensions]))
     graph = helper.make_graph(
         nodes,
         NAME,
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", SIDE, SIDE, 1])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", CLASSES])],
+        outputs,
         [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in arrays.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)

@@ -32,6 +32,7 @@ class PredictionEvent:
     http_status: int
     inputs: Arrays | None = None
     outputs: Arrays | None = None
+    embedding: np.ndarray[Any, Any] | None = None  # (rows, dimensions), of a model that has one
     labels: tuple[str, ...] = ()
     error_code: str = ""  # of a request that failed
     traceparent: str = ""

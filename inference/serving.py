@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import random
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -21,8 +20,10 @@ from aiplatform.artifacts import Manifest
 from aiplatform.contracts.inference import Predictions, PredictRows
 from aiplatform.errors import PlatformError
 from aiplatform.http.asgi_body import ClientDisconnectedError
-from inference.engines import Arrays
+from inference.embeddings import take_embedding
+from inference.engines import Array, Arrays
 from inference.loaded import LoadedVersion
+from inference.prediction_ids import new_prediction_id
 from inference.protocols.json_arrays import rows_from_arrays
 from inference.protocols.messages import InferRequest
 from inference.protocols.tensor_rules import check_inputs
@@ -248,8 +249,9 @@ class _Attempt:
         return PRIORITIES[self.urgency.priority] if self.urgency.priority else priority
 
     def succeed(self, inputs: Arrays, outputs: Arrays) -> Answer:
-        prediction_id = self._record(200, inputs, outputs)
         loaded = self.loaded
+        outputs, embedding = take_embedding(loaded.manifest, outputs)  # here it ends: no client, no shadow sees it
+        prediction_id = self._record(200, inputs, outputs, embedding=embedding)
         if loaded.mirror is not None:
             loaded.mirror.offer(inputs, outputs, time.monotonic() - self.started)
         return Answer(prediction_id=prediction_id, version=loaded.version, manifest=loaded.manifest, outputs=outputs)
@@ -257,7 +259,14 @@ class _Attempt:
     def fail(self, http_status: int, code: str) -> None:
         self._record(http_status, None, None, code)
 
-    def _record(self, http_status: int, inputs: Arrays | None, outputs: Arrays | None, code: str = "") -> str:
+    def _record(
+        self,
+        http_status: int,
+        inputs: Arrays | None,
+        outputs: Arrays | None,
+        code: str = "",
+        embedding: Array | None = None,
+    ) -> str:
         latency_s = time.monotonic() - self.started
         loaded, info = self.loaded, self.loaded.info
         prediction_id = new_prediction_id(self._time_s)
@@ -278,6 +287,7 @@ class _Attempt:
                 error_code=code,
                 inputs=inputs,
                 outputs=outputs,
+                embedding=embedding,
                 labels=loaded.manifest.labels,
                 traceparent=self.traceparent,
                 subject=self.subject,
@@ -318,14 +328,6 @@ class StartedPrediction:
         self.job.cancel()
         self._attempt.fail(CLIENT_GONE, "client_gone")
         self._attempt.loaded.release()
-
-
-def new_prediction_id(time_s: float) -> str:
-    """Return 32 hex digits that sort by time: milliseconds, then chance (as a version 7 UUID)."""
-    milliseconds = int(time_s * 1000) & 0xFFFFFFFFFFFF
-    # Not os.urandom: a system call gives the interpreter's lock away, and the id guards nothing.
-    high, low = random.getrandbits(12), random.getrandbits(62)
-    return f"{milliseconds << 80 | 0x7 << 76 | high << 64 | 0x2 << 62 | low:032x}"
 
 
 class ServingRuntime:

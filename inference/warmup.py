@@ -47,13 +47,19 @@ class Samples:
 def read_samples(folder: Path, manifest: Manifest) -> Samples:
     """Return an artifact's samples.
 
-    Raises: ArtifactError if there are none.
+    Raises: ArtifactError if there are none, or the embedding is missing in them.
     """
-    return Samples(
+    samples = Samples(
         manifest=manifest,
         inputs=_read(folder / WARMUP_INPUTS, manifest),
         outputs=_read(folder / WARMUP_OUTPUTS, manifest),
     )
+    if manifest.embedding is not None and manifest.embedding.name not in samples.outputs:
+        raise ArtifactError(
+            f"{manifest.name} version {manifest.version}: the warm-up samples have no '{manifest.embedding.name}', so "
+            "nothing shows that the embedding computed here is that of training"
+        )
+    return samples
 
 
 def prove_equal(engine: Engine, samples: Samples, *, most_rows: int = 0) -> float:
@@ -107,11 +113,20 @@ def _check_same(
     if expected.size == 0:
         return 0.0
     largest = float(np.max(np.abs(np.nan_to_num(got) - np.nan_to_num(expected))))
-    if np.allclose(got, expected, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE, equal_nan=True):
+    absolute = _absolute_tolerance(manifest, name, expected)
+    if np.allclose(got, expected, rtol=RELATIVE_TOLERANCE, atol=absolute, equal_nan=True):
         return largest
     raise ArtifactError(
         f"{who} differs from the trainer's by up to {largest:.3g} on the warm-up samples; allowed are {TOLERANCE}"
     )
+
+
+def _absolute_tolerance(manifest: Manifest, name: str, expected: np.ndarray[Any, Any]) -> float:
+    """Return what a value may be off whatever its size: an embedding's sums up a whole layer, even where it is 0."""
+    if manifest.embedding is None or name != manifest.embedding.name:
+        return ABSOLUTE_TOLERANCE
+    size = float(np.sqrt(np.mean(np.square(np.nan_to_num(expected), dtype=np.float64))))
+    return max(ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE * size)
 
 
 def _read(path: Path, manifest: Manifest) -> Arrays:

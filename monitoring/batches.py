@@ -11,6 +11,7 @@ import numpy as np
 
 from aiplatform.contracts.columns import ID_BYTES, Numbers, Texts
 from aiplatform.contracts.monitoring import PredictionBatch
+from aiplatform.embeddings import MAX_DIMENSIONS, embedding_column
 from aiplatform.errors import InvalidInputError
 from aiplatform.profiles import CategoryProfile, DataProfile, FeatureProfile, NumericProfile
 from aiplatform.scores import CODE, MAX_CLASSES
@@ -58,7 +59,8 @@ class BatchColumns:
         self.numbers = dict(list(numbers.items())[:max_features])
         self.categories = dict(list(categories.items())[: max_features - len(self.numbers)])
         self.labels = None if batch.predicted_labels is None else self._texts(batch.predicted_labels, "labels")
-        outputs = {"confidence": batch.confidences, "value": batch.predicted_values}
+        outputs: dict[str, Numbers | None] = {"confidence": batch.confidences, "value": batch.predicted_values}
+        outputs |= {embedding_column(i): column for i, column in enumerate(batch.embedding)}
         self.outputs = {name: self._numbers(column, name) for name, column in outputs.items() if column is not None}
         self.scores = _scores(batch)
         self.error_codes = None if batch.error_codes is None else self._texts(batch.error_codes, "error_codes")
@@ -83,6 +85,10 @@ def _check_names(batch: PredictionBatch) -> None:
             raise InvalidInputError(f"{name} must have 1 to {limit} characters, not {len(text)}")
     if batch.version < 0 or batch.row_count < 0:
         raise InvalidInputError(f"batch '{batch.batch_id}': version and rows count from 0 upwards")
+    if len(batch.embedding) > MAX_DIMENSIONS:
+        raise InvalidInputError(
+            f"batch '{batch.batch_id}': embedding has {len(batch.embedding)} dimensions; at most {MAX_DIMENSIONS} fit"
+        )
     ids = batch.prediction_ids
     if any(len(name) > MAX_ID or not name for name in ids.names):
         raise InvalidInputError(f"batch '{batch.batch_id}': a prediction id must have 1 to {MAX_ID} characters")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 
 from monitoring import metrics
 from monitoring.accuracy import realised_accuracy
+from monitoring.drift.results import ColumnDrift
 from monitoring.models import ServedVersion
 from monitoring.performance import metrics as performance_metrics
 from monitoring.performance.selectors import get_estimate
@@ -39,9 +41,13 @@ def _set_gauges(served: ServedVersion, period: Period) -> None:
     drift = get_drift(served, merge_profiles(windows))
     for column in drift.features:
         metrics.DRIFT_SCORE.labels(*names, column.column).set(_number(column.statistic("psi")))
-    outputs = [c.statistic("psi") for c in drift.predictions if c.column != "confidence"]
-    scores = [score for score in outputs if score is not None]
-    metrics.PREDICTION_DRIFT_SCORE.labels(*names).set(_number(max(scores, default=None)))
+    said = [column for column in drift.predictions if column.column != "confidence"]
+    metrics.PREDICTION_DRIFT_SCORE.labels(*names).set(_number(_worst(said)))
+    metrics.EMBEDDING_DRIFT_SCORE.labels(*names).set(_number(_worst(drift.embedding)))
+
+
+def _worst(columns: Sequence[ColumnDrift]) -> float | None:
+    return max((psi for column in columns if (psi := column.statistic("psi")) is not None), default=None)
 
 
 def _number(value: float | None) -> float:

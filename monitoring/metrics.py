@@ -25,6 +25,12 @@ PREDICTION_DRIFT_SCORE = Gauge(
     _VERSION,
     multiprocess_mode="mostrecent",
 )
+EMBEDDING_DRIFT_SCORE = Gauge(
+    "aiplatform_embedding_drift_score",
+    "Population stability index of the embedding's worst dimension; NaN: not enough data",
+    _VERSION,
+    multiprocess_mode="mostrecent",
+)
 ACCURACY = Gauge(
     "aiplatform_accuracy",
     "Share of labelled predictions that were right; NaN: no labels",

@@ -12,18 +12,21 @@ from typing import Any
 import numpy as np
 
 from aiplatform.artifacts import Arrays
+from aiplatform.embeddings import EMBEDDING, SAMPLE_ROWS, embedding_columns
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.features import extract_features
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import Signature
-from training.data.dataset import Dataset
+from training.data.dataset import Array, Dataset
 from training.data.large_sources import PREFIX
 from training.parallel.team import Team
 from training.recipes.api import Reporter, TrainedModel, TrainingOrder
 from training.recipes.checkpoints import CheckpointStore
+from training.recipes.embeddings import EmbeddingLearner, embed_part
 from training.recipes.loop import TrainingLoop, predict_part
-from training.recipes.recipe import Recipe
+from training.recipes.recipe import Learner, Recipe
 from training.recipes.registry import load_recipe, resolve_parameters
+from training.recipes.tasks import Task
 
 WARMUP_ROWS = 8
 PROFILED_ROWS = 20_000  # a sample of this size puts a quantile within 1% of its place
@@ -61,6 +64,8 @@ def _learn(
         )  # fmt: skip
         history = loop.run()
     outputs = predict_part(learner, data.test)
+    embedder = learner if isinstance(learner, EmbeddingLearner) and learner.embedding is not None else None
+    embeddings = None if embedder is None else embed_part(embedder, data.test)
     warmup_inputs, _ = data.test.rows(slice(0, WARMUP_ROWS))
     return TrainedModel(
         framework=recipe.framework,
@@ -72,14 +77,16 @@ def _learn(
         metrics=task.test(outputs, data.test),
         parameters=values,
         data_fingerprint=data.fingerprint,
-        profile=_profile(data, task.watched(outputs), order.seed),
+        profile=_profile(data, task.watched(outputs), embeddings, order.seed),
         warmup_inputs=warmup_inputs,
-        warmup_outputs=task.answers(learner.predict(warmup_inputs)),
+        warmup_outputs=_answers(task, learner, embedder, warmup_inputs),
         save_model=learner.export,
         history=history,
         evaluation=task.evaluate(outputs, data.test.labels),
         calibration=task.calibrate(predict_part(learner, data.validation), data.validation.labels),
         text_bytes=recipe.text_bytes(description, parameters),
+        embedding=None if embedder is None else embedder.embedding,
+        embeddings=None if embeddings is None else _sample(embeddings, order.seed),
     )
 
 
@@ -110,6 +117,19 @@ def _report_sources(order: TrainingOrder, reporter: Reporter) -> None:
         for sentence in report.sentences():
             reporter.log(sentence)
     reporter.describe_data([report.to_dict() for report in order.reports])
+
+
+def _answers(task: Task, learner: Learner, embedder: EmbeddingLearner | None, inputs: Arrays) -> Arrays:
+    """Return all that the exported model is to compute for some rows."""
+    answers = task.answers(learner.predict(inputs))
+    return answers if embedder is None else answers | {EMBEDDING: embedder.embed(inputs)}
+
+
+def _sample(embeddings: Array, seed: int) -> Array:
+    """Return some rows, for what compares vectors as a whole; the profile has all of them, column by column."""
+    if len(embeddings) <= SAMPLE_ROWS:
+        return embeddings
+    return embeddings[np.sort(np.random.default_rng(seed).choice(len(embeddings), SAMPLE_ROWS, replace=False))]
 
 
 def _check_fit(recipe: Recipe, order: TrainingOrder, data: Dataset) -> None:
@@ -145,17 +165,18 @@ def _describe(data: Dataset) -> str:
 
 def _identity(order: TrainingOrder, values: dict[str, Any], data: Dataset) -> str:
     """Return what must be equal for a checkpoint to be of use."""
-    parts = [order.recipe, values, data.fingerprint, order.target, order.seed]
+    learned_from = {name: value for name, value in values.items() if name != "embedding"}  # it changes no weight
+    parts = [order.recipe, learned_from, data.fingerprint, order.target, order.seed]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _profile(data: Dataset, watched: Arrays, seed: int) -> DataProfile:
-    """Return the training rows' features, and the answers for rows that were held out."""
+def _profile(data: Dataset, watched: Arrays, embeddings: Array | None, seed: int) -> DataProfile:
+    """Return the training rows' features, and the answers and embeddings for rows that were held out."""
     count = min(len(data.train), PROFILED_ROWS)
     sample = np.sort(np.random.default_rng(seed).choice(len(data.train), count, replace=False))
     profile = DataProfile()
     for start in range(0, count, 1000):
         inputs, _ = data.train.rows(sample[start : start + 1000])
         profile.update(extract_features(inputs))
-    profile.update({}, watched)
+    profile.update({}, watched if embeddings is None else {**watched, **embedding_columns(embeddings)})
     return profile

@@ -118,5 +118,6 @@ def build_manifest(run: Run, version: ModelVersion, trained: TrainedModel, origi
         metrics={name: float(value) for name, value in trained.metrics.items()},
         image=trained.image,
         text_bytes=dict(trained.text_bytes),
+        embedding=trained.embedding,
         created_at=timezone.now().isoformat(),
     )

@@ -49,6 +49,7 @@ class PredictionBatch:
     predicted_values: Numbers | None = None
     scores: ClassScores | None = None
     error_codes: Texts | None = None  # of the requests that failed
+    embedding: tuple[Numbers, ...] = ()  # one column a dimension
 
 
 @dataclass(frozen=True, kw_only=True)

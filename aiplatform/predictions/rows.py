@@ -84,6 +84,7 @@ class StoredRows:
     predicted_values: Numbers | None = None
     inputs: Mapping[str, TensorColumn] = field(default_factory=dict)
     outputs: Mapping[str, TensorColumn] = field(default_factory=dict)
+    embedding: TensorColumn | None = None  # only where the policy keeps all inputs
     hashes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     class_labels: tuple[str, ...] = ()
     is_whole: bool = True
@@ -92,6 +93,7 @@ class StoredRows:
     def size_bytes(self) -> int:
         """Return about what the rows take."""
         tensors = [*self.inputs.values(), *self.outputs.values()]
+        tensors += [] if self.embedding is None else [self.embedding]
         return self.row_count * 96 + sum(len(t.raw) + sum(map(len, t.items)) for t in tensors)
 
 

@@ -3,6 +3,7 @@
     prediction_id, row, time, model, version, artifact_digest, latency_ms, http_status, trace_id, subject,
     predicted_label, confidence, predicted_value, label, value, is_whole,
     input.NAME, output.NAME    a number or text, or a list where a row has several elements
+    embedding                  a list: what the model computed for monitoring alone
     shape.input.NAME, ...      the shape of such a list
     hash.NAME                  the pseudonym of a hashed feature; hash. that of all inputs
 
@@ -20,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from aiplatform.embeddings import EMBEDDING
 from aiplatform.predictions.rows import Array, StoredRows, TensorColumn
 from aiplatform.tensors import DType
 
@@ -62,6 +64,8 @@ def table_from_rows(part: StoredRows) -> Any:
     for prefix, tensors in ((INPUT, part.inputs), (OUTPUT, part.outputs)):
         for name, tensor in tensors.items():
             columns += _tensor_columns(prefix + name, tensor, rows)
+    if part.embedding is not None:
+        columns += _tensor_columns(EMBEDDING, part.embedding, rows)
     columns += [(pa.field(HASH + name, pa.string()), pa.array(hashes)) for name, hashes in part.hashes.items()]
     schema = pa.schema([field for field, _ in columns])
     return pa.Table.from_arrays([column for _, column in columns], schema=schema)

@@ -31,6 +31,7 @@ PEERS = Path(__file__).resolve().parent / "peers"
 NAMES = ("ours", "evidently", "nannyml")
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("ours", "drift: any feature, half of them, predictions", ("data", "dataset", "prediction")),
+    ("ours", "embedding: a dimension, whole vectors", ("embedding", "vectors")),
     ("ours", "estimated, realised accuracy", ("estimate", "realised")),
     ("ours", "ADWIN, Page-Hinkley on features", ("adwin", "page_hinkley")),
     ("ours", "ADWIN, Page-Hinkley on accuracy", ("accuracy_adwin", "accuracy_page_hinkley")),

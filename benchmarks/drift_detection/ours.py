@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from aiplatform.embeddings import embedding_columns
 from aiplatform.profiles import DataProfile
 from aiplatform.scores import encode_scores
 from benchmarks.drift_detection.scenarios import Array, Rows, Scenario
 from monitoring.accuracy import wilson_interval
+from monitoring.drift.mmd import LEAST_SIGNIFICANCE, run_mmd_test
 from monitoring.drift.results import DriftLimits, Verdict
 from monitoring.drift.table import compare_profiles
 from monitoring.performance.detectors.stream import Stream, WindowValue
@@ -26,6 +28,7 @@ def judge(scenario: Scenario, limits: DriftLimits) -> dict[str, list[bool]]:
     data: the features' drift; dataset: half the features drifted; prediction: labels or confidences drifted;
     estimate: the estimated accuracy lies surely more than MAX_DROP below that of the reference;
     realised: the same of the realised accuracy, all labels known at once;
+    embedding: a dimension of the embedding drifted; vectors: the maximum mean discrepancy of whole embeddings;
     adwin, page_hinkley: on any feature's mean; accuracy_...: on the realised accuracy.
     """
     baseline = _profile(scenario.reference)
@@ -40,6 +43,10 @@ def judge(scenario: Scenario, limits: DriftLimits) -> dict[str, list[bool]]:
             "dataset": table.dataset_verdict is Verdict.DRIFTED,
             "prediction": any(column.verdict is Verdict.DRIFTED for column in table.predictions),
         }
+        if scenario.reference.embedding is not None and window.embedding is not None:
+            said["embedding"] = any(column.verdict is Verdict.DRIFTED for column in table.embedding)
+            test = run_mmd_test(scenario.reference.embedding, window.embedding, significance=LEAST_SIGNIFICANCE)
+            said["vectors"] = test.verdict is Verdict.DRIFTED
         estimate = estimate_performance(_sure(window), calibration, expected=calibration.accuracy, min_samples=100)
         said["estimate"] = (estimate.accuracy.high or 1.0) < calibration.accuracy - MAX_DROP
         said["realised"] = _realised(window) < calibration.accuracy - MAX_DROP
@@ -58,7 +65,8 @@ def _realised(rows: Rows) -> float:
 def _profile(rows: Rows) -> DataProfile:
     profile = DataProfile()
     labels = np.array([str(i) for i in rows.probabilities.argmax(axis=1)], dtype=object)
-    profile.update(rows.features, {"label": labels, "confidence": rows.probabilities.max(axis=1)})
+    dimensions = {} if rows.embedding is None else embedding_columns(rows.embedding)
+    profile.update(rows.features, {"label": labels, "confidence": rows.probabilities.max(axis=1), **dimensions})
     return profile
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from aiplatform.embeddings import DIMENSIONS
 from aiplatform.features import image_features
+from training.recipes.embeddings import projection_matrix
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Array]
@@ -26,15 +28,18 @@ CLEAN_WINDOWS = 200  # for the false alarms
 
 @dataclass
 class Rows:
-    """Features, probabilities of each class, and the truth, of the same n rows."""
+    """Features, probabilities of each class, the truth, and embeddings where the model has some, of the same n rows."""
 
     features: Columns
     probabilities: Array
     truth: Array  # class indices
+    embedding: Array | None = None  # (n, dimensions)
 
     def take(self, places: Array) -> Rows:
         """Return some of the rows."""
-        return Rows({n: c[places] for n, c in self.features.items()}, self.probabilities[places], self.truth[places])
+        features = {name: column[places] for name, column in self.features.items()}
+        embedding = None if self.embedding is None else self.embedding[places]
+        return Rows(features, self.probabilities[places], self.truth[places], embedding)
 
 
 @dataclass
@@ -130,8 +135,11 @@ def mnist(folder: Path, seed: int = 0) -> list[Scenario]:
     random = np.random.default_rng(seed)
 
     def rows(images: Array, labels: Array) -> Rows:
-        probabilities = np.asarray(model.predict_proba(images.reshape(len(images), -1) / 255.0))
-        return Rows(image_features(images.astype(np.float32)), probabilities, labels)
+        pixels = images.reshape(len(images), -1) / 255.0
+        hidden = np.maximum(0, pixels @ model.coefs_[0] + model.intercepts_[0])  # (n, 64), the last hidden layer
+        embedding = hidden @ projection_matrix(hidden.shape[1], DIMENSIONS)
+        probabilities = np.asarray(model.predict_proba(pixels))
+        return Rows(image_features(images.astype(np.float32)), probabilities, labels, embedding)
 
     reference, clean, size = slice(0, 4000), slice(4000, 10_000), 300
     known, rest = rows(test[reference], truth[reference]), rows(test[clean], truth[clean])

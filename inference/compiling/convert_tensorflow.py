@@ -49,7 +49,7 @@ def to_litert(model: Path, manifest: Manifest, out: Path) -> None:
     """
     import tensorflow as tf
 
-    signature = manifest.signature
+    signature = manifest.computed
     if any(spec.dtype is DType.BYTES for spec in (*signature.inputs, *signature.outputs)):
         raise SkippedError("LiteRT's own operations know no BYTES tensors")
     loaded, function = _load(model, manifest)
@@ -73,7 +73,7 @@ def _load(model: Path, manifest: Manifest) -> tuple[Any, Any]:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(model))
-    function = loaded.signatures.get(manifest.signature.name)
+    function = loaded.signatures.get(manifest.computed.name)
     if function is None:
-        raise ArtifactError(f"{manifest.name} has no signature '{manifest.signature.name}'")
+        raise ArtifactError(f"{manifest.name} has no signature '{manifest.computed.name}'")
     return loaded, function

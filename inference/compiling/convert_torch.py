@@ -31,21 +31,29 @@ def to_onnx(model: Path, manifest: Manifest, out: Path) -> None:
 
     program = load_program(model, manifest)
     names = {
-        "input_names": [spec.name for spec in manifest.signature.inputs],
-        "output_names": [spec.name for spec in manifest.signature.outputs],
+        "input_names": [spec.name for spec in manifest.computed.inputs],
+        "output_names": [spec.name for spec in manifest.computed.outputs],
     }
     target = str(out / onnx_runtime.MODEL_FILE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the TorchScript exporter is deprecated; models in it still exist
         if manifest.model_format == "torch_export":
             exported: Any = torch.onnx.export(program, (), dynamo=True, verbose=False, external_data=False, **names)
+            _tell_apart(exported.model)
             exported.save(target)
         else:
-            examples = tuple(torch.from_numpy(_example(spec)) for spec in manifest.signature.inputs)
-            axes = {spec.name: _free_axes(spec) for spec in (*manifest.signature.inputs, *manifest.signature.outputs)}
+            examples = tuple(torch.from_numpy(_example(spec)) for spec in manifest.computed.inputs)
+            axes = {spec.name: _free_axes(spec) for spec in (*manifest.computed.inputs, *manifest.computed.outputs)}
             torch.onnx.export(
                 program, examples, target, dynamo=False, opset_version=OPSET, dynamic_axes=axes, **names
             )  # fmt: skip
+
+
+def _tell_apart(model: Any) -> None:
+    """Rename what is computed on the way and is called as an output is: `nn.Embedding` makes an `embedding`, too."""
+    from onnx_ir.passes.common import NameFixPass
+
+    NameFixPass()(model)
 
 
 def to_inductor(model: Path, manifest: Manifest, out: Path) -> None:

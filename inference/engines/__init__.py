@@ -11,9 +11,9 @@ from pathlib import Path
 
 from aiplatform.artifacts import Manifest
 from aiplatform.errors import ArtifactError, InvalidConfigurationError
-from inference.engines.base import Arrays, Engine, EngineKind, EngineOptions
+from inference.engines.base import Array, Arrays, Engine, EngineKind, EngineOptions
 
-__all__ = ["Arrays", "Engine", "EngineKind", "EngineOptions", "load_engine", "native_kind", "open_engine"]
+__all__ = ["Array", "Arrays", "Engine", "EngineKind", "EngineOptions", "load_engine", "native_kind", "open_engine"]
 
 # What reads an artifact's own format, by (framework, model_format).
 _NATIVE = {

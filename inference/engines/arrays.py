@@ -12,14 +12,13 @@ from aiplatform.errors import ArtifactError, InvalidInputError
 from inference.engines.base import Arrays
 
 
-def named_outputs(manifest: Manifest, values: Sequence[Any]) -> Arrays:
-    """Return arrays by name for outputs that come in the signature's order.
+def named_outputs(model: str, names: Sequence[str], values: Sequence[Any]) -> Arrays:
+    """Return arrays by name for outputs that come in the order of the names.
 
     Raises: ArtifactError if their number differs.
     """
-    names = [spec.name for spec in manifest.signature.outputs]
     if len(values) != len(names):
-        raise ArtifactError(f"{manifest.name} returned {len(values)} outputs; its signature has {len(names)}")
+        raise ArtifactError(f"{model} returned {len(values)} outputs; its signature has {len(names)}")
     return dict(zip(names, values, strict=True))
 
 

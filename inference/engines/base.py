@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-Arrays = dict[str, "np.ndarray[Any, Any]"]
+Array = np.ndarray[Any, Any]
+Arrays = dict[str, Array]
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 

@@ -26,7 +26,7 @@ def open_engine(model: Path, manifest: Manifest, options: EngineOptions) -> Lite
 
     Raises: ArtifactError if it is not there, is no model or has other tensors than the manifest says.
     """
-    signature = manifest.signature
+    signature = manifest.computed
     if any(spec.dtype is DType.BYTES for spec in (*signature.inputs, *signature.outputs)):
         raise ArtifactError(f"{manifest.name}: the LiteRT engine has no BYTES tensors, but its signature has some")
     try:
@@ -44,7 +44,7 @@ class LiteRtEngine:
     concurrency = 1  # it holds the tensors of one call
 
     def __init__(self, interpreter: Any, manifest: Manifest) -> None:
-        signature = manifest.signature
+        signature = manifest.computed
         inputs, outputs = _tensor_indices(interpreter, signature.name)
         check_same_names(manifest, "inputs", (s.name for s in signature.inputs), inputs)
         check_same_names(manifest, "outputs", (s.name for s in signature.outputs), outputs)

@@ -58,7 +58,7 @@ class OnnxEngine:
     concurrency = 4
 
     def __init__(self, session: Any, manifest: Manifest) -> None:
-        signature = manifest.signature
+        signature = manifest.computed
         check_same_names(manifest, "inputs", (s.name for s in signature.inputs), (i.name for i in session.get_inputs()))
         outputs = [o.name for o in session.get_outputs()]
         check_same_names(manifest, "outputs", (s.name for s in signature.outputs), outputs)
@@ -75,7 +75,7 @@ class OnnxEngine:
         if self._texts:
             inputs = {**inputs, **{name: as_texts(name, inputs[name]) for name in self._texts}}
         values = self._session.run(self._outputs, inputs)
-        return named_outputs(self._manifest, [np.asarray(value) for value in values])
+        return named_outputs(self._manifest.name, self._outputs, [np.asarray(value) for value in values])
 
     def close(self) -> None:
         """Let go of the session and its arena."""

@@ -32,10 +32,10 @@ def open_engine(model: Path, manifest: Manifest, options: EngineOptions) -> Tens
             loaded = tf.saved_model.load(str(model))
         except Exception as error:  # TensorFlow raises many kinds for a broken file
             raise ArtifactError(f"{manifest.name} version {manifest.version} cannot be loaded: {error}") from error
-    function = loaded.signatures.get(manifest.signature.name)
+    function = loaded.signatures.get(manifest.computed.name)
     if function is None:
         known = ", ".join(sorted(loaded.signatures)) or "none"
-        raise ArtifactError(f"{manifest.name} has no signature '{manifest.signature.name}'; it has: {known}")
+        raise ArtifactError(f"{manifest.name} has no signature '{manifest.computed.name}'; it has: {known}")
     return TensorFlowEngine(loaded, function, manifest)
 
 
@@ -47,7 +47,7 @@ class TensorFlowEngine:
     concurrency = 4
 
     def __init__(self, model: Any, function: Any, manifest: Manifest) -> None:
-        signature = manifest.signature
+        signature = manifest.computed
         check_same_names(manifest, "inputs", (s.name for s in signature.inputs), function.structured_input_signature[1])
         check_same_names(manifest, "outputs", (s.name for s in signature.outputs), function.structured_outputs)
         self._model: Any = model  # the variables live as long as this does

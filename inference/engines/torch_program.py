@@ -75,7 +75,8 @@ class TorchEngine:
     def __init__(self, module: Any, manifest: Manifest) -> None:
         self._module: Any = module
         self._manifest = manifest
-        self._inputs = [spec.name for spec in manifest.signature.inputs]
+        self._inputs = [spec.name for spec in manifest.computed.inputs]
+        self._outputs = [spec.name for spec in manifest.computed.outputs]
 
     def run(self, inputs: Arrays) -> Arrays:
         """Return the outputs by name, in the signature's order."""
@@ -83,9 +84,9 @@ class TorchEngine:
         tensors = [_tensor(given[name]) for name in self._inputs]
         result = self._call(tensors)
         if isinstance(result, Mapping):
-            return {spec.name: result[spec.name].numpy() for spec in self._manifest.signature.outputs}
+            return {name: result[name].numpy() for name in self._outputs}
         values = result if isinstance(result, tuple | list) else (result,)
-        return named_outputs(self._manifest, [value.numpy() for value in values])
+        return named_outputs(self._manifest.name, self._outputs, [value.numpy() for value in values])
 
     def close(self) -> None:
         """Let go of the weights."""

@@ -38,7 +38,7 @@ def open_engine(model: Path, manifest: Manifest, options: EngineOptions) -> XlaE
 
 def why_not(manifest: Manifest) -> str:
     """Return why XLA is not for a model; empty if it may be."""
-    signature = manifest.signature
+    signature = manifest.computed
     if any(spec.dtype is DType.BYTES for spec in (*signature.inputs, *signature.outputs)):
         return "XLA knows no BYTES tensors"
     if any(FREE in spec.shape[1:] or spec.shape[:1] != (FREE,) for spec in signature.inputs):
@@ -57,8 +57,8 @@ class XlaEngine:
 
     def __init__(self, plain: saved_model.TensorFlowEngine, manifest: Manifest) -> None:
         self._plain: saved_model.TensorFlowEngine | None = plain
-        self._inputs = manifest.signature.inputs
-        self._outputs = [spec.name for spec in manifest.signature.outputs]
+        self._inputs = manifest.computed.inputs
+        self._outputs = [spec.name for spec in manifest.computed.outputs]
         function = plain.function
         self._compiled: Any = tf.function(lambda arguments: function(**arguments), jit_compile=True)
 

@@ -66,6 +66,7 @@ class Part:
     values: Array | None = None
     scores: Array | None = None  # (rows, columns)
     error_codes: CodedTexts | None = None
+    embedding: Array | None = None  # (rows, dimensions)
 
     @property
     def row_count(self) -> int:
@@ -75,7 +76,9 @@ class Part:
     def size_bytes(self) -> int:
         """Return about what the rows take in a batch."""
         columns = 0 if self.scores is None else self.scores.shape[1]
-        return self.row_count * (64 + 8 * len(self.numbers) + 4 * len(self.categories) + 2 * columns)
+        dimensions = 0 if self.embedding is None else self.embedding.shape[1]
+        row_bytes = 64 + 8 * len(self.numbers) + 4 * len(self.categories) + 2 * columns + 4 * dimensions
+        return self.row_count * row_bytes
 
 
 def digest_events(events: Sequence[PredictionEvent], *, max_rows: int = CHUNK_ROWS) -> Iterator[Part]:
@@ -128,7 +131,7 @@ def event_bytes(event: PredictionEvent) -> int:
     if event.outputs:
         for array in event.outputs.values():
             size += array.nbytes
-    return size
+    return size if event.embedding is None else size + event.embedding.nbytes
 
 
 def _group(events: Iterable[PredictionEvent], key_of: Callable[[PredictionEvent], Any]) -> list[list[PredictionEvent]]:
@@ -181,7 +184,21 @@ def _digest(events: Sequence[PredictionEvent], sizes: Sequence[int]) -> Part:
             raise ValueError(f"a column has {len(column)} rows, the requests {rows}")
     numbers = {name: column for name, column in features.items() if column.dtype.kind == "f"}
     categories = {name: _coded(column) for name, column in features.items() if column.dtype.kind != "f"}
-    return _part(events, sizes, numbers, categories, predicted)
+    return _part(events, sizes, numbers, categories, predicted, _embeddings(events, sizes))
+
+
+def _embeddings(events: Sequence[PredictionEvent], sizes: Sequence[int]) -> Array | None:
+    """Return the rows' embeddings, shape (rows, dimensions), missing where one does not fit; None if there are none."""
+    width = next((e.embedding.shape[-1] for e in events if e.embedding is not None and e.embedding.ndim == 2), 0)
+    if not width:
+        return None
+    found = [
+        event.embedding
+        if event.embedding is not None and event.embedding.shape == (size, width)
+        else np.full((size, width), np.nan, np.float32)
+        for event, size in zip(events, sizes, strict=True)
+    ]
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _digest_safely(events: Sequence[PredictionEvent]) -> Part:
@@ -199,6 +216,7 @@ def _part(
     numbers: dict[str, Array],
     categories: dict[str, CodedTexts],
     predicted: PredictionColumns,
+    embedding: Array | None = None,
 ) -> Part:
     first = events[0]
     counts = None if len(events) == sum(sizes) else np.array(sizes)  # one row each, most often
@@ -220,6 +238,7 @@ def _part(
         values=predicted.values,
         scores=predicted.scores,
         error_codes=None if first.inputs else _coded(np.array([event.error_code or None for event in events], object)),
+        embedding=embedding,
     )
 
 
@@ -267,7 +286,20 @@ def _assemble(parts: Sequence[Part], replica: str) -> PredictionBatch:
         predicted_values=_unless_empty(_numbers, parts, [part.values for part in parts]),
         scores=_scores(parts),
         error_codes=_unless_empty(_texts, parts, [part.error_codes for part in parts]),
+        embedding=_dimensions(parts),
     )
+
+
+def _dimensions(parts: Sequence[Part]) -> tuple[Numbers, ...]:
+    """Join embeddings dimension by dimension; missing where a part has none, or another number of dimensions."""
+    width = next((part.embedding.shape[1] for part in parts if part.embedding is not None), 0)
+    filled = [
+        part.embedding
+        if part.embedding is not None and part.embedding.shape[1] == width
+        else np.full((part.row_count, width), np.nan, np.float32)
+        for part in parts
+    ]
+    return tuple(Numbers.pack(column, "f4") for column in np.concatenate(filled).T) if width else ()
 
 
 def _scores(parts: Sequence[Part]) -> ClassScores | None:

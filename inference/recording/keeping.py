@@ -142,6 +142,7 @@ def pack_rows(events: Sequence[PredictionEvent], policy: StorePolicy, *, inputs:
     said = _stacked([event.outputs or {} for event in events])
     predicted = predicted_columns(said, first.labels) if said else PredictionColumns()
     kept, hashes = _kept(asked, policy, inputs=inputs, secret=secret)
+    embedding = _embedding(events) if keeps_all_inputs(policy) else None
     return StoredRows(
         endpoint=first.endpoint,
         model=first.model,
@@ -161,10 +162,22 @@ def pack_rows(events: Sequence[PredictionEvent], policy: StorePolicy, *, inputs:
         inputs={name: TensorColumn.pack(array) for name, array in kept.items()},
         outputs={} if row_bytes(list(said.values())) > policy.max_row_bytes else
         {name: TensorColumn.pack(array) for name, array in said.items()},
+        embedding=None if embedding is None else TensorColumn.pack(embedding),
         hashes=hashes,
         class_labels=tuple(first.labels),
         is_whole=bool(asked) and kept.keys() == asked.keys(),
     )  # fmt: skip
+
+
+def keeps_all_inputs(policy: StorePolicy) -> bool:
+    """Say whether a policy keeps inputs as they are, all of them: what is made of them may be kept only then."""
+    return policy.inputs == "full" and not (policy.kept_features or policy.redacted_features or policy.hashed_features)
+
+
+def _embedding(events: Sequence[PredictionEvent]) -> Array | None:
+    """Return the embeddings of events of one shape, (rows, dimensions); None unless all have one."""
+    found = [event.embedding for event in events if event.embedding is not None]
+    return np.concatenate(found) if found and len(found) == len(events) else None
 
 
 def _kept(asked: Arrays, policy: StorePolicy, *, inputs: str, secret: str) -> tuple[Arrays, dict[str, tuple[str, ...]]]:
@@ -217,6 +230,7 @@ def _grouped(events: Iterable[PredictionEvent]) -> dict[object, list[PredictionE
     groups: dict[object, list[PredictionEvent]] = {}
     for event in events:
         arrays = [*(event.inputs or {}).items(), ("", None), *(event.outputs or {}).items()]
+        arrays.append(("", event.embedding))
         shapes = tuple([(name, a.shape[1:], a.dtype) if a is not None else None for name, a in arrays])
         groups.setdefault((event.artifact_digest, event.endpoint, event.version, shapes), []).append(event)
     return groups

@@ -8,7 +8,8 @@ import numpy as np
 
 from monitoring.drift.results import Direction, TestResult, Verdict
 
-PERMUTATIONS = 499
+PERMUTATIONS = 999
+LEAST_SIGNIFICANCE = 1 / (PERMUTATIONS + 1)  # less cannot be told by so many permutations
 MAX_ROWS = 500  # of each side; the kernel's matrix has (n + m)^2 entries
 Array = np.ndarray[Any, Any]
 
@@ -19,7 +20,7 @@ def run_mmd_test(
     """Return whether vectors come from another distribution than the baseline's.
 
     Shapes: (n, d) and (m, d). A side of more than MAX_ROWS is sampled. The threshold is the statistic
-    that chance reaches with `significance`; below 1 / (PERMUTATIONS + 1) chance cannot be told.
+    that chance reaches with `significance`; below LEAST_SIGNIFICANCE nothing is ever significant.
     Source: Gretton, Borgwardt, Rasch, Schölkopf, Smola, J. Machine Learning Research 13 (2012).
     """
     random = np.random.default_rng(seed)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 
 class Verdict(StrEnum):
@@ -115,7 +115,9 @@ class DriftTable:
     """All columns of a window against the baseline. `reason` says why there is no verdict.
 
     `verdict` is drifted if any column is. `dataset_verdict` is drifted if `drifted_share`, the share
-    of the judged features that drifted, is at least the limits' `dataset_share`.
+    of the judged features that drifted, is at least the limits' `dataset_share`. `embedding` has a column for each
+    dimension, judged apart from the others and not in that share; `vectors` is the test of whole embeddings, where
+    some are kept.
     """
 
     verdict: Verdict
@@ -123,11 +125,23 @@ class DriftTable:
     reason: str = ""
     features: tuple[ColumnDrift, ...] = ()
     predictions: tuple[ColumnDrift, ...] = ()
+    embedding: tuple[ColumnDrift, ...] = ()
+    vectors: TestResult | None = None
     dataset_verdict: Verdict = Verdict.NOT_ENOUGH_DATA
     drifted_share: float | None = None
     drifted_count: int = 0
     judged_count: int = 0
     dataset_share: float = 0.5
+
+    @property
+    def embedding_verdict(self) -> Verdict:
+        """Return what the embedding says: drifted if a dimension is, or all of it together."""
+        together = () if self.vectors is None else (self.vectors.verdict,)
+        return combine_verdicts([*(column.verdict for column in self.embedding), *together])
+
+    def with_vectors(self, result: TestResult) -> Self:
+        """Return the table with a test of the embeddings as vectors."""
+        return replace(self, vectors=result, verdict=combine_verdicts([self.verdict, result.verdict]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from aiplatform.embeddings import is_embedding_column
 from aiplatform.profiles import CategoryProfile, DataProfile, FeatureProfile, NumericProfile
 from monitoring.drift.bins import MISSING, NEW, BinnedPair, new_categories
 from monitoring.drift.categories import examine_categories
@@ -42,22 +43,32 @@ def compare_profiles(baseline: DataProfile, window: DataProfile, limits: DriftLi
     """Return a verdict for each column that both have, one for all, and one for the features as a data set.
 
     The p-values of all columns are adjusted together (Benjamini-Hochberg), so a model with many
-    features raises no more false alarms than one with few.
+    features raises no more false alarms than one with few. The dimensions of an embedding are a family of their own: a
+    model that has one finds the same in its features and predictions as without it.
     """
     features = _examine(baseline.features, window.features, limits)
     outputs = _examine(baseline.outputs, window.outputs, limits)
-    known = [e for e in (*features, *outputs) if e.evidence.p_value is not None]
-    adjusted = adjust_p_values([e.evidence.p_value or 0.0 for e in known])
-    by_column = {id(e): p for e, p in zip(known, adjusted, strict=True)}
-    judged = [tuple(_judge(e, by_column.get(id(e)), limits) for e in group) for group in (features, outputs)]
+    predictions = [e for e in outputs if not is_embedding_column(e.name)]
+    embedding = sorted((e for e in outputs if is_embedding_column(e.name)), key=lambda e: (len(e.name), e.name))
+    judged = _judge_together([features, predictions], limits)
+    dimensions = _judge_together([embedding], limits)[0]
     return DriftTable(
-        verdict=combine_verdicts(column.verdict for group in judged for column in group),
+        verdict=combine_verdicts(column.verdict for group in (*judged, dimensions) for column in group),
         has_baseline=True,
         reason="" if features or outputs else "the window and the baseline have no column in common",
         features=judged[0],
         predictions=judged[1],
+        embedding=dimensions,
         **_dataset(judged[0], limits),
     )
+
+
+def _judge_together(groups: Sequence[Sequence[_Examined]], limits: DriftLimits) -> list[tuple[ColumnDrift, ...]]:
+    """Return the columns of each group, judged with their p-values adjusted over all of the groups."""
+    known = [e for group in groups for e in group if e.evidence.p_value is not None]
+    adjusted = adjust_p_values([e.evidence.p_value or 0.0 for e in known])
+    by_column = {id(e): p for e, p in zip(known, adjusted, strict=True)}
+    return [tuple(_judge(e, by_column.get(id(e)), limits) for e in group) for group in groups]
 
 
 def missing_baseline(reason: str) -> DriftTable:

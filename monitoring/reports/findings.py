@@ -86,6 +86,19 @@ def _drift_findings(drift: DriftTable) -> Iterator[Finding]:
     if said:
         is_bad = any(column.column != "confidence" for column in said)
         yield _drift_finding("predictions", "predictions", "predictions drifted: ", said, is_bad=is_bad)
+    yield from _embedding_findings(drift)
+
+
+def _embedding_findings(drift: DriftTable) -> Iterator[Finding]:
+    drifted, judged = drifted_columns(drift.embedding), judged_columns(drift.embedding)
+    if drifted:
+        is_bad = len(drifted) / len(judged) >= drift.dataset_share
+        count = f" ({len(drifted)} of {len(judged)} dimensions)"
+        words = f"the model's embedding drifted{count}: "
+        yield _drift_finding("embedding", "embedding", words, drifted, is_bad=is_bad)
+    elif drift.embedding_verdict is Verdict.DRIFTED and drift.vectors is not None:
+        text = f"embeddings drifted as a whole (MMD {drift.vectors.statistic or 0.0:.3f}), no dimension by itself"
+        yield Finding(area="embedding", section="embedding", severity=Severity.WARN, text=text)
 
 
 def _drift_finding(area: str, section: str, words: str, drifted: Sequence[ColumnDrift], *, is_bad: bool) -> Finding:
@@ -194,7 +207,7 @@ def how_moved(column: ColumnDrift) -> str:
 
 def compared_rows(drift: DriftTable) -> int:
     """Return how many of the period's rows were compared with the baseline, at most over all columns."""
-    columns = (*drift.features, *drift.predictions)
+    columns = (*drift.features, *drift.predictions, *drift.embedding)
     return max((test.window_samples for column in columns for test in column.tests), default=0)
 
 

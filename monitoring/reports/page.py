@@ -10,7 +10,7 @@ from aiplatform.console.numerals import number_text, share_text
 from monitoring.reports.document import PerformanceReport
 from monitoring.reports.findings import drifted_columns, judged_columns
 from monitoring.reports.page_charts import drift_over_time, prediction_charts, service_charts
-from monitoring.reports.page_drift import DriftRow, drift_rows
+from monitoring.reports.page_drift import DriftRow, TestRow, drift_rows, test_row
 from monitoring.reports.page_performance import PerformanceView, performance_view
 from monitoring.reports.verdict import Finding, Health, Severity
 
@@ -66,6 +66,8 @@ class ReportView:
     prediction_charts: Sequence[str]
     features: Sequence[DriftRow]
     outputs: Sequence[DriftRow]
+    dimensions: Sequence[DriftRow]
+    vectors: TestRow | None
     feature_counts: Sequence[tuple[str, str, int]]
     performance: PerformanceView
     links: dict[str, str] = field(default_factory=dict)
@@ -89,6 +91,8 @@ def report_view(report: PerformanceReport, *, links: dict[str, str] | None = Non
         prediction_charts=prediction_charts(report),
         features=features,
         outputs=drift_rows(report.drift.predictions),
+        dimensions=drift_rows(report.drift.embedding),
+        vectors=None if report.drift.vectors is None else test_row(report.drift.vectors),
         feature_counts=_feature_counts(features),
         performance=performance_view(report),
         links=links or {},
@@ -147,6 +151,7 @@ def _index(report: PerformanceReport) -> list[SectionMark]:
         "service": bool(report.traffic.requests),
         "drift": not no_drift and bool(report.drift.features),
         "predictions": not no_drift and bool(report.drift.predictions),
+        **({"embedding": not no_drift} if report.drift.embedding else {}),
         "performance": "accuracy" not in gaps and bool(report.accuracy.labelled or report.numbers.labelled),
         "quality": report.quality is not None and bool(report.quality.rows),
         "changes": bool(report.traffic.requests),

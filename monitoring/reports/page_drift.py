@@ -72,13 +72,14 @@ def _row(column: ColumnDrift, *, is_open: bool, is_drawn: bool) -> DriftRow:
         psi=column.statistic("psi"),
         p_value=p_value,
         samples=max((test.window_samples for test in column.tests), default=0),
-        tests=[_test(test) for test in column.tests],
+        tests=[test_row(test) for test in column.tests],
         chart=distribution_chart(column) if is_drawn and column.distribution.bins else "",
         is_open=is_open,
     )
 
 
-def _test(test: TestResult) -> TestRow:
+def test_row(test: TestResult) -> TestRow:
+    """Return a test as the page shows it."""
     return TestRow(
         name=TEST_NAMES.get(test.test, test.test), result=test, direction=DIRECTIONS[test.direction.value],
         tone=_TONES[test.verdict],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +42,7 @@ from monitoring.selectors import (
     list_windows,
     merge_latency,
 )
+from monitoring.vectors import compare_embeddings
 from monitoring.windows import read_window_profile, union_profiles
 
 DEFAULT_PERIOD_S = 3600
@@ -64,24 +65,28 @@ class MeasuredWindows:
 
 
 def build_report(*, endpoint: str, version: int, period_s: float, now: datetime | None = None) -> PerformanceReport:
-    """Return the report over the last `period_s` seconds.
+    """Return the report over the last `period_s` seconds, from windows alone: it reads nothing of the prediction store.
 
     Raises: NotFoundError if the version has no predictions; InvalidInputError for a period that
     is not between a minute and the retention.
     """
     now = now or datetime.now(UTC)
     period = choose_period(period_s=period_s, start=None, end=None, now=now)
-    return build_period_report(endpoint=endpoint, version=version, period=period, now=now)
+    return report_on(measure_windows(get_served_version(endpoint, version), period), now=now)
 
 
 def build_period_report(
     *, endpoint: str, version: int, period: Period, now: datetime | None = None
 ) -> PerformanceReport:
-    """Return the report over a period.
+    """Return the report over a period, with a test of whole embeddings where the prediction store keeps some.
 
     Raises: NotFoundError if the version has no predictions.
     """
-    return report_on(measure_windows(get_served_version(endpoint, version), period), now=now or datetime.now(UTC))
+    found = measure_windows(get_served_version(endpoint, version), period)
+    vectors = compare_embeddings(found.served, period) if found.drift.embedding else None
+    if vectors is not None:
+        found = replace(found, drift=found.drift.with_vectors(vectors))
+    return report_on(found, now=now or datetime.now(UTC))
 
 
 def report_on(found: MeasuredWindows, *, now: datetime) -> PerformanceReport:

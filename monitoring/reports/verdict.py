@@ -42,7 +42,7 @@ class Severity(StrEnum):
 class Finding:
     """One thing that is not well.
 
-    `area` is errors, accuracy, drift, predictions, estimate, quality, change or alerts. `section` is
+    `area` is errors, accuracy, drift, predictions, embedding, estimate, quality, change or alerts. `section` is
     the report's section that shows it.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from monitoring.drift.results import ColumnDrift, DriftTable, Verdict
 from monitoring.selectors import get_drift, get_served_version, list_windows, merge_profiles
 from monitoring.statistics.question import Answer, Measurement, MetricInfo, Question, catalogue
+from monitoring.vectors import compare_embeddings
 
 
 def _drift_tables(question: Question) -> list[tuple[int, DriftTable]]:
@@ -32,6 +33,40 @@ def _feature_drift(test: str) -> Answer:
     return answer
 
 
+def _embedding_drift(question: Question) -> Measurement:
+    tables = _drift_tables(question)
+    columns = [
+        (version, column)
+        for version, table in tables
+        for column in table.embedding
+        if question.feature in (None, "", column.column)
+    ]
+    return _worst(question, "psi", columns, tables)
+
+
+def _drifted_dimensions(question: Question) -> Measurement:
+    tables = _drift_tables(question)
+    return _share(question, [(v, c) for v, table in tables for c in table.embedding], tables)
+
+
+def _embedding_mmd(question: Question) -> Measurement:
+    versions = question.windows.order_by().values_list("served__version", flat=True).distinct()
+    found = [
+        (version, result)
+        for version in sorted(versions)
+        if (result := compare_embeddings(get_served_version(question.endpoint, version), question.period))
+    ]
+    known = [(result.statistic, version, result) for version, result in found if result.statistic is not None]
+    seen = max((result.window_samples for _, result in found), default=0)
+    if not known:
+        return question.answer(None, seen, reason="not enough data" if found else "no embeddings are kept")
+    value, version, result = max(known, key=lambda one: one[0])
+    return question.answer(
+        value, result.window_samples, version=version, p_value=result.p_value, verdict=result.verdict.value,
+        baseline_samples=result.baseline_samples, threshold=result.threshold,
+    )  # fmt: skip
+
+
 def _prediction_drift(question: Question) -> Measurement:
     tables = _drift_tables(question)
     columns = [(v, column) for v, table in tables for column in table.predictions if column.column != "confidence"]
@@ -55,7 +90,14 @@ def _worst(
 
 def _drifted_share(question: Question) -> Measurement:
     tables = _drift_tables(question)
-    judged = [(v, c) for v, t in tables for c in t.features if c.verdict is not Verdict.NOT_ENOUGH_DATA]
+    return _share(question, [(v, c) for v, table in tables for c in table.features], tables)
+
+
+def _share(
+    question: Question, columns: list[tuple[int, ColumnDrift]], tables: list[tuple[int, DriftTable]]
+) -> Measurement:
+    """Return which share of some columns drifted, of those with data enough."""
+    judged = [(v, c) for v, c in columns if c.verdict is not Verdict.NOT_ENOUGH_DATA]
     drifted = sorted({column.column for _, column in judged if column.verdict is Verdict.DRIFTED})
     samples = max((result.window_samples for _, column in judged for result in column.tests), default=0)
     if not judged:
@@ -104,6 +146,31 @@ DRIFT = catalogue(
             name="dataset_drift", unit="0 or 1", help="1 if as many features drifted as DRIFT_DATASET_SHARE says"
         ),
         _dataset_drift,
+    ),
+    (
+        MetricInfo(
+            name="embedding_drift_psi",
+            unit="PSI",
+            needs_feature=True,
+            help="Population stability index of the embedding; the worst dimension's if none is named",
+        ),
+        _embedding_drift,
+    ),
+    (
+        MetricInfo(
+            name="drifted_embedding_share",
+            unit="share",
+            help="Share of the embedding's judged dimensions whose verdict is 'drifted'",
+        ),
+        _drifted_dimensions,
+    ),
+    (
+        MetricInfo(
+            name="embedding_mmd",
+            unit="MMD",
+            help="Maximum mean discrepancy of embeddings kept in the prediction store",
+        ),
+        _embedding_mmd,
     ),
     (
         MetricInfo(

@@ -50,6 +50,7 @@ class Selection:
     """Which rows of a file: from `since` to before `until`, of a version, of predictions; as `where` says.
 
     `where` is SQL over the columns as they are read, in which labels are joined; `order` and `limit` are SQL too.
+    Of a file only `columns` are read, and those that every file has; one without one of them has no such rows.
     """
 
     since: datetime | None = None
@@ -71,10 +72,12 @@ def read_file(file: StoredFile, selection: Selection) -> Iterator[Any]:
         schema = source.schema_arrow
         if not set(BASE_SCHEMA.names) <= set(schema.names):
             raise ArtifactCorruptError(f"{file.uri} holds no predictions and is left out")
+        wanted = list(dict.fromkeys((*BASE_SCHEMA.names, *(selection.columns or schema.names))))
         groups = _row_groups(source, selection)
-        if not groups:
+        if not groups or not set(wanted) <= set(schema.names):
             return
-        pages = _Pages(source.iter_batches(batch_size=BATCH_ROWS, row_groups=groups))
+        schema = pa.schema([schema.field(name) for name in wanted], metadata=schema.metadata)
+        pages = _Pages(source.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=wanted))
         try:
             for batch in _query(file, pa.RecordBatchReader.from_batches(schema, pages), selection):
                 if batch.num_rows:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from aiplatform.artifacts import (
     encode_manifest,
     fetch_artifact,
     read_arrays,
+    read_embeddings,
     read_manifest,
     read_profile,
     stage_artifact,
@@ -189,3 +191,37 @@ def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(path, x=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ArtifactCorruptError):
         read_arrays(path)
+
+
+EMBEDDING = TensorSpec(name="embedding", dtype=DType.FP32, shape=(-1, 8))
+
+
+def test_a_manifest_says_what_engines_compute_beside_what_clients_see() -> None:
+    manifest = decode_manifest(encode_manifest(replace(MANIFEST_OF_ONE, embedding=EMBEDDING)))
+    assert manifest.embedding == EMBEDDING
+    assert manifest.signature == MANIFEST_OF_ONE.signature, "clients see no embedding"
+    assert [spec.name for spec in manifest.computed.outputs] == ["image", "embedding"]
+    assert manifest.computed.name == "monitored", "a SavedModel has a signature of its own for it"
+    assert replace(manifest, model_format="torch_export").computed.name == "serving_default"
+
+
+def test_a_manifest_from_before_embeddings_is_read_and_computes_its_signature() -> None:
+    plain = json.loads(encode_manifest(MANIFEST_OF_ONE))
+    del plain["embedding"]
+    manifest = decode_manifest(json.dumps(plain).encode())
+    assert manifest == MANIFEST_OF_ONE
+    assert manifest.computed == manifest.signature
+
+
+def test_embeddings_of_rows_held_out_are_read_back(tmp_path: Path) -> None:
+    values = np.arange(6, dtype=np.float32).reshape(3, 2)
+    with stage_artifact(str(tmp_path / "a")) as staged:
+        fill(staged)
+        assert read_embeddings(staged.folder) is None
+        staged.write_embeddings(values)
+        staged.commit(MANIFEST_OF_ONE)
+    found = read_embeddings(tmp_path / "a")
+    assert found is not None and np.array_equal(found, values)
+    np.savez(tmp_path / "a" / "profile" / "embedding.npz", embedding=np.array(["x"]))
+    with pytest.raises(ArtifactCorruptError, match=r"must hold 'embedding', numbers of shape \(rows, dimensions\)"):
+        read_embeddings(tmp_path / "a")

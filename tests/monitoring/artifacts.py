@@ -9,6 +9,7 @@ import numpy as np
 
 from aiplatform.artifacts import Lineage, Manifest, stage_artifact
 from aiplatform.calibration import Calibration
+from aiplatform.embeddings import embedding_columns
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import DType, Signature, TensorSpec
 
@@ -29,16 +30,19 @@ def write_artifact(
     *,
     metrics: Mapping[str, float] | None = None,
     calibration: Calibration | None = None,
+    embeddings: np.ndarray | None = None,
 ) -> tuple[str, str]:
     """Return (uri, digest) of a committed artifact with this training data's profile; None: with no profile."""
     profile = DataProfile()
-    profile.update(features or {}, outputs)
+    profile.update(features or {}, {**(outputs or {}), **({} if embeddings is None else embedding_columns(embeddings))})
     uri = f"file://{folder / 'artifact'}"
     with stage_artifact(uri) as staged:
         if features is not None:
             staged.write_profile(profile.to_dict())
         if calibration is not None:
             staged.write_calibration(calibration)
+        if embeddings is not None:
+            staged.write_embeddings(embeddings)
         manifest = Manifest(
             name="digits-model", version=1, framework="tensorflow", model_format="saved_model",
             task="image_classification", signature=SIGNATURE, lineage=LINEAGE, metrics=metrics or {},

@@ -37,6 +37,7 @@ def make_batch(
     latency_ms: float | Sequence[float] = 5.0,
     uri: str = "file:///nowhere",
     digest: str = DIGEST,
+    embedding: Any = None,
     **changes: Any,
 ) -> PredictionBatch:
     """Return a batch of `size` single-row requests at one time."""
@@ -62,6 +63,7 @@ def make_batch(
         "prediction_ids": PredictionIds.pack(tuple(ids) or tuple(uuid.uuid4().hex for _ in range(size))),
         "numeric_features": {name: numbers(column) for name, column in (numeric or {}).items()},
         "category_features": {name: Texts.pack(column) for name, column in (categories or {}).items()},
+        "embedding": () if embedding is None else tuple(Numbers.pack(c, "f4") for c in np.asarray(embedding).T),
         **{name: pack(column) for name, column in columns.items() for pack in [_PACK.get(name, numbers)]},
     }
     return PredictionBatch(**{**values, **changes})

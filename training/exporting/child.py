@@ -32,8 +32,9 @@ def export(order: ExportOrder, folder: Path) -> ParityReport:
             f"{order.manifest.name} takes texts as bytes ({', '.join(order.manifest.text_bytes)}), which only this "
             "platform's serving prepares; it can be exported as artifact"
         )
-    given = GivenSignature(inputs=signature.inputs, outputs=signature.outputs)
     form = find_form(order.manifest)
+    own = order.manifest.computed if form is ModelForm.TORCH_EXPORT else signature  # a program has one signature only
+    given = GivenSignature(inputs=signature.inputs, outputs=own.outputs)
     name = signature.name if form is ModelForm.SAVED_MODEL else ""
     model = locate_model(Path(order.artifact) / "model", form)
     before = open_runtime(form, model, RuntimeOptions(given=given, signature_name=name, threads=1))

@@ -104,12 +104,25 @@ def _program_to_onnx(order: ExportOrder, source: Path, calibration: Arrays, targ
     from training.runtimes.torch_program import open_model as open_program
 
     runtime: TorchProgramRuntime = open_program(locate_model(source, ModelForm.TORCH_EXPORT), RuntimeOptions())
-    signature = order.manifest.signature
+    computed, wanted = order.manifest.computed, {spec.name for spec in order.manifest.signature.outputs}
     names: dict[str, Any] = {
-        "input_names": [spec.name for spec in signature.inputs],
-        "output_names": [spec.name for spec in signature.outputs],
+        "input_names": [spec.name for spec in computed.inputs],
+        "output_names": [spec.name for spec in computed.outputs],
     }
-    torch.onnx.export(runtime.program, dynamo=True, **names).save(str(target))
+    exported: Any = torch.onnx.export(runtime.program, dynamo=True, **names)
+    _keep_outputs(exported.model, wanted)
+    exported.save(str(target))
+
+
+def _keep_outputs(model: Any, wanted: set[str]) -> None:
+    """Take out of an ONNX model what is computed for monitoring alone: whoever runs the file has no use for it."""
+    outputs = model.graph.outputs
+    if all(output.name in wanted for output in outputs):
+        return
+    from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+    outputs[:] = [output for output in outputs if output.name in wanted]
+    RemoveUnusedNodesPass()(model)
 
 
 _WAYS: dict[tuple[str, ExportForm], Callable[[ExportOrder, Path, Arrays, Path], None]] = {

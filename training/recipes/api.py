@@ -15,8 +15,9 @@ from aiplatform.artifacts import Arrays, ImageInput, StagedArtifact
 from aiplatform.calibration import Calibration
 from aiplatform.errors import PlatformError
 from aiplatform.profiles import DataProfile
-from aiplatform.tensors import Signature
+from aiplatform.tensors import Signature, TensorSpec
 from training.data.cache import DataCache
+from training.data.dataset import Array
 from training.data.reading import SourceReport
 
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -114,6 +115,8 @@ class TrainedModel:
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
     text_bytes: Mapping[str, int] = field(default_factory=dict)
+    embedding: TensorSpec | None = None
+    embeddings: Array | None = None  # of rows held out, shape (n, dimensions)
 
     def write_to(self, staged: StagedArtifact) -> None:
         """Write `model/`, `warmup/` and `profile/`; the caller commits with its manifest."""
@@ -124,3 +127,5 @@ class TrainedModel:
         staged.write_profile(self.profile.to_dict())
         if self.calibration is not None:
             staged.write_calibration(self.calibration)
+        if self.embeddings is not None:
+            staged.write_embeddings(self.embeddings)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from aiplatform.artifacts import Arrays
+from aiplatform.artifacts import MONITORED, Arrays
+from aiplatform.embeddings import EMBEDDING
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.tensors import DType, TensorSpec
 from training.data.dataset import Array, DataDescription
 from training.parallel.place import Place, this_place
+from training.recipes.embeddings import embedding_spec, projection_matrix
 from training.recipes.keras_heads import Loss, build_loss
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.steps import StepOptions
@@ -51,6 +53,13 @@ class KerasRecipe(Recipe):
         """Return the loss of each row, and its measure: the task's, unless a recipe says otherwise."""
         return build_loss(task)
 
+    def find_hidden(self, model: keras.Model) -> Any | None:
+        """Return the tensor (n, width) that embeddings are made of: what goes into the model's last dense layer.
+
+        None if there is no such layer; the model then has no embedding.
+        """
+        return last_hidden(model)
+
     def build_learner(self, data: DataDescription, parameters: Any, seed: int) -> Learner:
         """Return a learner around a fresh model; every random choice follows from the seed."""
         try:
@@ -73,6 +82,8 @@ class KerasRecipe(Recipe):
                 model = self.build_model(data, parameters)
             model.set_weights(plain.get_weights())
         task = self.build_task(data, parameters)
+        served = self.build_served(plain, data, parameters)
+        hidden = self.find_hidden(plain) if parameters.embedding else None
         learner = KerasLearner(
             model,
             self.build_optimizer(parameters),
@@ -81,8 +92,10 @@ class KerasRecipe(Recipe):
             loss=self.build_loss(task),
             options=options,
             plain=plain,
-            served=self.build_served(plain, data, parameters),
+            served=served,
             strategy=strategy,
+            monitored=None if hidden is None else keras.Model(served.input, [served.output, hidden]),
+            dimensions=parameters.embedding,
         )
         if place.rank:
             learner.reseed(seed + place.rank)
@@ -93,7 +106,8 @@ class KerasLearner:
     """A Keras model that learns by one compiled step, without the cost of `Model.fit`.
 
     `plain` is the model in float32: the same one, or its twin where learning is in mixed precision. `served` is what
-    predicts and is exported: the plain model, perhaps with layers behind it.
+    predicts and is exported: the plain model, perhaps with layers behind it. `monitored` shares its layers and also
+    gives the last hidden one, of which the embedding of `dimensions` is made; without it there is none.
     """
 
     model_format = "saved_model"
@@ -110,12 +124,16 @@ class KerasLearner:
         plain: keras.Model | None = None,
         served: keras.Model | None = None,
         strategy: Any = None,
+        monitored: keras.Model | None = None,
+        dimensions: int = 0,
     ) -> None:
         import tensorflow as tf
 
         self._model, self._optimizer = model, optimizer
         self._plain = model if plain is None else plain
         self._served = self._plain if served is None else served
+        self._monitored = monitored
+        self.embedding = None if monitored is None else embedding_spec(dimensions)
         self._task, self._loss = task, loss
         self._options = options or StepOptions()
         self._strategy = strategy  # tf.distribute's, of a team that shares each step
@@ -128,6 +146,7 @@ class KerasLearner:
         self._differentiate = tf.function(self._gradients, input_signature=[self._inputs, labels, rows])
         self._apply = tf.function(self._apply_sum)
         self._predict = tf.function(self._outputs, input_signature=[self._inputs])
+        self._embed = tf.function(self._embeddings, input_signature=[self._inputs])
 
     def train_batch(self, inputs: Arrays, labels: Array, *, rows: int = 0) -> tuple[float, float]:
         """Learn from one batch, or a part of one of `rows` rows; return its mean loss and the sum of a measure."""
@@ -145,6 +164,11 @@ class KerasLearner:
         """Return the task's output, its rows first."""
         self._update_served()
         return np.asarray(self._predict(_tensors(inputs)))
+
+    def embed(self, inputs: Arrays) -> Array:
+        """Return embeddings, shape (n, dimensions); only for a learner that has them."""
+        self._update_served()
+        return np.asarray(self._embed(_tensors(inputs)))
 
     def save_state(self, path: Path) -> None:
         """Write every variable of model and optimizer; dropout's random state is one of them."""
@@ -167,13 +191,16 @@ class KerasLearner:
                 generator.state.assign([seed, 0])
 
     def export(self, folder: Path) -> None:
-        """Write a SavedModel whose `serving_default` takes the inputs by name."""
+        """Write a SavedModel whose `serving_default` takes the inputs by name; `monitored` gives the embedding, too."""
         import keras
 
         self._update_served()
         archive = keras.export.ExportArchive()
         archive.track(self._served)
         archive.add_endpoint("serving_default", self._answers, input_signature=[self._inputs])
+        if self._monitored is not None:
+            archive.track(self._monitored)
+            archive.add_endpoint(MONITORED, self._both, input_signature=[self._inputs])
         archive.write_out(str(folder), verbose=False)
 
     def _variables(self) -> list[Any]:
@@ -239,6 +266,23 @@ class KerasLearner:
     def _answers(self, inputs: Any) -> Any:
         return self._task.answers(self._outputs(inputs))
 
+    def _both(self, inputs: Any) -> Any:
+        outputs, embeddings = self._monitor(inputs)
+        return {**self._task.answers(outputs), EMBEDDING: embeddings}
+
+    def _embeddings(self, inputs: Any) -> Any:
+        return self._monitor(inputs)[1]
+
+    def _monitor(self, inputs: Any) -> tuple[Any, Any]:
+        """Return the task's output and the embedding, (n, dimensions), of one pass."""
+        import tensorflow as tf
+
+        if self._monitored is None or self.embedding is None:
+            raise InvalidConfigurationError("this model has no embedding: no dense hidden layer, or embedding=0")
+        outputs, hidden = self._monitored(inputs, training=False)  # (n, ...), (n, width)
+        projection = tf.constant(projection_matrix(hidden.shape[1], self.embedding.shape[1]))
+        return outputs, tf.cast(hidden, tf.float32) @ projection
+
 
 def _strategy(place: Place) -> Any:
     """Return TensorFlow's engine for a team; it waits until all members have come."""
@@ -248,6 +292,29 @@ def _strategy(place: Place) -> Any:
     if gpus:
         tf.config.set_visible_devices(gpus[place.rank % len(gpus)], "GPU")
     return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def last_hidden(model: keras.Model) -> Any | None:
+    """Return what goes into the dense layer that a model's output comes from, by way of activations; None if none does.
+
+    Shapes: (n, width), the width known.
+    """
+    import keras
+
+    outputs = getattr(model, "outputs", None) or [None]  # a model that is no graph of layers tells nothing
+    tensor = outputs[0]
+    while tensor is not None and hasattr(tensor, "_keras_history"):
+        layer = tensor._keras_history.operation
+        if isinstance(layer, keras.layers.InputLayer):
+            return None
+        given = layer._inbound_nodes[tensor._keras_history.node_index].input_tensors  # it may be called in many places
+        before = given[0] if len(given) == 1 else None
+        if isinstance(layer, keras.layers.Dense):
+            is_vector = before is not None and len(before.shape) == 2 and before.shape[1] is not None
+            return before if is_vector else None
+        is_plain = not getattr(layer, "weights", ()) and getattr(before, "shape", None) == tensor.shape
+        tensor = before if is_plain else None
+    return None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
+from aiplatform.embeddings import DIMENSIONS, MAX_DIMENSIONS
 from aiplatform.errors import InvalidConfigurationError
 from training.recipes.schedules import CONSTANT, SCHEDULES
 
@@ -97,6 +98,12 @@ class FitParameters:
     )
     max_minutes: float = parameter(
         0.0, minimum=0.0, maximum=100_000.0, help="Learn no longer than this, and keep what was learned; 0: no limit."
+    )
+    embedding: int = parameter(
+        DIMENSIONS,
+        minimum=0,
+        maximum=MAX_DIMENSIONS,
+        help="Numbers that the served model makes of its last hidden layer, for monitoring alone; 0: none.",
     )
 
     def batch_rows(self, training_rows: int) -> int:

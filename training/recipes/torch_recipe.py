@@ -20,6 +20,7 @@ from aiplatform.tensors import TensorSpec
 from aiplatform.text_bytes import encode_text_inputs
 from training.data.dataset import Array, DataDescription
 from training.parallel.place import Place, this_place
+from training.recipes.embeddings import embedding_spec, projection_matrix
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.steps import StepOptions
 from training.recipes.tasks import Task
@@ -54,6 +55,16 @@ class TorchRecipe(Recipe):
         """Return the loss of each row, and its measure: the task's, unless a recipe says otherwise."""
         return build_loss(task)
 
+    def find_head(self, network: nn.Module) -> nn.Module | None:
+        """Return the layer whose input (n, width) embeddings are made of: the last linear one, which gives the logits.
+
+        None if there is none; the model then has no embedding.
+        """
+        from torch import nn
+
+        linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+        return linear[-1] if linear else None
+
     def build_learner(self, data: DataDescription, parameters: Any, seed: int) -> Learner:
         """Return a learner around a fresh network; every random choice follows from the seed."""
         try:
@@ -80,6 +91,8 @@ class TorchRecipe(Recipe):
             text_bytes=self.text_bytes(data, parameters),
             place=place,
         )
+        if parameters.embedding:
+            learner.add_embedding(self.find_head(network), parameters.embedding)
         if place.rank:
             learner.reseed(seed + place.rank)
         return learner
@@ -114,6 +127,23 @@ class TorchLearner:
         self._options = options or StepOptions()
         weights = self._options.class_weights
         self._weights = None if weights is None else torch.from_numpy(weights).to(device)
+        self._serving = _served(network, task)
+        self.embedding: TensorSpec | None = None
+
+    def add_embedding(self, head: nn.Module | None, dimensions: int) -> None:
+        """Have the model also give what goes into `head`, projected; without effect unless that is a vector a row."""
+        import torch
+
+        if head is None:
+            return
+        self._network.eval()
+        examples = tuple(self._example(spec).to(self._device) for spec in self._inputs)
+        with torch.inference_mode():
+            hidden = _hidden_of(self._network, head, examples)[1]
+        if hidden is not None and hidden.dim() == 2 and len(hidden) == len(examples[0]):
+            projection = projection_matrix(hidden.shape[1], dimensions)
+            self._serving = _monitored(self._network, self._task, head, projection).to(self._device)
+            self.embedding = embedding_spec(dimensions)
 
     def train_batch(self, inputs: Arrays, labels: Array, *, rows: int = 0) -> tuple[float, float]:
         """Learn from one batch, or a part of one of `rows` rows; return its mean loss and the sum of a measure."""
@@ -147,6 +177,15 @@ class TorchLearner:
             outputs = self._answer(self._network(*self._tensors(inputs)))
         return np.asarray(outputs.cpu().numpy(), dtype=np.float32)
 
+    def embed(self, inputs: Arrays) -> Array:
+        """Return embeddings, shape (n, dimensions); only for a learner that has them."""
+        import torch
+
+        self._serving.eval()
+        with torch.inference_mode():
+            embeddings = self._serving(*self._tensors(inputs))[-1]
+        return np.asarray(embeddings.cpu().numpy(), dtype=np.float32)
+
     def save_state(self, path: Path) -> None:
         """Write weights, optimizer and random generator."""
         import torch
@@ -174,11 +213,10 @@ class TorchLearner:
         torch.manual_seed(seed)
 
     def export(self, folder: Path) -> None:
-        """Write a `torch.export` program from the inputs to the task's answers, for any batch size."""
+        """Write a `torch.export` program from the inputs to the task's answers, then the embedding; any batch size."""
         import torch
 
-        network = copy.deepcopy(self._network).cpu()
-        serving = _served(network, self._task).eval()
+        serving = copy.deepcopy(self._serving).cpu().eval()
         batch = torch.export.Dim("batch")
         examples = tuple(self._example(spec) for spec in self._inputs)
         program = torch.export.export(serving, examples, dynamic_shapes=(({0: batch},) * len(examples),))
@@ -241,6 +279,17 @@ def _shared(network: nn.Module, device: Any) -> Any:
     return DistributedDataParallel(network, device_ids=[device.index] if has_own_gpu else None)
 
 
+def _hidden_of(network: nn.Module, head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Return a network's answer and what went into one of its layers when it was called last; None if it was not."""
+    seen: list[Any] = []
+    handle = head.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    try:
+        answer = network(*inputs)
+    finally:
+        handle.remove()
+    return answer, seen[-1] if seen else None
+
+
 def _served(network: nn.Module, task: Task) -> nn.Module:
     import torch
     from torch import nn
@@ -256,3 +305,23 @@ def _served(network: nn.Module, task: Task) -> nn.Module:
             return tuple(task.answers(self.answer(self.network(*inputs))).values())
 
     return Served()
+
+
+def _monitored(network: nn.Module, task: Task, head: nn.Module, projection: Array) -> nn.Module:
+    import torch
+    from torch import nn
+
+    class Monitored(nn.Module):  # type: ignore[misc]
+        """The task's answers, then the embedding; nothing of it learns but the network."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network, self.answer = network, build_answer(task)
+            self.head = (head,)  # in a tuple: it is a part of the network already
+            self.register_buffer("projection", torch.from_numpy(projection))
+
+        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            outputs, hidden = _hidden_of(self.network, self.head[0], inputs)
+            return (*task.answers(self.answer(outputs)).values(), hidden.float() @ self.projection)
+
+    return Monitored()

@@ -182,8 +182,8 @@ def _report_table(report: PerformanceReport) -> Table:
 
 
 def _drift_table(report: PerformanceReport) -> Table:
-    table = Table("feature", "verdict", "moved", "test", "statistic", "threshold", "p", "rows", box=None)
-    for column in report.drift.features:
+    table = Table("column", "verdict", "moved", "test", "statistic", "threshold", "p", "rows", box=None)
+    for column in (*report.drift.features, *report.drift.embedding):
         for test in column.tests:
             statistic = "-" if test.statistic is None else f"{test.statistic:.3f}"
             table.add_row(

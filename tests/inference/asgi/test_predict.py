@@ -14,8 +14,8 @@ from aiplatform.contracts.inference import PredictRows, ReplicaState
 from aiplatform.tensors import Signature
 from inference.asgi import PredictApplication
 from inference.engines import Arrays
+from inference.prediction_ids import new_prediction_id
 from inference.routing_table import PendingVersion, Route, RoutingTable
-from inference.serving import new_prediction_id
 from tests.inference.serving_fakes import (
     POISON,
     AsgiClient,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from aiplatform.artifacts import Manifest
+from aiplatform.artifacts import MONITORED, Manifest
 from aiplatform.tensors import DType, Signature, TensorSpec
 from tests.inference.serving_fakes import make_manifest, write_artifact
 
@@ -20,8 +21,12 @@ PICTURES = Signature(inputs=(IMAGE,), outputs=(PROBABILITIES,))
 WEIGHTS = np.array([[1, 2], [3, 4], [5, 6]], dtype=np.float32)
 
 ONNX_MANIFEST = make_manifest(LINEAR, name="linear", framework="onnx", model_format="onnx")
-KERAS_MANIFEST = make_manifest(PICTURES, name="pictures")
-TORCH_MANIFEST = make_manifest(PICTURES, name="pictures", framework="torch", model_format="torch_export")
+EMBEDDING = TensorSpec(name="embedding", dtype=DType.FP32, shape=(-1, 2))
+KERAS_MANIFEST = replace(make_manifest(PICTURES, name="pictures"), embedding=EMBEDDING)
+TORCH_MANIFEST = replace(
+    make_manifest(PICTURES, name="pictures", framework="torch", model_format="torch_export"), embedding=EMBEDDING
+)
+PROJECTION = np.random.default_rng(5).normal(size=(16, 2)).astype(np.float32)
 
 
 def linear_model(weights: np.ndarray[Any, Any] = WEIGHTS) -> bytes:
@@ -71,16 +76,22 @@ def write_keras_artifact(folder: Path) -> Path:
     x = keras.layers.Conv2D(4, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(image))
     x = keras.layers.Flatten()(keras.layers.MaxPooling2D(2)(x))
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
+    inner = keras.Model(image, x)
 
     @tf.function(input_signature=[tf.TensorSpec((None, 6, 6, 1), tf.float32, name="image")])  # type: ignore[untyped-decorator]
     def serve(image: Any) -> Any:
         return {"probabilities": model(image)}
 
+    @tf.function(input_signature=[tf.TensorSpec((None, 6, 6, 1), tf.float32, name="image")])  # type: ignore[untyped-decorator]
+    def monitored(image: Any) -> Any:
+        return {"probabilities": model(image), "embedding": inner(image) @ PROJECTION}
+
     def save(target: Path) -> None:
-        tf.saved_model.save(model, str(target), signatures={"serving_default": serve})
+        tf.saved_model.save(model, str(target), signatures={"serving_default": serve, MONITORED: monitored})
 
     inputs = pictures()
-    return write_artifact(folder, KERAS_MANIFEST, inputs, {"probabilities": np.asarray(model(inputs["image"]))}, save)
+    outputs = {name: np.asarray(array) for name, array in monitored(inputs["image"]).items()}
+    return write_artifact(folder, KERAS_MANIFEST, inputs, outputs, save)
 
 
 def write_torch_artifact(folder: Path) -> Path:
@@ -92,18 +103,30 @@ def write_torch_artifact(folder: Path) -> Path:
             return image.permute(0, 3, 1, 2) / 255
 
     torch.manual_seed(3)
-    network = torch.nn.Sequential(
+    inner = torch.nn.Sequential(
         ChannelsFirst(),
         torch.nn.Conv2d(1, 4, 3),
         torch.nn.ReLU(),
         torch.nn.MaxPool2d(2),
         torch.nn.Flatten(),
-        torch.nn.Linear(16, 3),
-        torch.nn.Softmax(dim=1),
-    ).eval()
+    )
+    head = torch.nn.Sequential(torch.nn.Linear(16, 3), torch.nn.Softmax(dim=1))
+
+    class Monitored(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.head = inner, head
+            self.register_buffer("projection", torch.from_numpy(PROJECTION))
+
+        def forward(self, image: Any) -> Any:
+            hidden = self.inner(image)
+            return self.head(hidden), hidden @ self.projection
+
+    network = Monitored().eval()
     inputs = pictures()
     with torch.no_grad():
-        outputs = {"probabilities": network(torch.from_numpy(inputs["image"])).numpy()}
+        both = network(torch.from_numpy(inputs["image"]))
+    outputs = {"probabilities": both[0].numpy(), "embedding": both[1].numpy()}
 
     def save(target: Path) -> None:
         rows = torch.export.Dim("rows")

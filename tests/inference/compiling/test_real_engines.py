@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from aiplatform.artifacts import read_manifest
+from aiplatform.artifacts import WARMUP_OUTPUTS, read_arrays, read_manifest
 from aiplatform.contracts.inference import CompileVersion, ReplicaState, TrafficShare
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.errors import PlatformError
@@ -85,6 +86,7 @@ def test_every_engine_reproduces_the_trainers_outputs_and_is_timed(compiled: Com
 @pytest.mark.parametrize("engine", [EngineKind.TENSORFLOW, EngineKind.TENSORFLOW_XLA, "onnxruntime", "litert"])
 def test_a_pinned_engine_serves_any_number_of_rows(compiled: Compiled, engine: str) -> None:
     loaded = load(compiled, engine)
+    trained = read_arrays(compiled.artifact / WARMUP_OUTPUTS)
     try:
         assert loaded.running.name == engine
         for rows in (1, 3, 5, 1):
@@ -92,6 +94,8 @@ def test_a_pinned_engine_serves_any_number_of_rows(compiled: Compiled, engine: s
             answer = loaded.queue.run_blocking({"image": x}, deadline=time.monotonic() + 30)
             assert answer["probabilities"].shape == (rows, 3)
             assert answer["probabilities"].sum(axis=1) == pytest.approx(1, abs=1e-5)
+            assert list(answer) == ["probabilities", "embedding"]
+            assert np.allclose(answer["embedding"], trained["embedding"][:rows], atol=1e-3)
         assert set(loaded.running.call_ms) >= {1, 32}
     finally:
         loaded.close()

@@ -52,10 +52,11 @@ def test_a_compiled_network_takes_any_number_of_rows(pack: EnginePack, artifact:
     if files is None:
         pytest.skip("there is no C++ compiler here")
     running = open_engine(engine, files, TORCH_MANIFEST, EngineOptions(threads=1))
-    expected = read_arrays(artifact / "warmup" / "outputs.npz")["probabilities"]
+    expected = read_arrays(artifact / "warmup" / "outputs.npz")
     for rows in (1, 3, 5):
-        found = running.run({"image": pictures()["image"][:rows]})["probabilities"]
-        np.testing.assert_allclose(found, expected[:rows], rtol=1e-4, atol=1e-6)
+        found = running.run({"image": pictures()["image"][:rows]})
+        np.testing.assert_allclose(found["probabilities"], expected["probabilities"][:rows], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found["embedding"], expected["embedding"][:rows], rtol=1e-4, atol=1e-4)
     assert running.name == engine
     running.close()
 

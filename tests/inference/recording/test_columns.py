@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from aiplatform.contracts.monitoring import PredictionBatch
 from aiplatform.scores import CODE, MISSING, decode_odds, sigmoid
 from inference.recording import columns
 from inference.recording.columns import build_batches
@@ -112,3 +113,36 @@ def test_outputs_that_are_no_probabilities_have_no_scores() -> None:
     logits = {"logits": np.array([[3.0, -2.0]], dtype=np.float32)}
     (batch,) = build_batches([event(1, outputs=logits)], replica="r", max_rows=10)
     assert batch.scores is None and batch.predicted_labels is not None
+
+
+def embeddings(batch: PredictionBatch) -> list[list[float | None]]:
+    """Return the embedding of each row."""
+    columns = [column.unpack(batch.row_count, "embedding").tolist() for column in batch.embedding]
+    return [[None if value != value else value for value in row] for row in zip(*columns, strict=True)]
+
+
+def test_an_embedding_is_one_column_a_dimension() -> None:
+    events = [
+        event(1, embedding=np.array([[1, 2, 3]], np.float32)),
+        failed(2),
+        event(3, rows=2, embedding=np.array([[4, 5, 6], [7, 8, 9]], np.float32)),
+    ]
+    (batch,) = build_batches(events, replica="r", max_rows=100)
+    assert len(batch.embedding) == 3
+    by_row = dict(zip(zip(read(batch).prediction_ids, read(batch).rows, strict=True), embeddings(batch), strict=True))
+    assert by_row == {
+        ("p00001", 0): [1, 2, 3], ("p00002", 0): [None] * 3, ("p00003", 0): [4, 5, 6], ("p00003", 1): [7, 8, 9],
+    }  # fmt: skip
+    assert build_batches([event(1)], replica="r", max_rows=100)[0].embedding == ()
+
+
+def test_an_embedding_that_does_not_fit_costs_its_own_rows_their_embedding_only() -> None:
+    events = [
+        event(1, embedding=np.array([[1, 2]], np.float32)),
+        event(2, embedding=np.array([[1, 2, 3]], np.float32)),
+        event(3, rows=2, embedding=np.array([[1, 2]], np.float32)),
+        event(4, embedding=np.array([7.0], np.float32)),
+    ]
+    (batch,) = build_batches(events, replica="r", max_rows=100)
+    assert embeddings(batch) == [[1, 2], *[[None, None]] * 4]
+    assert read(batch).numeric_features == {"age": (1, 2, 3, 3, 4)}, "and nothing else"

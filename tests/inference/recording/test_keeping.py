@@ -12,11 +12,11 @@ from aiplatform.contracts.monitoring import StorePolicies, StorePolicy
 from aiplatform.errors import UnavailableError
 from aiplatform.predictions.pseudonyms import pseudonym
 from aiplatform.predictions.rows import StoredRows, StoreRows
+from inference.prediction_ids import new_prediction_id
 from inference.recording.keeping import FORM, RowKeeper, is_sampled, trace_id_of
 from inference.recording.policies import PolicyBook
 from inference.recording.recorder import PredictionRecorder
 from inference.recording.spool import Spool, read_spooled
-from inference.serving import new_prediction_id
 from tests.inference.recording.fakes import Drops, FakeMonitoring, event, failed
 
 SECRET = "a-secret-of-the-tests"

@@ -20,7 +20,9 @@ NUMBERS = ("brightness", "contrast", "sharpness", "fill", "age", "amount")
 class Scene:
     """A model of numbers and a category that was 95% accurate in training."""
 
-    def __init__(self, folder: Path, *, seed: int = 0, columns: int = 0, has_profile: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, seed: int = 0, columns: int = 0, has_profile: bool = True, dimensions: int = 0
+    ) -> None:  # fmt: skip
         self.random = np.random.default_rng(seed)
         self.names = [*NUMBERS, *(f"column_{i:03}" for i in range(columns))]
         features = {name: self.random.normal(100, 10, 3000) for name in self.names}
@@ -29,16 +31,22 @@ class Scene:
             "label": self.random.choice(LABELS, 3000).astype(object),
             "confidence": self.random.beta(30, 2, 3000),
         }  # fmt: skip
+        self.dimensions = dimensions
         self.uri, self.digest = write_artifact(
-            folder, features if has_profile else None, outputs, metrics={"accuracy": 0.95}
-        )
+            folder, features if has_profile else None, outputs, metrics={"accuracy": 0.95},
+            embeddings=self.random.normal(size=(1000, dimensions)) if dimensions else None,
+        )  # fmt: skip
 
     def record(
         self, *, now: datetime, version: int = 1, minutes: int = 60, rows: int = 40, shift: float = 0.0,
         drifted: int = 2, errors: float = 0.001, right: float = 0.95, labelled: float = 0.3, latency_ms: float = 5.0,
-        endpoint: str = "digits", wild: bool = False,
+        endpoint: str = "digits", wild: bool = False, turned: int = 0,
     ) -> None:  # fmt: skip
-        """Record traffic of the last minutes; the first `drifted` numbers are shifted, `wild` adds a new category."""
+        """Record traffic of the last minutes; the first `drifted` numbers are shifted, `wild` adds a new category.
+
+        The first `turned` dimensions of the embedding are moved.
+        """
+        moved = (np.arange(self.dimensions) < turned) * 1.5
         for minute in range(minutes, 0, -1):
             time = now - timedelta(minutes=minute)
             ids = [f"{endpoint}-{version}-{minute}-{i}" for i in range(rows)]
@@ -56,6 +64,7 @@ class Scene:
                 statuses=[500 if self.random.random() < errors else 200 for _ in range(rows)],
                 latency_ms=list(self.random.lognormal(np.log(latency_ms), 0.3, rows)),
                 confidences=list(self.random.beta(30, 2, rows)), uri=self.uri, digest=self.digest,
+                embedding=self.random.normal(moved, size=(rows, self.dimensions)) if self.dimensions else None,
             )  # fmt: skip
             record_predictions(batches=[batch], now=now)
             known = [

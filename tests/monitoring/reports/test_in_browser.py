@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from monitoring.drift.results import TestResult, Verdict
 from monitoring.models.alerts import Channel
 from monitoring.reports.html import report_html
 from monitoring.reports.report import build_report
@@ -70,6 +71,28 @@ def keep(page: Any, name: str) -> None:
             page.screenshot(path=str(SCREENSHOTS / f"report-{name}-{size}-{theme}.png"), full_page=True)
     page.evaluate("document.documentElement.classList.remove('dark')")
     page.set_viewport_size(SIZES["wide"])
+
+
+def test_an_embedding_has_a_section_of_its_own(page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = TestResult(
+        test="mmd", statistic=0.31, threshold=0.08, p_value=0.001, baseline_samples=1000, window_samples=500,
+        verdict=Verdict.DRIFTED, is_deciding=True,
+    )  # fmt: skip
+    monkeypatch.setattr("monitoring.reports.report.compare_embeddings", lambda served, period: together)
+    Scene(tmp_path, dimensions=8).record(now=datetime.now(UTC), turned=3)
+    page.goto("/admin/monitoring/report/digits/1/")
+    findings = page.locator(".report-findings").inner_text()
+    assert "the model's embedding drifted (3 of 8 dimensions)" in findings
+    page.locator(".report-index a[href='#embedding']").click()
+    section = page.locator("#embedding")
+    assert section.locator("details.report-column").count() == 8
+    assert section.locator("details[data-verdict=drifted]").count() == 3
+    section.locator("details.report-column > summary").first.click()
+    assert "500 embeddings of the prediction store beside 1,000" in section.inner_text()
+    assert page.locator("#predictions details.report-column").count() == 2, (
+        "label and confidence, and no dimension among them"
+    )
+    keep(page, "embedding")
 
 
 def test_a_healthy_version_is_seen_to_be_well(page: Any, tmp_path: Path) -> None:

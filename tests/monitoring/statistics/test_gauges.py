@@ -27,11 +27,13 @@ def value(name: str, **labels: str) -> float:
 
 def test_gauges_show_drift_accuracy_and_coverage(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    uri, digest = write_artifact(tmp_path, {"size": random.normal(size=500)})
+    held_out = random.normal(size=(500, 2))
+    uri, digest = write_artifact(tmp_path, {"size": random.normal(size=500)}, embeddings=held_out)
     ids = [f"p{i}" for i in range(200)]
     batch = make_batch(
-        200, endpoint="gauged", ids=ids, numeric={"size": random.normal(3, size=200)}, uri=uri, digest=digest
-    )
+        200, endpoint="gauged", ids=ids, numeric={"size": random.normal(3, size=200)}, uri=uri, digest=digest,
+        embedding=random.normal([0, 2], size=(200, 2)),
+    )  # fmt: skip
     record_predictions(batches=[batch], now=NOW)
     record_feedback(items=[FeedbackItem(prediction_id=i, label="7") for i in ids[:50]])
     update_gauges(now=NOW)
@@ -41,6 +43,7 @@ def test_gauges_show_drift_accuracy_and_coverage(tmp_path: Path) -> None:
     assert value("aiplatform_label_coverage", **version) == 0.25
     assert value("aiplatform_ingested_predictions_total", **version) == 200
     assert math.isnan(value("aiplatform_prediction_drift_score", **version))
+    assert value("aiplatform_embedding_drift_score", **version) > 1, "of the worst dimension"
 
 
 def test_one_version_that_cannot_be_measured_leaves_the_gauges_unknown() -> None:

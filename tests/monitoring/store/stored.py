@@ -12,9 +12,9 @@ import numpy as np
 from aiplatform.contracts.monitoring import FeedbackItem, StorePolicy
 from aiplatform.predictions.files import StoredFile, day_of, file_uri, list_days, list_files, write_whole
 from aiplatform.predictions.tables import describe_file, parquet_bytes, table_from_rows
+from inference.prediction_ids import new_prediction_id
 from inference.recording.keeping import pack_rows
 from inference.recording_api import PredictionEvent
-from inference.serving import new_prediction_id
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
 from monitoring.store.locations import root

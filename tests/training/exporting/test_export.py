@@ -17,6 +17,7 @@ from aiplatform.storage import local_path
 from training.cli import exit_codes
 from training.cli.exporting import split_reference
 from training.data.sources import load_dataset
+from training.exporting.child import export
 from training.exporting.messages import ExportForm, ExportOrder, HeldOutData, Quantization
 from training.exporting.rows import choose_rows
 from training.exports import ExportWish, choose_data
@@ -196,3 +197,19 @@ def test_an_imported_version_is_measured_on_the_samples_that_it_came_with(
     trained.manifest["lineage"]["data_uri"] = str(tmp_path / "gone.npz")
     with pytest.raises(InvalidInputError, match="imported without sample data that is still there"):
         choose_data(trained, wish)
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore")  # PyTorch's exporter warns of itself
+def test_what_a_program_computes_for_monitoring_alone_is_not_in_its_onnx_file(tmp_path: Path) -> None:
+    import onnxruntime
+
+    from tests.inference.compiling.models import TORCH_MANIFEST, write_torch_artifact
+
+    artifact = write_torch_artifact(tmp_path / "artifact")
+    (tmp_path / "work").mkdir()
+    order = ExportOrder(artifact=str(artifact), manifest=TORCH_MANIFEST, form=ExportForm.ONNX)
+    report = export(order, tmp_path / "work")
+    assert (report.compared_rows, report.largest_difference < 1e-5) == (5, True)
+    session = onnxruntime.InferenceSession(str(tmp_path / "work" / "out" / "model.onnx"))
+    assert [output.name for output in session.get_outputs()] == ["probabilities"]

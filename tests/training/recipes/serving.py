@@ -18,7 +18,7 @@ def manifest_of(model: TrainedModel) -> Manifest:
     return Manifest(
         name="tried", version=1, framework=model.framework, model_format=model.model_format, task=model.task,
         signature=model.signature, lineage=lineage, labels=model.labels, image=model.image,
-        text_bytes=dict(model.text_bytes),
+        text_bytes=dict(model.text_bytes), embedding=model.embedding,
     )  # fmt: skip
 
 

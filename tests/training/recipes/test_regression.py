@@ -35,8 +35,10 @@ def test_rents_are_predicted_and_served(recipe: str, loss: str, train: Callable[
     assert set(model.history[-1]) == {"epoch", "loss", "mae", "val_loss", "val_mae"}
     assert model.history[-1]["val_loss"] < 0.3, "of rents with mean 0 and variance 1"
     assert outputs["value"].shape == (8, 1)
-    assert np.allclose(open_as(None, model, folder).run(inputs)["value"], outputs["value"], rtol=1e-4)
-    assert set(model.profile.outputs) == {"value"}
+    answers = open_as(None, model, folder).run(inputs)
+    assert np.allclose(answers["value"], outputs["value"], rtol=1e-4)
+    assert np.allclose(answers["embedding"], outputs["embedding"], atol=1e-4) and outputs["embedding"].shape == (8, 8)
+    assert set(model.profile.outputs) == {"value", *(f"embedding[{i}]" for i in range(8))}
     assert model.calibration is None
 
 

@@ -33,7 +33,8 @@ def test_torch_cnn_learns_resumes_and_reloads(train: Callable[..., Any], tmp_pat
     program = torch.export.load(folder / "model" / "model.pt2").module()
     with torch.inference_mode():
         for rows in (8, 1, 5):
-            answer = program(torch.from_numpy(inputs["image"][:rows]))[0].numpy()
+            answer, embedding = (t.numpy() for t in program(torch.from_numpy(inputs["image"][:rows])))
+            assert np.allclose(embedding, outputs["embedding"][:rows], atol=1e-5)
             assert np.allclose(answer, outputs["probabilities"][:rows], atol=1e-5)
     _, _, _, resumed = train(**order, name="stopped", stop_at=(2, 3))
     assert np.array_equal(resumed["probabilities"], outputs["probabilities"]), "same seed, same weights, even when cut"

@@ -41,6 +41,7 @@ def test_torch_tabular_learns_resumes_and_serves_raw_rows(train: Callable[..., A
     onnx = open_as(EngineKind.ONNXRUNTIME, model, folder)
     for engine in (own, onnx):
         assert np.allclose(engine.run(inputs)["probabilities"], outputs["probabilities"], atol=1e-5)
+        assert np.allclose(engine.run(inputs)["embedding"], outputs["embedding"], atol=1e-4), "of columns and texts"
         answers = engine.run(ODD)["probabilities"]
         assert np.allclose(answers.sum(axis=1), 1, atol=1e-5), "missing and unknown values have an answer"
         longer = {**ODD, "job": np.array([[""], ["cosmonaut"], ["cooks"]], object)}
