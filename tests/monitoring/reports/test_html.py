@@ -172,4 +172,4 @@ def test_a_report_of_another_schema_is_refused_in_words(tmp_path: Path) -> None:
 def test_file_names_tell_reports_apart(tmp_path: Path) -> None:
     Scene(tmp_path).record(now=NOW, minutes=1)
     report = build_report(endpoint="digits", version=1, period_s=3600, now=NOW)
-    assert file_name(report, "html") == "report-digits-v1-20261122T1100-20261122T1200.html"
+    assert file_name(report, "html") == f"report-digits-v1-{NOW:%Y%m%d}T1100-{NOW:%Y%m%d}T1200.html"
