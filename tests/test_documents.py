@@ -42,6 +42,10 @@ def test_only_the_settings_read_the_environment_of_the_platform() -> None:
         "aiplatform/management/commands/serve.py": "sets PROMETHEUS_MULTIPROC_DIR for its children",
         "inference/engines/torch_program.py": "a variable of PyTorch",
         "training/data/builtin.py": "KERAS_HOME, a variable of Keras",
+        "training/attempt.py": "what a cluster's launcher calls the trainer",
+        "training/trainer.py": "whether the trainer is to write its log itself, as its launcher says",
+        "training/parallel/place.py": "RANK and WORLD_SIZE, as torchrun says them",
+        "training/parallel/team.py": "sets them for the leader of a team and its members",
         "training/launchers/local.py": "passes the environment on to the trainer",
     }
     readers = {path.relative_to(ROOT).as_posix() for path in source_files() if reads.search(path.read_text())} - set(

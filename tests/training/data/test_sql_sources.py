@@ -40,8 +40,10 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not list(Path("/usr/lib/postgresql").glob("*/bin")):
         pytest.skip("Debian's postgresql is not installed")
     folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, *folder.parents[:2]):  # the server runs as a user of its own, and must reach its folder
+    for parent in (folder, *folder.parents):  # the server runs as a user of its own, and must reach its folder
         parent.chmod(0o755)
+        if parent.name.startswith("pytest-of-"):
+            break
     with running_postgres(folder / "server") as url:
         with psycopg.connect(url.replace("postgres://", "postgresql://"), autocommit=True) as connection:
             connection.execute(CREATE)
