@@ -50,10 +50,12 @@ def _drifted_dimensions(question: Question) -> Measurement:
 
 
 def _embedding_mmd(question: Question) -> Measurement:
-    versions = question.windows.order_by().values_list("served__version", flat=True).distinct()
+    versions = sorted(question.windows.order_by().values_list("served__version", flat=True).distinct())
+    if not versions:
+        return question.answer(None, 0, reason="no data")
     found = [
         (version, result)
-        for version in sorted(versions)
+        for version in versions
         if (result := compare_embeddings(get_served_version(question.endpoint, version), question.period))
     ]
     known = [(result.statistic, version, result) for version, result in found if result.statistic is not None]
