@@ -25,6 +25,8 @@ def encode_text_bytes(texts: Array, width: int) -> Array:
     return fixed.view(np.uint8).reshape(*texts.shape, width)
 
 
-def encode_text_inputs(inputs: Mapping[str, Array], widths: Mapping[str, int]) -> dict[str, Array]:
-    """Return the inputs with those of `widths` as bytes, and all others as they are."""
+def encode_text_inputs(inputs: dict[str, Array], widths: Mapping[str, int]) -> dict[str, Array]:
+    """Return the inputs with those of `widths` as bytes, and all others as they are; of none, the same mapping."""
+    if not widths:
+        return inputs
     return {name: encode_text_bytes(a, widths[name]) if name in widths else a for name, a in inputs.items()}

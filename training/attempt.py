@@ -24,8 +24,7 @@ from training.data.sql_places import parse_databases
 from training.dataset_registry import data_cache, find_sources
 from training.failures import Moment, explain_error
 from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
-from training.launchers.base import Handle
-from training.launchers.manifests import HOST_VARIABLE, NAME_VARIABLE
+from training.launchers.base import HOST_VARIABLE, NAME_VARIABLE, Handle
 from training.leases import (
     Claim,
     StaleFenceError,

@@ -20,10 +20,13 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiplatform.settings")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow: warnings, not what processor it found
     django.setup()
-    if os.environ.get("TRAINER_LOG"):
-        _write_into_log(run_id)
 
     import structlog
+
+    from training.launchers.base import LOG_VARIABLE
+
+    if os.environ.get(LOG_VARIABLE):
+        _write_into_log(run_id)
 
     from training.attempt import Attempt
     from training.heartbeat import StopFlag

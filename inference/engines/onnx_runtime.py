@@ -70,8 +70,7 @@ class OnnxEngine:
 
     def run(self, inputs: Arrays) -> Arrays:
         """Return the outputs by name, in the signature's order."""
-        if self._text_bytes:
-            inputs = encode_text_inputs(inputs, self._text_bytes)
+        inputs = encode_text_inputs(inputs, self._text_bytes)
         if self._texts:
             inputs = {**inputs, **{name: as_texts(name, inputs[name]) for name in self._texts}}
         values = self._session.run(self._outputs, inputs)

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
+# How a launcher on another machine tells the trainer what it is called there, and to write its log itself.
+HOST_VARIABLE, NAME_VARIABLE, LOG_VARIABLE = "TRAINER_HOST", "TRAINER_NAME", "TRAINER_LOG"
+
 
 class Liveness(Enum):
     """What a launcher knows of a process."""

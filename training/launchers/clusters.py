@@ -139,7 +139,7 @@ class KubeflowLauncher(ClusterLauncher):
 
 
 def _has_ended(found: Manifest) -> bool:
-    """Say so of a Job (Complete, Failed) or a TrainJob (the same), or of one that is being deleted."""
+    """Say so of a Job or a TrainJob; both say it by the same conditions."""
     conditions = found.get("status", {}).get("conditions", [])
     return any(one.get("type") in ("Complete", "Failed") and one.get("status") == "True" for one in conditions)
 

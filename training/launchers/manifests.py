@@ -9,12 +9,11 @@ from typing import Any
 import yaml
 
 from aiplatform.errors import InvalidConfigurationError
-from training.launchers.base import LaunchOrder
+from training.launchers.base import HOST_VARIABLE, LOG_VARIABLE, NAME_VARIABLE, LaunchOrder
 
 TEMPLATES = Path(__file__).parent / "templates"
 TRAINER = "trainer"  # the container of a Job's template that trains
 RUN_LABEL, FENCE_LABEL = "aiplatform.io/run", "aiplatform.io/fence"
-HOST_VARIABLE, NAME_VARIABLE, LOG_VARIABLE = "TRAINER_HOST", "TRAINER_NAME", "TRAINER_LOG"
 
 Manifest = dict[str, Any]
 

@@ -21,7 +21,7 @@ from aiplatform.errors import PlatformError
 from training.data.cache import DataCache
 from training.data.dataset import Dataset
 from training.parallel.messages import END, Command, Load, MemberOrder, Step, decode_command, decode_order
-from training.parallel.place import this_place
+from training.parallel.place import this_place, worker_folder
 from training.processes import prefer_for_oom_kill
 from training.recipes.api import TrainingOrder
 from training.recipes.recipe import SharingLearner
@@ -70,7 +70,7 @@ def come_up(order: MemberOrder) -> tuple[SharingLearner, Dataset]:
     """Load the data and build the learner, which takes its place in the team."""
     recipe = load_recipe(order.recipe)
     parameters = recipe.Parameters(**resolve_parameters(order.recipe, order.parameters))
-    scratch = Path(order.work_dir) / f"worker-{this_place().rank}"
+    scratch = worker_folder(Path(order.work_dir), this_place().rank)
     cache = DataCache(folder=Path(order.cache_dir), limit_bytes=order.cache_bytes) if order.cache_dir else None
     own = TrainingOrder(
         recipe=order.recipe, parameters=order.parameters, data_uri=order.data_uri, target=order.target,

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiplatform.errors import InvalidConfigurationError
 
@@ -42,6 +43,11 @@ def this_place(environment: Mapping[str, str] | None = None) -> Place:
     if not 0 <= place.rank < place.world:
         raise InvalidConfigurationError(f"{RANK} must be below {WORLD_SIZE}, {place.world}, not {place.rank}")
     return place
+
+
+def worker_folder(work_dir: Path, rank: int) -> Path:
+    """Return where a member keeps what its data takes on disk; the leader removes it when the team ends."""
+    return work_dir / f"worker-{rank}"
 
 
 def environment_of(rank: int, ports: list[int], *, cores: int) -> dict[str, str]:

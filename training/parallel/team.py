@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import numpy as np
 
 from training.data.dataset import Array
 from training.parallel.messages import END, Command, Load, MemberOrder, Step, encode
-from training.parallel.place import NAMES, THREADS, environment_of
+from training.parallel.place import NAMES, THREADS, environment_of, worker_folder
 from training.processes import LOST_EXIT_CODE
 from training.recipes.api import Reporter, TrainingOrder, WorkerLostError
 
@@ -97,10 +98,13 @@ class Team:
 
         Raises: WorkerLostError if a member is gone.
         """
-        path = self._order.work_dir / "team-state"
-        save_state(path)
+        save_state(self._state_file)
         for rank, member in enumerate(self._members, start=1):
-            self._tell(member, Load(path=str(path), seed=self._order.seed + rank))
+            self._tell(member, Load(path=str(self._state_file), seed=self._order.seed + rank))
+
+    @property
+    def _state_file(self) -> Path:
+        return self._order.work_dir / "team-state"
 
     def _start(self, place: Mapping[str, str]) -> subprocess.Popen[bytes]:
         member = subprocess.Popen(
@@ -143,6 +147,9 @@ class Team:
             except subprocess.TimeoutExpired:
                 member.kill()
                 member.wait()
+        for rank in range(1, self._world):
+            shutil.rmtree(worker_folder(self._order.work_dir, rank), ignore_errors=True)
+        self._state_file.unlink(missing_ok=True)
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -68,6 +68,7 @@ def test_a_team_learns_what_one_process_learns(tmp_path: Path, workers: int) -> 
     assert f"a team of {workers} processes shares each batch" in reporter.messages
     assert members_of(os.getpid()) == []
     assert not set(NAMES) & set(os.environ)
+    assert not [path for path in (tmp_path / "team").iterdir() if path.name.startswith(("worker-", "team-"))]
 
 
 def test_a_batch_of_fewer_rows_than_members_is_shared_too(tmp_path: Path) -> None:
