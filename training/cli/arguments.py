@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from aiplatform.errors import InvalidInputError
 
@@ -37,3 +38,16 @@ def absolute_data_uri(text: str, *, known: Sequence[str] = ("digits", "mnist")) 
         return text
     path = Path(place).expanduser()
     return f"{path.resolve()}{mark}{options}" if path.exists() else text
+
+
+def read_parameters(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what `--set` and `--workers` say.
+
+    Raises: InvalidInputError if they say the same twice.
+    """
+    given: dict[str, Any] = dict(parse_settings([pair for group in options["pairs"] for pair in group]))
+    if options.get("workers") is not None:
+        if "workers" in given:
+            raise InvalidInputError("--workers and --set workers=... say the same; give one of them")
+        given["workers"] = options["workers"]
+    return given

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -10,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 
 from aiplatform.errors import InvalidInputError, PlatformError
 from training import annotating, run_files, scheduling, selectors, services
-from training.cli import cross_validating, exit_codes, searching
+from training.cli import cross_validating, exit_codes
 from training.cli.actor import command_line_actor
-from training.cli.arguments import absolute_data_uri, parse_settings
+from training.cli.arguments import absolute_data_uri, parse_settings, read_parameters
 from training.cli.comparing import comparison_record, write_comparison
 from training.cli.interrupt import Choice, ask_on_interrupt
 from training.cli.scheduling import schedule_record, write_schedules
+from training.cli.search_actions import SearchActions
 from training.cli.streams import raw_stream
 from training.cli.tables import write_fields, write_table
 from training.cli.texts import (
@@ -39,17 +39,14 @@ from training.cli.waiting import RunWaiter
 from training.comparison import compare_runs
 from training.mlflow.server import export_to_server
 from training.mlflow.store import export_to_folder
-from training.models import Run, Search, TrainingSchedule, Trial
+from training.models import Run, TrainingSchedule
 from training.recipes.registry import RecipeInfo, get_recipe, list_recipes
 from training.scaffold import write_recipe
-from training.searching.orders import SearchOrder, cancel_search, create_search, register_winner, resume_search
-from training.states import SearchState
 
-_SEARCH_OPTIONS = ("space", "seed", "trials", "parallel", "sampler", "pruner", "metric", "goal")
 _FOLLOW_EVERY_S = 0.3
 
 
-class Command(BaseCommand):
+class Command(SearchActions):
     """Train models and look after runs."""
 
     help = "Train models: runs, their comparison, searches for parameters, recipes of your own."
@@ -78,7 +75,7 @@ class Command(BaseCommand):
             data_uri=absolute_data_uri(options["data"]),
             model_name=options["name"],
             target=options["target"],
-            parameters=_settings(options),
+            parameters=read_parameters(options),
             seed=options["seed"],
             deploy_endpoint=options["name"] if deploy == SAME_AS_NAME else deploy,
             actor=command_line_actor(),
@@ -93,7 +90,7 @@ class Command(BaseCommand):
     def _clone(self, *, run: str, as_json: bool, wait: bool, **options: Any) -> int:
         data = options["data"]
         changes = annotating.RunChanges(
-            parameters=_settings(options),
+            parameters=read_parameters(options),
             data_uri=absolute_data_uri(data) if data is not None else None,
             target=options["target"],
             model_name=options["name"],
@@ -102,74 +99,6 @@ class Command(BaseCommand):
         )
         made = annotating.clone_run(selectors.get_run(run), changes, actor=command_line_actor())
         return self._after_order(made, as_json=as_json, wait=wait)
-
-    def _search(self, *, as_json: bool, wait: bool, **options: Any) -> int:
-        order = SearchOrder(
-            recipe=options["recipe"],
-            data_uri=absolute_data_uri(options["data"]),
-            model_name=options["name"],
-            target=options["target"],
-            parameters=_settings(options),
-            actor=command_line_actor(),
-            **{name: options[name] for name in _SEARCH_OPTIONS},
-        )
-        return self._follow_search(create_search(order), as_json=as_json, wait=wait)
-
-    def _search_resume(self, *, search: str, trials: int | None, as_json: bool, wait: bool, **options: Any) -> int:
-        resumed = resume_search(selectors.get_search(search), trials=trials, actor=command_line_actor())
-        return self._follow_search(resumed, as_json=as_json, wait=wait)
-
-    def _follow_search(self, search: Search, *, as_json: bool, wait: bool) -> int:
-        if as_json:
-            self._write_json({"event": "search", **searching.search_record(search)})
-        else:
-            self.stdout.write(f"search {search.short_id}: {search.trials_wanted} trials, {search.sampler}")
-        if not wait:
-            return exit_codes.SUCCEEDED
-
-        def tell(trial: Trial) -> None:
-            if as_json:
-                self._write_json({"event": "trial", **searching.trial_record(trial)})
-            else:
-                self.stdout.write(searching.trial_line(search, trial))
-            self.stdout.flush()
-
-        try:
-            ended = searching.SearchWaiter(search, tell).wait()
-        except KeyboardInterrupt:
-            self.stderr.write(f"the search goes on; end it with: manage.py train search-cancel {search.short_id}")
-            return exit_codes.INTERRUPTED
-        if as_json:
-            self._write_json({"event": "end", **searching.search_record(ended)})
-        else:
-            self.stdout.write(searching.end_line(ended))
-        return exit_codes.BY_SEARCH_STATE[SearchState(ended.state)]
-
-    def _searches(self, *, limit: int, as_json: bool, **options: Any) -> None:
-        searches = list(selectors.list_searches()[:limit])
-        if not as_json:
-            searching.write_searches(raw_stream(self.stdout), searches)
-            return
-        for search in searches:
-            self._write_json(searching.search_record(search))
-
-    def _search_show(self, *, search: str, as_json: bool, **options: Any) -> None:
-        found = selectors.get_search(search)
-        if as_json:
-            self._write_json(searching.search_record(found))
-        else:
-            searching.write_search(raw_stream(self.stdout), found)
-
-    def _search_cancel(self, *, search: str, as_json: bool, **options: Any) -> None:
-        cancelled = cancel_search(selectors.get_search(search), actor=command_line_actor())
-        if as_json:
-            self._write_json(searching.search_record(cancelled))
-        else:
-            self.stdout.write(f"search {cancelled.short_id} is cancelled; its running trials stop after their step")
-
-    def _search_register(self, *, search: str, deploy: str, as_json: bool, wait: bool, **options: Any) -> int:
-        run = register_winner(selectors.get_search(search), deploy_endpoint=deploy, actor=command_line_actor())
-        return self._after_order(run, as_json=as_json, wait=wait)
 
     def _compare(self, *, runs: list[str], as_json: bool, **options: Any) -> None:
         comparison = compare_runs(runs)
@@ -374,22 +303,6 @@ class Command(BaseCommand):
             return
         for line in cross_validating.lines_of(figures):
             self.stdout.write(line)
-
-    def _write_json(self, record: dict[str, Any]) -> None:
-        self.stdout.write(json.dumps(record, default=str))
-
-
-def _settings(options: dict[str, Any]) -> dict[str, Any]:
-    """Return what `--set` and `--workers` say.
-
-    Raises: InvalidInputError if they say the same twice.
-    """
-    given: dict[str, Any] = dict(parse_settings([pair for group in options["pairs"] for pair in group]))
-    if options.get("workers") is not None:
-        if "workers" in given:
-            raise InvalidInputError("--workers and --set workers=... say the same; give one of them")
-        given["workers"] = options["workers"]
-    return given
 
 
 def _row(run: Run) -> tuple[object, ...]:
