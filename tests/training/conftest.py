@@ -27,6 +27,8 @@ from training.states import ACTIVE_STATES
 
 from .stand_in import RECIPE
 
+NOBODY = "http://127.0.0.1:9"  # where nobody listens
+
 LIMITS = {
     "TRAINING_LEASE_S": 20.0,
     "TRAINING_WALL_CLOCK_S": 600.0,
@@ -177,7 +179,8 @@ def bench(
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setenv("AIPLATFORM_ROLES", "training")
-    monkeypatch.setenv("INFERENCE_URL", "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.setenv("INFERENCE_URL", NOBODY)
+    settings.SERVICE_URLS = {**settings.SERVICE_URLS, "inference": NOBODY}  # this process supervises too
     with django_db_blocker.unblock(), database_file(path):
         yield Bench(tmp_path, settings, monkeypatch)
         _kill_leftovers()

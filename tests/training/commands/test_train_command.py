@@ -75,7 +75,6 @@ def test_a_failed_run_has_exit_code_1_and_says_why(bench: Bench) -> None:
 
 def test_a_deployment_that_is_not_taken_has_its_own_exit_code(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.cli.waiting.DEPLOY_PATIENCE_S", 2.0)
-    bench.settings.INFERENCE_URL = "http://127.0.0.1:9"  # for this process too: it may be the one that tries
     code, lines = _run(*ORDER, "--set", "epochs=1", "--deploy")
     run = Run.objects.get()
     assert code == exit_codes.NOT_DEPLOYED
