@@ -25,8 +25,8 @@ serve: setup ## Run the platform in one process tree on http://127.0.0.1:8000
 
 test: $(VENV)/.installed-dev $(if $(filter-out 0,$(TORCH)),$(VENV)/.installed-torch) ## Run all tests
 	@$(if $(filter 0,$(TORCH)),echo "TORCH=0: PyTorch is not installed by this; its tests are left out",:)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e" $(if $(filter 0,$(TORCH)),-m "not e2e and not torch") $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "e2e" $(if $(filter 0,$(TORCH)),-m "e2e and not torch") $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not e2e" $(if $(filter 0,$(TORCH)),-m "not e2e and not torch") $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "e2e" $(if $(filter 0,$(TORCH)),-m "e2e and not torch") $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev $(VENV)/.installed-torch ## Style, types, import contracts, missing migrations, documents
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ SHARED = ROOT.parent / "shared"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, with the reason, what this machine cannot run."""
+    """Skip, with the reason, what this machine cannot run; begin with what takes long, so that no worker ends alone."""
     reasons = {
         "torch": None if importlib.util.find_spec("torch") else "PyTorch is not installed (TORCH=0)",
         "shared": None if (SHARED / "data").is_dir() else "the shared data folder is not beside this checkout",
@@ -23,6 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in reasons.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)  # stable: files stay whole and in order
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
