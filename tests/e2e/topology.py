@@ -6,6 +6,8 @@ the artifact store and HTTP: each role has a data folder of its own.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import shutil
@@ -13,11 +15,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 ADMIN_USER = "admin"
 ADMIN_PASSWORD = "a-long-password"
+DATABASE_FILE = "aiplatform.sqlite3"
 SPLIT_ROLES = {
     "gateway": "gateway",
     "training": "training",
@@ -182,7 +185,7 @@ class Platform:
         for server in self.servers.values():
             server.start()
         for server in self.servers.values():
-            wait_until(server.is_ready, within_s=90, what=partial(_not_ready, server))
+            wait_until(server.is_ready, within_s=90, what=functools.partial(_not_ready, server))
 
     def stop(self) -> dict[str, float]:
         """Stop every server at once; return the seconds that each took."""
@@ -239,12 +242,22 @@ def prepare(env: dict[str, str]) -> str:
     return str(json.loads(made.strip().splitlines()[-1])["token"])
 
 
+@functools.cache
+def _prepared_database() -> tuple[Path, str]:
+    """Return a migrated SQLite file with the administrator, made once a process, and the token that it knows."""
+    folder = Path(tempfile.mkdtemp(prefix="aiplatform-e2e-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    token = prepare(base_env(folder, folder))
+    return folder / DATABASE_FILE, token
+
+
 def single(folder: Path, **settings: str) -> Platform:
     """Return a platform of one process tree on SQLite, with further settings; not started."""
     port = free_port()
     env = {**base_env(folder, folder / "data"), **settings}
     (folder / "data").mkdir(parents=True)
-    token = prepare(env)
+    database, token = _prepared_database()
+    shutil.copy(database, folder / "data" / DATABASE_FILE)
     bind = f"127.0.0.1:{port}"
     grpc_address = f"127.0.0.1:{free_port()}"
     server = Server("all", {**env, "BIND": bind, "GRPC_BIND": grpc_address}, bind, folder / "serve.log")
