@@ -20,7 +20,7 @@ from aiplatform.errors import PlatformError
 from inference.choice import EngineChoice, EngineWish, choose_engine, fall_back
 from inference.engine_host.client import HostedEngine
 from inference.engines import Arrays, Engine, EngineKind, EngineOptions, load_engine, open_engine
-from inference.recording_api import Metrics, NoMetrics
+from inference.recording_api import Metrics, NoMetrics, Source
 from inference.scheduler import BatchLimits, BatchQueue, DeviceSlots
 from inference.warmup import measure_calls, prove_equal, read_samples
 
@@ -68,6 +68,14 @@ class LoadedVersion:
         self.endpoint = endpoint
         self.info = info
         self.manifest = manifest
+        self.source = Source(
+            endpoint=endpoint,
+            model=info.model,
+            version=info.version,
+            artifact_uri=info.artifact_uri,
+            artifact_digest=info.artifact_digest,
+            labels=manifest.labels,
+        )
         self.queue = queue
         self.running = running or RunningEngine()
         self.mirror: Mirror | None = None  # set while copies of the requests go to a shadow

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import structlog
 
 from aiplatform.contracts.monitoring import IngestReceipt, PredictionBatch, RecordPredictions
-from inference.recording.columns import CHUNK_ROWS, Part, assemble_batches, digest_events, event_bytes, event_rows
+from inference.recording.columns import CHUNK_ROWS, Part, assemble_batches, digest_events
 from inference.recording.keeping import RowKeeper
 from inference.recording.spool import Spool
 from inference.recording_api import PredictionEvent
@@ -108,10 +108,10 @@ class PredictionRecorder:
 
     def record(self, event: PredictionEvent) -> None:
         """Keep an event for the next flush, or count it as dropped; never waits, never raises."""
-        taken = self._bytes_in + event_bytes(event)
+        taken = self._bytes_in + event.size_bytes
         waiting = taken - self._bytes_out
         if waiting > self._max_bytes or len(self._events) >= self._max_events:
-            self._on_drop(event_rows(event), "queue_full")
+            self._on_drop(event.rows, "queue_full")
             return
         self._bytes_in = taken
         self._events.append(event)
@@ -203,8 +203,8 @@ class PredictionRecorder:
         while self._events and rows < CHUNK_ROWS and size < STEP_BYTES:
             event = self._events.popleft()
             some.append(event)
-            rows += event_rows(event)
-            size += event_bytes(event)
+            rows += event.rows
+            size += event.size_bytes
         return some, size
 
     @property
