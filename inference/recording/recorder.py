@@ -1,12 +1,14 @@
 """The recorder of one serving process: takes events on the hot path, and writes them to the spool.
 
-`record` appends to a deque. Under much traffic it also turns what waits into columns, 64 requests at a time, which
-costs less there than in a thread: the arrays are still in the processor's cache, and the interpreter's lock need not
-change hands at each step. Under little traffic one thread does that, a few times a second. Only the thread writes.
+`record` appends to a deque. Under much traffic what waits is also turned into columns where it is recorded, 64
+requests at a time, which costs less there than in a thread: the arrays are still in the processor's cache, and the
+interpreter's lock need not change hands at each step. On an event loop that is done once the answers of the moment
+are on their way. Under little traffic one thread does it, a few times a second. Only the thread writes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import deque
@@ -77,6 +79,7 @@ class PredictionRecorder:
         self._parts: list[Part] = []
         self._part_rows = 0
         self._part_bytes = 0
+        self._step_due: asyncio.AbstractEventLoop | None = None  # whose list of calls `_step_on_loop` stands in
         self._digesting = threading.Lock()
         self._writing = threading.Lock()
         self._hurry = threading.Event()
@@ -116,7 +119,22 @@ class PredictionRecorder:
         self._bytes_in = taken
         self._events.append(event)
         if len(self._events) >= STEP_EVENTS or waiting > STEP_BYTES:
+            self._ask_for_step()
+
+    def _ask_for_step(self) -> None:
+        """Have a step done by this thread: at once, or after the event loop has sent what it is about to answer."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a thread that waits for its prediction
             self._step_here()
+            return
+        if self._step_due is not loop:
+            self._step_due = loop
+            loop.call_soon(self._step_on_loop)
+
+    def _step_on_loop(self) -> None:
+        self._step_due = None
+        self._step_here()
 
     def _step_here(self) -> None:
         """Digest a step in the caller's thread, unless it is long, another does so, or there is a file to write."""
