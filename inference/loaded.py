@@ -82,7 +82,8 @@ class LoadedVersion:
         self._engine = engine
         self._users = 0
         self._is_draining = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     @property
     def version(self) -> int:
@@ -91,7 +92,7 @@ class LoadedVersion:
 
     def hold(self) -> bool:
         """Count one more user; False if it takes no new ones. Pair with `release`."""
-        with self._changed:
+        with self._lock:  # not the condition, whose own `with` takes several times as long
             if self._is_draining:
                 return False
             self._users += 1
@@ -99,7 +100,7 @@ class LoadedVersion:
 
     def release(self) -> None:
         """Count one user less."""
-        with self._changed:
+        with self._lock:
             self._users -= 1
             if self._is_draining:
                 self._changed.notify_all()

@@ -8,8 +8,8 @@ columns that statistics are made of.
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from zlib import crc32
 
 import numpy as np
 import structlog
@@ -27,6 +27,7 @@ from inference.recording_api import Arrays, PredictionEvent
 log = structlog.get_logger(__name__)
 
 FORM = b"stored-rows-1"  # msgpack of StoreRows
+ALL_DIGESTS = 2**32
 WRITE_BYTES = 8 * 1024 * 1024
 ALL_INPUTS = ""  # the name under which the pseudonym of all inputs together stands
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
@@ -34,7 +35,7 @@ _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}
 
 def is_sampled(prediction_id: str, share: float) -> bool:
     """Say whether a prediction belongs to a share of all; every process says the same of it."""
-    return zlib.crc32(prediction_id.encode()) < share * 2**32
+    return crc32(prediction_id.encode()) < share * ALL_DIGESTS
 
 
 def trace_id_of(traceparent: str) -> str | None:
@@ -82,13 +83,16 @@ class RowKeeper:
     def choose(self, events: Sequence[PredictionEvent]) -> list[PredictionEvent]:
         """Return the sampled ones of some events; quick, and from any thread. Where there is no policy, none is."""
         chosen: list[PredictionEvent] = []
-        for endpoint in {source.endpoint for source in {event.source for event in events}}:
+        endpoints = {source.endpoint for source in {event.source for event in events}}
+        for endpoint in endpoints:
             policy = self._policy_of(endpoint)
-            theirs = [event for event in events if event.source.endpoint == endpoint]
+            is_all = len(endpoints) == 1
+            theirs = events if is_all else [event for event in events if event.source.endpoint == endpoint]
             if policy is None:
                 self._on_drop(sum([event.rows for event in theirs]), "no_policy")
             elif policy.sample_share > 0:
-                chosen += [event for event in theirs if is_sampled(event.prediction_id, policy.sample_share)]
+                bound = policy.sample_share * ALL_DIGESTS  # as `is_sampled`, which is called for each prediction
+                chosen += [event for event in theirs if crc32(event.prediction_id.encode()) < bound]
         return chosen
 
     def keep(self, events: Sequence[PredictionEvent]) -> None:
