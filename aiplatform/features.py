@@ -184,7 +184,7 @@ def predicted_columns(outputs: Mapping[str, Array], labels: Sequence[str]) -> Pr
     best = flat.argmax(axis=1)
     return PredictionColumns(
         codes=best, texts=_class_names(tuple(labels), flat.shape[1]),
-        confidences=flat[np.arange(len(flat)), best].astype(np.float64), scores=encode_scores(flat),
+        confidences=flat.max(axis=1).astype(np.float64), scores=encode_scores(flat),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 LIMIT = 16.0  # log-odds beyond are taken as this: 1.1e-7 from certainty, where float32 ends
+CERTAIN = 1e-9  # from 0 and 1: its log-odds are beyond the limit, and finite
 STEPS = 65534
 MISSING = 65535
 CODE = np.dtype("<u2")
@@ -30,14 +31,24 @@ def encode_scores(probabilities: Array) -> Array | None:
         return None
     kept = probabilities[:, 1:] if classes == 2 else probabilities
     p = kept.astype(np.float64)
+    if p.size and p.min() >= -TOLERANCE and p.max() <= 1 + TOLERANCE:  # never so with a NaN
+        clipped = np.clip(p, CERTAIN, 1.0 - CERTAIN)
+        return _codes(np.log(clipped) - np.log1p(-clipped)).astype(CODE)
     known = np.isfinite(p)
     if not len(p) or not known.any() or p[known].min() < -TOLERANCE or p[known].max() > 1 + TOLERANCE:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         clipped = np.clip(p, 0.0, 1.0)
-        odds = np.clip(np.log(clipped) - np.log1p(-clipped), -LIMIT, LIMIT)
-    codes = np.rint((odds + LIMIT) * (STEPS / (2 * LIMIT)))
-    return np.where(known, codes, MISSING).astype(CODE)
+        odds = np.log(clipped) - np.log1p(-clipped)
+    return np.where(known, _codes(odds), MISSING).astype(CODE)
+
+
+def _codes(odds: Array) -> Array:
+    """Return the nearest code of each log-odds, still as a float; NaN stays."""
+    np.clip(odds, -LIMIT, LIMIT, out=odds)
+    odds += LIMIT
+    odds *= STEPS / (2 * LIMIT)
+    return np.rint(odds, out=odds)
 
 
 def decode_odds(codes: Array) -> Array:

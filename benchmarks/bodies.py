@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.grpc_messages import messages
 from benchmarks.model import CLASSES, INPUT, NAME, OUTPUT
 
 TOLERANCE = 1e-4
@@ -83,7 +82,9 @@ def _raw(rows: Rows) -> Body:
 
 
 def _grpc(rows: Rows) -> Body:
-    message = messages()["ModelInferRequest"](model_name=NAME)
+    from inference.protocols.protos.open_inference_pb2 import ModelInferRequest
+
+    message = ModelInferRequest(model_name=NAME)
     tensor = message.inputs.add(name=INPUT, datatype="FP32")
     tensor.shape.extend(rows.shape)
     message.outputs.add(name=OUTPUT)
@@ -123,8 +124,10 @@ def _read_raw(content: bytes, headers: Mapping[str, str]) -> Any:
 def _read_grpc(content: bytes, headers: Mapping[str, str]) -> Any:
     from google.protobuf.message import DecodeError
 
+    from inference.protocols.protos.open_inference_pb2 import ModelInferResponse
+
     try:
-        answer = messages()["ModelInferResponse"].FromString(content)
+        answer = ModelInferResponse.FromString(content)
     except DecodeError as error:
         raise ValueError(str(error)) from error
     if answer.raw_output_contents:

@@ -23,8 +23,9 @@ from typing import Any
 
 import grpc
 
-from benchmarks.grpc_messages import METHOD
 from benchmarks.http_load import Load
+
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
 
 _TIMEOUT_S = 30.0
 _LONGEST_RUN_S = 120.0

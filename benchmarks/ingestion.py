@@ -97,24 +97,25 @@ def make_events(count: int, dimensions: int = 0) -> list[Any]:
     import numpy as np
 
     from inference.prediction_ids import new_prediction_id
-    from inference.recording_api import PredictionEvent
+    from inference.recording_api import EVENT_BYTES, CallRows, PredictionEvent, Source
 
     random = np.random.default_rng(1)
     images = random.integers(0, 256, (512, 1, 28, 28, 1)).astype(np.float32)
     outputs = random.dirichlet(np.ones(10), (512, 1)).astype(np.float32)
     embeddings = random.normal(size=(512, 1, dimensions)).astype(np.float32)
     now = time.time() - 1
-    return [
-        PredictionEvent(
-            prediction_id=new_prediction_id(now + i / count),
-            endpoint="digits", model="digits", version=1, artifact_uri="file:///nowhere", artifact_digest="sha256:1",
-            time_s=now + i / count, latency_ms=float(random.gamma(2.0)), http_status=200,
-            inputs={"image": images[i % 512] * float(random.random())}, outputs={"p": outputs[i % 512].copy()},
-            embedding=embeddings[i % 512] * np.float32(random.random()) if dimensions else None,
-            labels=LABELS,
-        )
-        for i in range(count)
-    ]  # fmt: skip
+    source = Source(
+        endpoint="digits", model="digits", version=1, artifact_uri="file:///nowhere", artifact_digest="sha256:1",
+        labels=LABELS,
+    )  # fmt: skip
+    events = []
+    for i in range(count):
+        embedding = embeddings[i % 512] * np.float32(random.random()) if dimensions else None
+        call = CallRows({"image": images[i % 512] * float(random.random())}, {"p": outputs[i % 512].copy()}, embedding)
+        at = now + i / count
+        latency_ms, size_bytes = float(random.gamma(2.0)), EVENT_BYTES + call.row_bytes
+        events.append(PredictionEvent(source, new_prediction_id(at), at, latency_ms, 200, call, 0, 1, size_bytes))
+    return events
 
 
 def new_recorder(folder: Path, name: str, rows: int) -> Any:

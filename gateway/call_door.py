@@ -17,12 +17,9 @@ from aiplatform.rpc.calls import (
     answer_later,
 )
 from aiplatform.rpc.fields import field, repeated_field
-from gateway.door import CountRequest
-from gateway.identities import Identities, KnownToken
-from gateway.limits.limiter import Limiter
+from gateway.identities import KnownToken
 from gateway.limits.window import Verdict
-from gateway.metrics import count_request
-from gateway.policy import PREDICT, admit, check_predict_scope
+from gateway.policy import PredictPolicy
 
 KNOWN_DIGESTS = 1024
 LIVE = b"\x08\x01"  # a message whose field 1 is true
@@ -31,20 +28,10 @@ LIVE = b"\x08\x01"  # a message whose field 1 is true
 class CallDoor:
     """Wraps what answers gRPC calls with the gateway's policy."""
 
-    def __init__(
-        self,
-        application: CallApplication,
-        *,
-        identities: Identities,
-        limiter: Limiter,
-        is_remote: bool,
-        count: CountRequest = count_request,
-    ) -> None:
+    def __init__(self, application: CallApplication, policy: PredictPolicy, *, is_remote: bool) -> None:
         self._application = application
-        self._identities = identities
-        self._limiter = limiter
+        self._policy = policy
         self._is_remote = is_remote
-        self._count = count
         self._digests: dict[str, str] = {}  # by Authorization, which clients repeat
 
     def __call__(self, call: Call) -> None:
@@ -54,7 +41,7 @@ class CallDoor:
             return
         call.on_end = self._count_predict
         authorization = call.text(AUTHORIZATION_KEY)
-        token = self._identities.find(self._digest(authorization))
+        token = self._policy.identities.find(self._digest(authorization))
         if token is None:
             answer_later(call, self._look_up(call, authorization))
         else:
@@ -63,7 +50,7 @@ class CallDoor:
     def _digest(self, authorization: str) -> str:
         digest = self._digests.get(authorization)
         if digest is None:
-            digest = self._identities.digest(authorization)
+            digest = self._policy.identities.digest(authorization)
             if len(self._digests) >= KNOWN_DIGESTS:
                 self._digests.clear()
             self._digests[authorization] = digest
@@ -71,13 +58,12 @@ class CallDoor:
 
     async def _look_up(self, call: Call, authorization: str) -> None:
         begin_request(call.request_id)
-        self._pass(call, await self._identities.authenticate_async(authorization))
+        self._pass(call, await self._policy.identities.authenticate_async(authorization))
 
     def _pass(self, call: Call, token: KnownToken) -> None:
         identity = call.identity = token.identity
         begin_request(call.request_id, user=identity.username, token_id=identity.token_id)
-        check_predict_scope(identity, "POST" if call.method in PREDICT_METHODS else "GET", call.method)
-        verdict, error = admit(self._limiter, token, PREDICT)
+        verdict, error = self._policy.admit(token, "POST" if call.method in PREDICT_METHODS else "GET", call.method)
         call.trailers += _rate_fields(verdict)
         if error is not None:
             raise error
@@ -92,10 +78,10 @@ class CallDoor:
         self._application(call)
 
     def _count_predict(self, call: Call, http_status: int) -> None:
-        self._count(PREDICT, http_status, time.perf_counter() - call.started_s)
+        self._policy.note(http_status, time.perf_counter() - call.started_s)
 
     def _count_health(self, call: Call, http_status: int) -> None:
-        self._count("health", http_status, time.perf_counter() - call.started_s)
+        self._policy.note_health(http_status, time.perf_counter() - call.started_s)
 
 
 def _rate_fields(verdict: Verdict) -> tuple[bytes, ...]:

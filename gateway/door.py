@@ -7,7 +7,7 @@ request. What is behind it is the inference app in this process, or a forwarder 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -30,17 +30,13 @@ from aiplatform.http.closing import leaving
 from aiplatform.http.codec import encode_message
 from aiplatform.identity import service_identity
 from aiplatform.wiring import AsgiApplication, Receive, Scope, Send
-from gateway.identities import Identities
 from gateway.limits.answers import raw_rate_headers
-from gateway.limits.limiter import Limiter
-from gateway.metrics import count_request
-from gateway.policy import PREDICT, admit, check_predict_scope
+from gateway.policy import PredictPolicy
 
 log = structlog.get_logger(__name__)
 
 LIVE_PATH = "/v2/health/live"
 OPEN_PATHS = frozenset({"/v2", "/v2/", LIVE_PATH, "/v2/health/ready"})  # they tell nothing of any model
-CountRequest = Callable[[str, int, float], None]
 
 
 class PredictDoor:
@@ -49,19 +45,15 @@ class PredictDoor:
     def __init__(
         self,
         application: AsgiApplication,
+        policy: PredictPolicy,
         *,
-        identities: Identities,
-        limiter: Limiter,
         max_body_bytes: int,
         is_remote: bool,
-        count: CountRequest = count_request,
     ) -> None:
         self._application = application
-        self._identities = identities
-        self._limiter = limiter
+        self._policy = policy
         self._max_body_bytes = max_body_bytes
         self._is_remote = is_remote
-        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = time.perf_counter()
@@ -78,8 +70,8 @@ class PredictDoor:
         except Exception:  # a bug behind the door must still answer in the door's form
             log.exception("request_failed")
             await self._refuse(answer, PlatformError("the request failed; its id stands in the log"), watched)
-        route = "health" if scope["path"] in OPEN_PATHS else PREDICT
-        self._count(route, answer.status, time.perf_counter() - started_s)
+        note = self._policy.note_health if scope["path"] in OPEN_PATHS else self._policy.note
+        note(answer.status, time.perf_counter() - started_s)
 
     async def _pass(self, scope: Scope, receive: Receive, answer: Answer, request_id: str) -> None:
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
@@ -87,11 +79,10 @@ class PredictDoor:
         if scope["path"] in OPEN_PATHS:
             await self._pass_open(scope, receive, answer)
             return
-        token = await self._identities.authenticate_async(header(scope, "Authorization"))
+        token = await self._policy.identities.authenticate_async(header(scope, "Authorization"))
         identity = token.identity
         describe_request(user=identity.username, token_id=identity.token_id)
-        check_predict_scope(identity, scope["method"], scope["path"])
-        verdict, error = admit(self._limiter, token, PREDICT)
+        verdict, error = self._policy.admit(token, scope["method"], scope["path"])
         answer.add_headers(raw_rate_headers(verdict))
         if error is not None:
             raise error

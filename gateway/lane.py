@@ -11,14 +11,10 @@ import math
 from dataclasses import dataclass
 
 from aiplatform.context import REQUEST_ID_HEADER, choose_request_id
-from aiplatform.errors import PlatformError
+from aiplatform.errors import PermissionDeniedError, PlatformError
 from aiplatform.http.lane import Exchange, Head, LaneHandler, Plan
-from gateway.door import CountRequest
-from gateway.identities import Identities
-from gateway.limits.limiter import Limiter
 from gateway.limits.window import Verdict
-from gateway.metrics import count_request
-from gateway.policy import PREDICT, admit, check_predict_scope
+from gateway.policy import PredictPolicy
 
 _AUTHORIZATION = b"authorization"
 _REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
@@ -35,23 +31,15 @@ class _DoorPlan:
 class LaneDoor:
     """Authenticates, checks the scope, counts against the limit, then lets through."""
 
-    def __init__(
-        self,
-        handler: LaneHandler,
-        *,
-        identities: Identities,
-        limiter: Limiter,
-        count: CountRequest = count_request,
-    ) -> None:
+    def __init__(self, handler: LaneHandler, policy: PredictPolicy) -> None:
         self._handler = handler
-        self._identities = identities
-        self._limiter = limiter
-        self._note = functools.partial(count, PREDICT)
+        self._policy = policy
+        self._note = policy.note
 
     def plan(self, head: Head) -> Plan | None:
         """Return a plan for whoever shows a token."""
         try:
-            digest = self._identities.digest(head.text(_AUTHORIZATION))
+            digest = self._policy.identities.digest(head.text(_AUTHORIZATION))
         except PlatformError:
             return None
         behind = self._handler.plan(head)
@@ -59,14 +47,13 @@ class LaneDoor:
 
     def start(self, plan: Plan, body: bytes, exchange: Exchange) -> bool:
         """Decide, and pass on."""
-        token = self._identities.find(plan.digest)
+        token = self._policy.identities.find(plan.digest)
         if token is None:
             return False
         try:
-            check_predict_scope(token.identity, "POST", plan.path)
-        except PlatformError:
+            verdict, error = self._policy.admit(token, "POST", plan.path)
+        except PermissionDeniedError:
             return False
-        verdict, error = admit(self._limiter, token, PREDICT)
         exchange.request_id = choose_request_id(plan.request_id)
         exchange.identity = token.identity
         exchange.fields = _answer_fields(verdict, exchange.request_id)

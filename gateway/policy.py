@@ -1,20 +1,25 @@
-"""Which requests need what: routes, scopes and limits, the same at both doors.
+"""Which requests need what: routes, scopes and limits, the same at every door.
 
-The predict door and the Django middleware ask here; the fine check of scopes is each view's own.
+The predict doors (HTTP, its lane, gRPC) share one `PredictPolicy`; the Django middleware asks here too, and the fine
+check of scopes is each view's own.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from aiplatform.contracts.predict import REPOSITORY_INDEX_PATH
 from aiplatform.errors import PermissionDeniedError, RateLimitedError
 from aiplatform.identity import Identity, Scope
 from gateway import metrics
-from gateway.identities import KnownToken
+from gateway.identities import Identities, KnownToken
 from gateway.limits.answers import rate_limited_error
 from gateway.limits.limiter import Limiter
 from gateway.limits.window import Verdict
 
 PREDICT = "predict"
+HEALTH = "health"
 OTHER = "other"
 API_ROUTES = ("training", "inference", "monitoring", "gateway")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -56,6 +61,34 @@ def admit(limiter: Limiter, token: KnownToken, route: str) -> tuple[Verdict, Rat
         return verdict, None
     metrics.rate_limited.labels(route).inc()
     return verdict, rate_limited_error(route, allowance, verdict)
+
+
+CountRequest = Callable[[str, int, float], None]  # route, HTTP status, seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictPolicy:
+    """What every predict door asks of a request: who it is, whether it may, how often; and who counts it."""
+
+    identities: Identities
+    limiter: Limiter
+    count: CountRequest = metrics.count_request
+
+    def admit(self, token: KnownToken, method: str, path: str) -> tuple[Verdict, RateLimitedError | None]:
+        """Check the scope, then count against the token's limit, as `admit` does.
+
+        Raises: PermissionDeniedError, before anything is counted.
+        """
+        check_predict_scope(token.identity, method, path)
+        return admit(self.limiter, token, PREDICT)
+
+    def note(self, status: int, seconds: float) -> None:
+        """Count an answered prediction."""
+        self.count(PREDICT, status, seconds)
+
+    def note_health(self, status: int, seconds: float) -> None:
+        """Count an answer that tells nothing of any model, and needs no token."""
+        self.count(HEALTH, status, seconds)
 
 
 def _scope_missing(scope: Scope) -> PermissionDeniedError:

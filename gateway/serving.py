@@ -22,6 +22,7 @@ from gateway.forwarding.upstreams import Upstreams
 from gateway.lane import LaneDoor
 from gateway.loop import GatewayLoop
 from gateway.metrics import count_request
+from gateway.policy import PredictPolicy
 from gateway.process import new_breaker, this_gateway
 
 if TYPE_CHECKING:
@@ -30,36 +31,26 @@ if TYPE_CHECKING:
 
 def build_door(backend: AsgiApplication | None) -> AsgiApplication:
     """Return the predict door before `backend`, or before the inference service elsewhere."""
-    gateway = this_gateway()
     return PredictDoor(
-        backend or _forwarder(),
-        identities=gateway.identities,
-        limiter=gateway.limiter,
-        max_body_bytes=settings.MAX_BODY_BYTES,
-        is_remote=backend is None,
-        count=count_request if settings.COUNT_REQUESTS else _count_nothing,
+        backend or _forwarder(), _policy(), max_body_bytes=settings.MAX_BODY_BYTES, is_remote=backend is None
     )
 
 
 def build_lane_door(handler: LaneHandler | None) -> LaneHandler:
     """Return the predict door for requests on the lane, before a `handler`, or the inference service elsewhere."""
-    gateway = this_gateway()
-    return LaneDoor(
-        handler or ForwardLane(_forwarder(), max_body_bytes=settings.MAX_BODY_BYTES),
-        identities=gateway.identities,
-        limiter=gateway.limiter,
-        count=count_request if settings.COUNT_REQUESTS else _count_nothing,
-    )
+    return LaneDoor(handler or ForwardLane(_forwarder(), max_body_bytes=settings.MAX_BODY_BYTES), _policy())
 
 
 def build_call_door(backend: CallApplication | None) -> CallApplication:
     """Return the gRPC door before `backend`, or before the inference service elsewhere."""
+    return CallDoor(backend or waiting_application(_call_forwarder()), _policy(), is_remote=backend is None)
+
+
+def _policy() -> PredictPolicy:
     gateway = this_gateway()
-    return CallDoor(
-        backend or waiting_application(_call_forwarder()),
+    return PredictPolicy(
         identities=gateway.identities,
         limiter=gateway.limiter,
-        is_remote=backend is None,
         count=count_request if settings.COUNT_REQUESTS else _count_nothing,
     )
 

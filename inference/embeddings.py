@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiplatform.artifacts import Manifest
 from inference.engines import Array, Arrays
+from inference.recording_api import CallRows
 
 
 def take_embedding(manifest: Manifest, outputs: Arrays) -> tuple[Arrays, Array | None]:
@@ -15,3 +16,9 @@ def take_embedding(manifest: Manifest, outputs: Arrays) -> tuple[Arrays, Array |
         return outputs, None
     hidden = manifest.embedding.name
     return {name: array for name, array in outputs.items() if name != hidden}, outputs.get(hidden)
+
+
+def set_embedding_apart(manifest: Manifest, call: CallRows) -> None:
+    """Do the same for all rows of an engine call, once."""
+    if call.embedding is None:
+        call.outputs, call.embedding = take_embedding(manifest, call.outputs)

@@ -20,7 +20,7 @@ from aiplatform.errors import PlatformError
 from inference.choice import EngineChoice, EngineWish, choose_engine, fall_back
 from inference.engine_host.client import HostedEngine
 from inference.engines import Arrays, Engine, EngineKind, EngineOptions, load_engine, open_engine
-from inference.recording_api import Metrics, NoMetrics
+from inference.recording_api import Metrics, NoMetrics, Source
 from inference.scheduler import BatchLimits, BatchQueue, DeviceSlots
 from inference.warmup import measure_calls, prove_equal, read_samples
 
@@ -68,13 +68,22 @@ class LoadedVersion:
         self.endpoint = endpoint
         self.info = info
         self.manifest = manifest
+        self.source = Source(
+            endpoint=endpoint,
+            model=info.model,
+            version=info.version,
+            artifact_uri=info.artifact_uri,
+            artifact_digest=info.artifact_digest,
+            labels=manifest.labels,
+        )
         self.queue = queue
         self.running = running or RunningEngine()
         self.mirror: Mirror | None = None  # set while copies of the requests go to a shadow
         self._engine = engine
         self._users = 0
         self._is_draining = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     @property
     def version(self) -> int:
@@ -83,7 +92,7 @@ class LoadedVersion:
 
     def hold(self) -> bool:
         """Count one more user; False if it takes no new ones. Pair with `release`."""
-        with self._changed:
+        with self._lock:  # not the condition, whose own `with` takes several times as long
             if self._is_draining:
                 return False
             self._users += 1
@@ -91,7 +100,7 @@ class LoadedVersion:
 
     def release(self) -> None:
         """Count one user less."""
-        with self._changed:
+        with self._lock:
             self._users -= 1
             if self._is_draining:
                 self._changed.notify_all()

@@ -20,8 +20,8 @@ from aiplatform.artifacts import Manifest
 from aiplatform.contracts.inference import Predictions, PredictRows
 from aiplatform.errors import PlatformError
 from aiplatform.http.asgi_body import ClientDisconnectedError
-from inference.embeddings import take_embedding
-from inference.engines import Array, Arrays
+from inference.embeddings import set_embedding_apart, take_embedding
+from inference.engines import Arrays
 from inference.loaded import LoadedVersion
 from inference.prediction_ids import new_prediction_id
 from inference.protocols.json_arrays import rows_from_arrays
@@ -29,7 +29,16 @@ from inference.protocols.messages import InferRequest
 from inference.protocols.tensor_rules import check_inputs
 from inference.protocols.tf_rows import arrays_from_instances
 from inference.protocols.urgency import ORDINARY
-from inference.recording_api import Metrics, NoMetrics, NoRecorder, Origin, PredictionEvent, Recorder
+from inference.recording_api import (
+    EVENT_BYTES,
+    CallRows,
+    Metrics,
+    NoMetrics,
+    NoRecorder,
+    Origin,
+    PredictionEvent,
+    Recorder,
+)
 from inference.routing_table import RoutingTable
 from inference.scheduler import BatchLimits, CallbackJob, DeviceSlots, Priority
 from inference.scheduler.overload import OverloadGuard
@@ -55,7 +64,7 @@ class ServingOptions:
     max_loop_lag_s: float = 0.0
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: one is made for each request
+@dataclass(slots=True)  # not frozen: one is made for each request
 class Answer:
     """The outputs of one request, all rows, by name in the signature's order."""
 
@@ -248,51 +257,41 @@ class _Attempt:
         """Return the priority that the request itself names, else this one."""
         return PRIORITIES[self.urgency.priority] if self.urgency.priority else priority
 
-    def succeed(self, inputs: Arrays, outputs: Arrays) -> Answer:
+    def succeed(self, inputs: Arrays, outputs: Arrays, job: CallbackJob | None = None) -> Answer:
+        """Record the request and return its answer; a `job` may say which rows of an engine call it was."""
         loaded = self.loaded
-        outputs, embedding = take_embedding(loaded.manifest, outputs)  # here it ends: no client, no shadow sees it
-        prediction_id = self._record(200, inputs, outputs, embedding=embedding)
+        call = job.call if job is not None else None
+        if call is None or job is None or loaded.manifest.padding:  # what was padded is recorded as it came
+            outputs, embedding = take_embedding(loaded.manifest, outputs)  # here it ends: no client, no shadow sees it
+            call = CallRows(inputs, outputs, embedding)
+            prediction_id = self._record(200, call, 0, call.rows)
+        else:
+            if loaded.manifest.embedding is not None:
+                outputs, _ = take_embedding(loaded.manifest, outputs)
+                set_embedding_apart(loaded.manifest, call)
+            prediction_id = self._record(200, call, job.first_row, job.rows)
         if loaded.mirror is not None:
             loaded.mirror.offer(inputs, outputs, time.monotonic() - self.started)
-        return Answer(prediction_id=prediction_id, version=loaded.version, manifest=loaded.manifest, outputs=outputs)
+        return Answer(prediction_id, loaded.info.version, loaded.manifest, outputs)
 
     def fail(self, http_status: int, code: str) -> None:
-        self._record(http_status, None, None, code)
+        self._record(http_status, None, 0, 1, code)
 
-    def _record(
-        self,
-        http_status: int,
-        inputs: Arrays | None,
-        outputs: Arrays | None,
-        code: str = "",
-        embedding: Array | None = None,
-    ) -> str:
+    def _record(self, http_status: int, call: CallRows | None, start: int, rows: int, code: str = "") -> str:
         latency_s = time.monotonic() - self.started
-        loaded, info = self.loaded, self.loaded.info
+        source = self.loaded.source
         prediction_id = new_prediction_id(self._time_s)
-        self._service.metrics.count_prediction(
-            endpoint=loaded.endpoint, version=info.version, http_status=http_status, latency_s=latency_s
+        service = self._service
+        service.metrics.count_prediction(
+            endpoint=source.endpoint, version=source.version, http_status=http_status, latency_s=latency_s
         )
-        self._service.recorder.record(
+        size_bytes = EVENT_BYTES if call is None else EVENT_BYTES + rows * call.row_bytes
+        service.recorder.record(
             PredictionEvent(
-                prediction_id=prediction_id,
-                endpoint=loaded.endpoint,
-                model=info.model,
-                version=info.version,
-                artifact_uri=info.artifact_uri,
-                artifact_digest=info.artifact_digest,
-                time_s=self._time_s,
-                latency_ms=latency_s * 1000,
-                http_status=http_status,
-                error_code=code,
-                inputs=inputs,
-                outputs=outputs,
-                embedding=embedding,
-                labels=loaded.manifest.labels,
-                traceparent=self.traceparent,
-                subject=self.subject,
+                source, prediction_id, self._time_s, latency_s * 1000, http_status,
+                call, start, rows, size_bytes, code, self.traceparent, self.subject,
             )
-        )
+        )  # fmt: skip
         return prediction_id
 
 
@@ -316,7 +315,7 @@ class StartedPrediction:
                 attempt.fail(result.http_status, result.code)
                 answer: Answer | PlatformError = result
             else:
-                answer = attempt.succeed(self._arrays, result)
+                answer = attempt.succeed(self._arrays, result, self.job)
         finally:
             attempt.loaded.release()
         self._take(answer)

@@ -18,7 +18,8 @@ from aiplatform.contracts.columns import Numbers, PredictionIds, Texts
 from aiplatform.contracts.monitoring import ClassScores, PredictionBatch
 from aiplatform.features import PredictionColumns, extract_features, predicted_columns
 from aiplatform.scores import CODE, MISSING
-from inference.recording_api import Arrays, PredictionEvent
+from inference.recording.pieces import Piece, own_pieces, stack
+from inference.recording_api import PredictionEvent, Source
 
 log = structlog.get_logger(__name__)
 
@@ -83,10 +84,10 @@ class Part:
 
 def digest_events(events: Sequence[PredictionEvent], *, max_rows: int = CHUNK_ROWS) -> Iterator[Part]:
     """Give the events' columns in parts of about `max_rows` rows, each of one artifact."""
-    for group in _group(events, _artifact_of):
-        for some, sizes in _cut(group, max_rows):
+    for group in _group(events, _kind_of):
+        for some in _cut(group, max_rows):
             try:
-                yield _digest(some, sizes)
+                yield _digest(some)
             except Exception:  # noqa: BLE001 - arrays of different shapes or names do not stack
                 for same in _group(some, _shapes_of):
                     yield _digest_safely(same)
@@ -115,25 +116,6 @@ def build_batches(events: Sequence[PredictionEvent], *, replica: str, max_rows: 
     return assemble_batches(parts, replica=replica, max_rows=max_rows)
 
 
-def event_rows(event: PredictionEvent) -> int:
-    """Return how many rows an event stands for; a failed one is one row."""
-    if not event.inputs:
-        return 1
-    return max(1, len(next(iter(event.inputs.values()))))
-
-
-def event_bytes(event: PredictionEvent) -> int:
-    """Return about how much memory an event holds."""
-    size = 512
-    if event.inputs:
-        for array in event.inputs.values():
-            size += array.nbytes
-    if event.outputs:
-        for array in event.outputs.values():
-            size += array.nbytes
-    return size if event.embedding is None else size + event.embedding.nbytes
-
-
 def _group(events: Iterable[PredictionEvent], key_of: Callable[[PredictionEvent], Any]) -> list[list[PredictionEvent]]:
     groups: dict[Any, list[PredictionEvent]] = {}
     for event in events:
@@ -145,8 +127,8 @@ def _group(events: Iterable[PredictionEvent], key_of: Callable[[PredictionEvent]
     return list(groups.values())
 
 
-def _artifact_of(event: PredictionEvent) -> tuple[Any, ...]:
-    return event.artifact_digest, event.endpoint, event.version, event.model, not event.inputs, not event.outputs
+def _kind_of(event: PredictionEvent) -> tuple[Any, ...]:
+    return event.source, event.call is None
 
 
 def _shapes_of(event: PredictionEvent) -> tuple[Any, ...]:
@@ -154,90 +136,92 @@ def _shapes_of(event: PredictionEvent) -> tuple[Any, ...]:
     return tuple([(name, array.shape[1:], array.dtype) for name, array in arrays])
 
 
-def _cut(events: Sequence[PredictionEvent], max_rows: int) -> Iterator[tuple[Sequence[PredictionEvent], Sequence[int]]]:
-    """Give events in pieces whose rows and bytes are bounded, and how many rows each has."""
-    sizes = [event_rows(event) for event in events]
-    bytes_of = [event_bytes(event) for event in events]
-    if sum(sizes) <= max_rows and sum(bytes_of) <= CHUNK_BYTES:
-        yield events, sizes
+def _cut(events: Sequence[PredictionEvent], max_rows: int) -> Iterator[Sequence[PredictionEvent]]:
+    """Give events in pieces whose rows and bytes are bounded."""
+    if sum([e.rows for e in events]) <= max_rows and sum([e.size_bytes for e in events]) <= CHUNK_BYTES:
+        yield events
         return
     start = rows = size = 0
-    for at, (more_rows, more_bytes) in enumerate(zip(sizes, bytes_of, strict=True)):
-        if at > start and (rows + more_rows > max_rows or size + more_bytes > CHUNK_BYTES):
-            yield events[start:at], sizes[start:at]
+    for at, event in enumerate(events):
+        if at > start and (rows + event.rows > max_rows or size + event.size_bytes > CHUNK_BYTES):
+            yield events[start:at]
             start, rows, size = at, 0, 0
-        rows += more_rows
-        size += more_bytes
-    yield events[start:], sizes[start:]
+        rows += event.rows
+        size += event.size_bytes
+    yield events[start:]
 
 
-def _digest(events: Sequence[PredictionEvent], sizes: Sequence[int]) -> Part:
+def _digest(events: Sequence[PredictionEvent]) -> Part:
     """Compute the columns of events that stack; ValueError or KeyError if these do not."""
-    if not events[0].inputs:
-        return _part(events, sizes, {}, {}, PredictionColumns())
-    rows = sum(sizes)
-    features = extract_features(_stack([event.inputs or {} for event in events]))
-    outputs = _stack([event.outputs or {} for event in events])
-    predicted = predicted_columns(outputs, events[0].labels) if outputs else PredictionColumns()
+    if events[0].call is None:
+        return _part(events, {}, {}, PredictionColumns())
+    pieces = list(own_pieces(events))
+    rows = sum([piece.rows for piece in pieces])
+    features = extract_features(stack([piece.inputs for piece in pieces]))
+    outputs = stack([piece.outputs for piece in pieces])
+    predicted = predicted_columns(outputs, events[0].source.labels) if outputs else PredictionColumns()
     for column in (*features.values(), predicted.codes, predicted.confidences, predicted.values):
         if column is not None and len(column) != rows:
             raise ValueError(f"a column has {len(column)} rows, the requests {rows}")
     numbers = {name: column for name, column in features.items() if column.dtype.kind == "f"}
     categories = {name: _coded(column) for name, column in features.items() if column.dtype.kind != "f"}
-    return _part(events, sizes, numbers, categories, predicted, _embeddings(events, sizes))
+    return _part(events, numbers, categories, predicted, _embeddings(pieces))
 
 
-def _embeddings(events: Sequence[PredictionEvent], sizes: Sequence[int]) -> Array | None:
+def _embeddings(pieces: Sequence[Piece]) -> Array | None:
     """Return the rows' embeddings, shape (rows, dimensions), missing where one does not fit; None if there are none."""
-    width = next((e.embedding.shape[-1] for e in events if e.embedding is not None and e.embedding.ndim == 2), 0)
+    some = [piece.embedding for piece in pieces if piece.embedding is not None]
+    width = next((embedding.shape[-1] for embedding in some if embedding.ndim == 2), 0)
     if not width:
         return None
     found = [
-        event.embedding
-        if event.embedding is not None and event.embedding.shape == (size, width)
-        else np.full((size, width), np.nan, np.float32)
-        for event, size in zip(events, sizes, strict=True)
+        piece.embedding
+        if piece.embedding is not None and piece.embedding.shape == (piece.rows, width)
+        else np.full((piece.rows, width), np.nan, np.float32)
+        for piece in pieces
     ]
     return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _digest_safely(events: Sequence[PredictionEvent]) -> Part:
-    sizes = [event_rows(event) for event in events]
     try:
-        return _digest(events, sizes)
+        return _digest(events)
     except Exception:  # the count and the latency of a request are kept whatever its arrays hold
-        log.exception("features_not_extracted", endpoint=events[0].endpoint, version=events[0].version)
-        return _part(events, sizes, {}, {}, PredictionColumns())
+        source = events[0].source
+        log.exception("features_not_extracted", endpoint=source.endpoint, version=source.version)
+        return _part(events, {}, {}, PredictionColumns())
 
 
 def _part(
     events: Sequence[PredictionEvent],
-    sizes: Sequence[int],
     numbers: dict[str, Array],
     categories: dict[str, CodedTexts],
     predicted: PredictionColumns,
     embedding: Array | None = None,
 ) -> Part:
-    first = events[0]
+    sources, ids, times_s, latencies_ms, http_statuses, _, _, sizes, _, error_codes, *_ = zip(*events, strict=True)
+    source: Source = sources[0]
     counts = None if len(events) == sum(sizes) else np.array(sizes)  # one row each, most often
 
-    def for_each_row(values: list[float]) -> Array:
+    def for_each_row(values: Sequence[float]) -> Array:
         return np.array(values) if counts is None else np.repeat(values, counts)
 
     return Part(
-        artifact=Artifact(first.endpoint, first.model, first.version, first.artifact_uri, first.artifact_digest),
-        ids=PredictionIds.pack([event.prediction_id for event in events], counts),
+        artifact=Artifact(source.endpoint, source.model, source.version, source.artifact_uri, source.artifact_digest),
+        ids=PredictionIds.pack(ids, counts),
         rows=_places(counts, len(events)),
-        times_s=for_each_row([event.time_s for event in events]),
-        latencies_ms=for_each_row([event.latency_ms for event in events]),
-        http_statuses=for_each_row([event.http_status for event in events]),
+        times_s=for_each_row(times_s),
+        latencies_ms=for_each_row(latencies_ms),
+        http_statuses=for_each_row(http_statuses),
         numbers=numbers,
         categories=categories,
         labels=None if predicted.codes is None else CodedTexts(predicted.codes, predicted.texts),
         confidences=predicted.confidences,
         values=predicted.values,
         scores=predicted.scores,
-        error_codes=None if first.inputs else _coded(np.array([event.error_code or None for event in events], object)),
+        error_codes=_coded(np.array([code or None for code in error_codes], object))
+        if events[0].call is None
+        else None,
         embedding=embedding,
     )
 
@@ -248,16 +232,6 @@ def _places(counts: Array | None, events: int) -> Array:
         return np.zeros(events, np.int64)
     places: Array = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     return places
-
-
-def _stack(rows: Sequence[Arrays]) -> Arrays:
-    """Return the arrays one after the other; ValueError or KeyError if their shapes or names differ."""
-    if len(rows) == 1:
-        return rows[0]
-    names = rows[0].keys()
-    if any(len(arrays) != len(names) for arrays in rows):
-        raise KeyError("some requests have other arrays")
-    return {name: np.concatenate([arrays[name] for arrays in rows]) for name in names}
 
 
 def _coded(column: Array) -> CodedTexts:

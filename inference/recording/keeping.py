@@ -8,8 +8,8 @@ columns that statistics are made of.
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from zlib import crc32
 
 import numpy as np
 import structlog
@@ -20,13 +20,14 @@ from aiplatform.features import PredictionColumns, predicted_columns
 from aiplatform.http.codec import encode_packed
 from aiplatform.predictions.pseudonyms import pseudonyms
 from aiplatform.predictions.rows import Array, StoredRows, StoreRows, TensorColumn, row_bytes
-from inference.recording.columns import event_rows
+from inference.recording.pieces import Piece, own_pieces, stack
 from inference.recording.spool import Spool
 from inference.recording_api import Arrays, PredictionEvent
 
 log = structlog.get_logger(__name__)
 
 FORM = b"stored-rows-1"  # msgpack of StoreRows
+ALL_DIGESTS = 2**32
 WRITE_BYTES = 8 * 1024 * 1024
 ALL_INPUTS = ""  # the name under which the pseudonym of all inputs together stands
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
@@ -34,7 +35,7 @@ _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}
 
 def is_sampled(prediction_id: str, share: float) -> bool:
     """Say whether a prediction belongs to a share of all; every process says the same of it."""
-    return zlib.crc32(prediction_id.encode()) < share * 2**32
+    return crc32(prediction_id.encode()) < share * ALL_DIGESTS
 
 
 def trace_id_of(traceparent: str) -> str | None:
@@ -82,19 +83,22 @@ class RowKeeper:
     def choose(self, events: Sequence[PredictionEvent]) -> list[PredictionEvent]:
         """Return the sampled ones of some events; quick, and from any thread. Where there is no policy, none is."""
         chosen: list[PredictionEvent] = []
-        for endpoint in {event.endpoint for event in events}:
+        endpoints = {source.endpoint for source in {event.source for event in events}}
+        for endpoint in endpoints:
             policy = self._policy_of(endpoint)
-            theirs = [event for event in events if event.endpoint == endpoint]
+            is_all = len(endpoints) == 1
+            theirs = events if is_all else [event for event in events if event.source.endpoint == endpoint]
             if policy is None:
-                self._on_drop(sum(map(event_rows, theirs)), "no_policy")
+                self._on_drop(sum([event.rows for event in theirs]), "no_policy")
             elif policy.sample_share > 0:
-                chosen += [event for event in theirs if is_sampled(event.prediction_id, policy.sample_share)]
+                bound = policy.sample_share * ALL_DIGESTS  # as `is_sampled`, which is called for each prediction
+                chosen += [event for event in theirs if crc32(event.prediction_id.encode()) < bound]
         return chosen
 
     def keep(self, events: Sequence[PredictionEvent]) -> None:
         """Take the sampled ones of some events; never raises."""
         for group in _grouped(self.choose(events)).values():
-            policy = self._policy_of(group[0].endpoint)
+            policy = self._policy_of(group[0].source.endpoint)
             if policy is not None:
                 self._keep_group(group, policy)
         if self._bytes >= WRITE_BYTES:
@@ -115,16 +119,18 @@ class RowKeeper:
             self._on_drop(order.row_count, "unwritable")
 
     def _keep_group(self, events: list[PredictionEvent], policy: StorePolicy) -> None:
-        large = [event for event in events if _row_bytes(event.inputs) > policy.max_row_bytes]
-        small = [event for event in events if event not in large] if large else events
+        large: list[PredictionEvent] = []
+        small: list[PredictionEvent] = []
+        for event in events:
+            (large if _row_bytes(event.inputs) > policy.max_row_bytes else small).append(event)
         for some, how in ((small, policy.inputs), (large, "hash" if policy.inputs == "full" else policy.inputs)):
             if not some:
                 continue
             try:
                 part = pack_rows(some, policy, inputs=how, secret=self._secret)
             except Exception:  # whatever the arrays hold, recording goes on
-                log.exception("rows_not_stored", endpoint=some[0].endpoint, version=some[0].version)
-                self._on_drop(sum(map(event_rows, some)), "unfit")
+                log.exception("rows_not_stored", endpoint=some[0].source.endpoint, version=some[0].source.version)
+                self._on_drop(sum([event.rows for event in some]), "unfit")
                 continue
             self._parts.append(part)
             self._bytes += part.size_bytes
@@ -135,19 +141,20 @@ def pack_rows(events: Sequence[PredictionEvent], policy: StorePolicy, *, inputs:
 
     Raises: InvalidInputError or ValueError if their arrays do not stack.
     """
-    first = events[0]
-    sizes = np.array([event_rows(event) for event in events])
+    source = events[0].source
+    sizes = np.array([event.rows for event in events])
     rows = int(sizes.sum())
-    asked = _stacked([event.inputs or {} for event in events])
-    said = _stacked([event.outputs or {} for event in events])
-    predicted = predicted_columns(said, first.labels) if said else PredictionColumns()
+    pieces = list(own_pieces(events))
+    asked = stack([piece.inputs for piece in pieces]) if pieces else {}
+    said = stack([piece.outputs for piece in pieces]) if pieces else {}
+    predicted = predicted_columns(said, source.labels) if said else PredictionColumns()
     kept, hashes = _kept(asked, policy, inputs=inputs, secret=secret)
-    embedding = _embedding(events) if keeps_all_inputs(policy) else None
+    embedding = _embedding(pieces) if keeps_all_inputs(policy) else None
     return StoredRows(
-        endpoint=first.endpoint,
-        model=first.model,
-        version=first.version,
-        artifact_digest=first.artifact_digest,
+        endpoint=source.endpoint,
+        model=source.model,
+        version=source.version,
+        artifact_digest=source.artifact_digest,
         row_count=rows,
         prediction_ids=PredictionIds.pack([e.prediction_id for e in events], None if (sizes == 1).all() else sizes),
         rows=Numbers.pack(np.arange(rows) - np.repeat(np.cumsum(sizes) - sizes, sizes), "u4"),
@@ -164,7 +171,7 @@ def pack_rows(events: Sequence[PredictionEvent], policy: StorePolicy, *, inputs:
         {name: TensorColumn.pack(array) for name, array in said.items()},
         embedding=None if embedding is None else TensorColumn.pack(embedding),
         hashes=hashes,
-        class_labels=tuple(first.labels),
+        class_labels=tuple(source.labels),
         is_whole=bool(asked) and kept.keys() == asked.keys(),
     )  # fmt: skip
 
@@ -174,10 +181,10 @@ def keeps_all_inputs(policy: StorePolicy) -> bool:
     return policy.inputs == "full" and not (policy.kept_features or policy.redacted_features or policy.hashed_features)
 
 
-def _embedding(events: Sequence[PredictionEvent]) -> Array | None:
-    """Return the embeddings of events of one shape, (rows, dimensions); None unless all have one."""
-    found = [event.embedding for event in events if event.embedding is not None]
-    return np.concatenate(found) if found and len(found) == len(events) else None
+def _embedding(pieces: Sequence[Piece]) -> Array | None:
+    """Return the embeddings of pieces of one shape, (rows, dimensions); None unless all have one."""
+    found = [piece.embedding for piece in pieces if piece.embedding is not None]
+    return np.concatenate(found) if found and len(found) == len(pieces) else None
 
 
 def _kept(asked: Arrays, policy: StorePolicy, *, inputs: str, secret: str) -> tuple[Arrays, dict[str, tuple[str, ...]]]:
@@ -232,15 +239,8 @@ def _grouped(events: Iterable[PredictionEvent]) -> dict[object, list[PredictionE
         arrays = [*(event.inputs or {}).items(), ("", None), *(event.outputs or {}).items()]
         arrays.append(("", event.embedding))
         shapes = tuple([(name, a.shape[1:], a.dtype) if a is not None else None for name, a in arrays])
-        groups.setdefault((event.artifact_digest, event.endpoint, event.version, shapes), []).append(event)
+        groups.setdefault((event.source, shapes), []).append(event)
     return groups
-
-
-def _stacked(some: Sequence[Arrays]) -> Arrays:
-    """Return arrays of equal shapes one after the other."""
-    if len(some) == 1:
-        return some[0]
-    return {name: np.concatenate([arrays[name] for arrays in some]) for name in some[0]}
 
 
 def _row_bytes(inputs: Arrays | None) -> int:

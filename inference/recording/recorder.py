@@ -1,12 +1,14 @@
 """The recorder of one serving process: takes events on the hot path, and writes them to the spool.
 
-`record` appends to a deque. Under much traffic it also turns what waits into columns, 64 requests at a time, which
-costs less there than in a thread: the arrays are still in the processor's cache, and the interpreter's lock need not
-change hands at each step. Under little traffic one thread does that, a few times a second. Only the thread writes.
+`record` appends to a deque. Under much traffic what waits is also turned into columns where it is recorded, 64
+requests at a time, which costs less there than in a thread: the arrays are still in the processor's cache, and the
+interpreter's lock need not change hands at each step. On an event loop that is done once the answers of the moment
+are on their way. Under little traffic one thread does it, a few times a second. Only the thread writes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import deque
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 import structlog
 
 from aiplatform.contracts.monitoring import IngestReceipt, PredictionBatch, RecordPredictions
-from inference.recording.columns import CHUNK_ROWS, Part, assemble_batches, digest_events, event_bytes, event_rows
+from inference.recording.columns import CHUNK_ROWS, Part, assemble_batches, digest_events
 from inference.recording.keeping import RowKeeper
 from inference.recording.spool import Spool
 from inference.recording_api import PredictionEvent
@@ -77,6 +79,7 @@ class PredictionRecorder:
         self._parts: list[Part] = []
         self._part_rows = 0
         self._part_bytes = 0
+        self._step_due: asyncio.AbstractEventLoop | None = None  # whose list of calls `_step_on_loop` stands in
         self._digesting = threading.Lock()
         self._writing = threading.Lock()
         self._hurry = threading.Event()
@@ -108,15 +111,30 @@ class PredictionRecorder:
 
     def record(self, event: PredictionEvent) -> None:
         """Keep an event for the next flush, or count it as dropped; never waits, never raises."""
-        taken = self._bytes_in + event_bytes(event)
+        taken = self._bytes_in + event.size_bytes
         waiting = taken - self._bytes_out
         if waiting > self._max_bytes or len(self._events) >= self._max_events:
-            self._on_drop(event_rows(event), "queue_full")
+            self._on_drop(event.rows, "queue_full")
             return
         self._bytes_in = taken
         self._events.append(event)
         if len(self._events) >= STEP_EVENTS or waiting > STEP_BYTES:
+            self._ask_for_step()
+
+    def _ask_for_step(self) -> None:
+        """Have a step done by this thread: at once, or after the event loop has sent what it is about to answer."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a thread that waits for its prediction
             self._step_here()
+            return
+        if self._step_due is not loop:
+            self._step_due = loop
+            loop.call_soon(self._step_on_loop)
+
+    def _step_on_loop(self) -> None:
+        self._step_due = None
+        self._step_here()
 
     def _step_here(self) -> None:
         """Digest a step in the caller's thread, unless it is long, another does so, or there is a file to write."""
@@ -203,8 +221,8 @@ class PredictionRecorder:
         while self._events and rows < CHUNK_ROWS and size < STEP_BYTES:
             event = self._events.popleft()
             some.append(event)
-            rows += event_rows(event)
-            size += event_bytes(event)
+            rows += event.rows
+            size += event.size_bytes
         return some, size
 
     @property

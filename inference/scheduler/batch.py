@@ -9,6 +9,7 @@ import numpy as np
 from aiplatform.errors import PlatformError
 from aiplatform.tensors import FREE, Signature
 from inference.engines.base import Engine
+from inference.recording_api import CallRows
 from inference.scheduler.job import Arrays, Part, Results
 
 
@@ -23,12 +24,25 @@ def run_batch(engine: Engine, parts: Sequence[Part]) -> Results:
     A batch that fails is run again part by part, so that one request cannot fail another.
     """
     try:
-        outputs = engine.run(_joined([part.inputs() for part in parts]))
-        return _complete(parts, _split(outputs, parts))
+        inputs = _joined([part.inputs() for part in parts])
+        outputs = engine.run(inputs)
+        pieces = _split(outputs, parts)
+        if len(parts) > 1:
+            _tell_of_call(parts, CallRows(inputs, outputs))
+        return _complete(parts, pieces)
     except Exception as error:  # noqa: BLE001 an engine may raise anything
         if len(parts) == 1:
             return [(parts[0].job, _as_platform_error(error))]
     return [result for part in parts for result in run_batch(engine, [part])]
+
+
+def _tell_of_call(parts: Sequence[Part], call: CallRows) -> None:
+    """Say where in the call the rows of each job stand that is whole in it; whoever records takes them from there."""
+    start = 0
+    for part in parts:
+        if part.rows == part.job.rows:
+            part.job.call, part.job.first_row = call, start
+        start += part.rows
 
 
 def _joined(pieces: list[Arrays]) -> Arrays:

@@ -15,6 +15,7 @@ import structlog
 
 from aiplatform.contracts.predict import DEADLINE_HEADER
 from aiplatform.errors import DeadlineExceededError, PlatformError
+from inference.recording_api import CallRows
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
@@ -39,7 +40,9 @@ class Job:
     """Rows that wait for their outputs. Only the first `resolve` counts."""
 
     __slots__ = (
+        "call",
         "deadline",
+        "first_row",
         "inputs",
         "is_over",
         "outputs",
@@ -63,6 +66,8 @@ class Job:
         self.parts_left = 1
         self.outputs: list[Arrays | None] = [None]
         self.is_over = False  # rows of it that have not run yet will not
+        self.call: CallRows | None = None  # the engine call that it shared with others,
+        self.first_row = 0  # and where its rows stand there
 
     @property
     def patience_s(self) -> float:

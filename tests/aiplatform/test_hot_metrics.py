@@ -7,7 +7,15 @@ import threading
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from aiplatform.hot_metrics import HotCounter, HotEvents, HotGauge, HotHistogram, MetricsFlusher, flush_metrics
+from aiplatform.hot_metrics import (
+    STEP_EVENTS,
+    HotCounter,
+    HotEvents,
+    HotGauge,
+    HotHistogram,
+    MetricsFlusher,
+    flush_metrics,
+)
 
 BUCKETS = (0.1, 1.0, 10.0)
 VALUES = (0.05, 0.1, 0.5, 1.0, 3.0, 10.0, 11.0)
@@ -86,6 +94,16 @@ def test_events_are_consumed_by_key_once_and_in_order() -> None:
     events.flush()
     events.flush()
     assert seen == [("a", [1.0, 3.0]), ("b", [2.0])]
+
+
+def test_many_events_are_looked_at_in_steps_and_each_is_counted() -> None:
+    steps: list[list[float]] = []
+    events: HotEvents[str] = HotEvents(lambda key, values: steps.append(list(values)))
+    for number in range(2 * STEP_EVENTS + 1):
+        events.add(("a", float(number)))
+    events.flush(rest_s=1e-6)
+    assert [len(step) for step in steps] == [STEP_EVENTS, STEP_EVENTS, 1]
+    assert [value for step in steps for value in step] == [float(n) for n in range(2 * STEP_EVENTS + 1)]
 
 
 def test_what_events_feed_is_handed_over_with_them() -> None:

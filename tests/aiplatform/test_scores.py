@@ -35,3 +35,12 @@ def test_three_classes_have_three_columns() -> None:
 )
 def test_what_is_no_score_is_not_kept(values: np.ndarray) -> None:
     assert encode_scores(values) is None
+
+
+def test_a_rows_codes_are_the_same_whatever_stands_beside_it() -> None:
+    chance = np.random.default_rng(0)
+    for classes in (2, 10):
+        rows = np.concatenate([chance.dirichlet(np.full(classes, 0.05), size=50), np.eye(classes)])
+        alone, beside = encode_scores(rows), encode_scores(np.concatenate([rows, np.full((1, classes), np.nan)]))
+        assert alone is not None and beside is not None
+        assert (alone == beside[:-1]).all() and (beside[-1] == MISSING).all()

@@ -10,9 +10,9 @@ import pytest
 
 from aiplatform.tensors import DType, Signature, TensorSpec
 from benchmarks import bodies
-from benchmarks.grpc_messages import messages
 from benchmarks.model import CLASSES, OUTPUT, sample_rows
 from inference.protocols.open_inference import decode_infer
+from inference.protocols.protos.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from inference.protocols.tf_serving import decode_predict
 
 SIGNATURE = Signature(
@@ -29,7 +29,7 @@ def answer_of(form: str, values: np.ndarray[Any, Any]) -> tuple[bytes, dict[str,
     if form == "v1-json":
         return json.dumps({"predictions": values.tolist()}).encode(), {}
     if form == "grpc":
-        message = messages()["ModelInferResponse"]()
+        message = ModelInferResponse()
         message.outputs.add(name=OUTPUT, datatype="FP32")
         message.raw_output_contents.append(values.tobytes())
         return message.SerializeToString(), {}
@@ -58,7 +58,7 @@ def test_the_platforms_own_codecs_read_the_same_rows(form: str, decode: Any) -> 
 
 def test_the_grpc_request_holds_the_rows_and_their_shape() -> None:
     rows = sample_rows(2)
-    message = messages()["ModelInferRequest"].FromString(bodies.encode("grpc", rows).content)
+    message = ModelInferRequest.FromString(bodies.encode("grpc", rows).content)
     assert list(message.inputs[0].shape) == [2, 28, 28, 1]
     assert message.raw_input_contents[0] == rows.tobytes()
 

@@ -19,6 +19,7 @@ from gateway.discovery.pool import Pool
 from gateway.forwarding.calls import CallForwarder
 from gateway.identities import Identities
 from gateway.limits.limiter import Limiter
+from gateway.policy import PredictPolicy
 from gateway.resilience.breaker import BreakerState, CircuitBreaker
 from tests.gateway.support import INTERNAL_SECRET, SECRET, FakeClock, known_token
 from tests.inference.calls.support import INFER, Caller, run, served
@@ -50,10 +51,12 @@ class Behind:
 def door(behind: Any, *tokens: Any, counted: list[Any] | None = None, is_remote: bool = False) -> CallDoor:
     return CallDoor(
         behind,
-        identities=Identities(load=lambda: tokens or (known_token(),), clock=FakeClock()),
-        limiter=Limiter(clock=FakeClock()),
+        PredictPolicy(
+            identities=Identities(load=lambda: tokens or (known_token(),), clock=FakeClock()),
+            limiter=Limiter(clock=FakeClock()),
+            count=lambda *what: (counted if counted is not None else []).append(what),
+        ),
         is_remote=is_remote,
-        count=lambda *what: (counted if counted is not None else []).append(what),
     )
 
 

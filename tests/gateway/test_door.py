@@ -13,6 +13,7 @@ from aiplatform.identity import Identity, Scope
 from gateway.door import PredictDoor
 from gateway.identities import Identities
 from gateway.limits.limiter import Limiter
+from gateway.policy import PredictPolicy
 from tests.gateway.support import SECRET, FakeClock, ask, bearer, known_token
 
 PREDICT = "/v1/models/digits:predict"
@@ -39,11 +40,13 @@ class Behind:
 def door(behind: Behind, *tokens: Any, counted: list[Any] | None = None, max_body_bytes: int = 1000) -> PredictDoor:
     return PredictDoor(
         behind,
-        identities=Identities(load=lambda: tokens or (known_token(),), clock=FakeClock()),
-        limiter=Limiter(clock=FakeClock()),
+        PredictPolicy(
+            identities=Identities(load=lambda: tokens or (known_token(),), clock=FakeClock()),
+            limiter=Limiter(clock=FakeClock()),
+            count=lambda *what: (counted if counted is not None else []).append(what),
+        ),
         max_body_bytes=max_body_bytes,
         is_remote=False,
-        count=lambda *what: (counted if counted is not None else []).append(what),
     )
 
 

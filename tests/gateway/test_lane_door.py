@@ -11,6 +11,7 @@ from aiplatform.identity import Scope
 from gateway.identities import Identities
 from gateway.lane import LaneDoor
 from gateway.limits.limiter import Limiter
+from gateway.policy import PredictPolicy
 from tests.gateway.support import FakeClock, bearer, known_token
 
 PREDICT = "/v1/models/digits:predict"
@@ -59,9 +60,11 @@ class Door:
         self.line = Line()
         self.door = LaneDoor(
             self.behind,
-            identities=self.identities,
-            limiter=Limiter(clock=self.clock),
-            count=lambda route, status, seconds: self.counted.append((route, status)),
+            PredictPolicy(
+                identities=self.identities,
+                limiter=Limiter(clock=self.clock),
+                count=lambda route, status, seconds: self.counted.append((route, status)),
+            ),
         )
 
     def ask(self, *, headers: dict[str, str] | None = None, body: bytes = b"x") -> bool:
@@ -145,6 +148,7 @@ def test_a_harmful_request_id_is_replaced() -> None:
 def test_a_process_that_never_saw_the_tokens_lets_nobody_pass() -> None:
     door = Door()
     door.door = LaneDoor(
-        door.behind, identities=Identities(load=list, clock=door.clock), limiter=Limiter(clock=door.clock)
+        door.behind,
+        PredictPolicy(identities=Identities(load=list, clock=door.clock), limiter=Limiter(clock=door.clock)),
     )
     assert not door.ask()

@@ -22,6 +22,7 @@ from gateway.forwarding.upstreams import Upstreams
 from gateway.identities import Identities
 from gateway.lane import LaneDoor
 from gateway.limits.limiter import Limiter
+from gateway.policy import PredictPolicy
 from gateway.resilience.breaker import BreakerState, CircuitBreaker
 from tests.gateway.support import (
     INTERNAL_SECRET,
@@ -64,8 +65,9 @@ def forward(
         )
         identities, limiter = Identities(load=lambda: [known_token()], clock=clock), Limiter(clock=clock)
         identities.refresh()
-        door = PredictDoor(forwarder, identities=identities, limiter=limiter, max_body_bytes=1000, is_remote=True)
-        lane = LaneDoor(ForwardLane(forwarder, max_body_bytes=1000), identities=identities, limiter=limiter)
+        policy = PredictPolicy(identities=identities, limiter=limiter)
+        door = PredictDoor(forwarder, policy, max_body_bytes=1000, is_remote=True)
+        lane = LaneDoor(ForwardLane(forwarder, max_body_bytes=1000), policy)
 
         async def ask(path: str = PATH, **options: Any) -> Reply:
             options = {"headers": bearer(), **options}

@@ -6,14 +6,14 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from aiplatform.artifacts import ImageInput, Lineage, Manifest, encode_manifest, stage_artifact
+from aiplatform.artifacts import ImageInput, Lineage, Manifest, Padding, encode_manifest, stage_artifact
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.http.lane import Exchange, LaneHandler
 from aiplatform.http.lane.head import parse_head
@@ -129,7 +129,9 @@ def make_info(*, name: str = "double", version: int = 1) -> ModelVersionInfo:
     )
 
 
-def make_queue(engine: Any, *, signature: Signature = DOUBLING, **limits: Any) -> BatchQueue:
+def make_queue(
+    engine: Any, *, signature: Signature = DOUBLING, padding: Sequence[Padding] = (), **limits: Any
+) -> BatchQueue:
     return BatchQueue(
         endpoint="double",
         version=1,
@@ -137,6 +139,7 @@ def make_queue(engine: Any, *, signature: Signature = DOUBLING, **limits: Any) -
         signature=signature,
         limits=BatchLimits(**limits),
         metrics=NoMetrics(),
+        padding=padding,
     )
 
 
@@ -147,7 +150,7 @@ def make_loaded(engine: Any, *, version: int = 1, manifest: Manifest | None = No
         info=make_info(name=manifest.name, version=version),
         manifest=manifest,
         engine=engine,
-        queue=make_queue(engine, signature=manifest.signature, **limits),
+        queue=make_queue(engine, signature=manifest.signature, padding=manifest.padding, **limits),
     )
 
 

@@ -104,7 +104,8 @@ def test_every_prediction_is_recorded_with_its_arrays(client: AsgiClient, record
     reply = client.request("POST", PREDICT, {"instances": [[1, 2], [3, 4]]})
     (event,) = recorder.events
     assert event.prediction_id == reply.headers["x-prediction-id"]
-    assert (event.endpoint, event.model, event.version, event.http_status) == ("double", "double", 1, 200)
+    source = event.source
+    assert (source.endpoint, source.model, source.version, event.http_status) == ("double", "double", 1, 200)
     assert event.inputs is not None
     assert event.outputs is not None
     assert event.inputs["x"].tolist() == [[1, 2], [3, 4]]

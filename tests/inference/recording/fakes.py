@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +13,10 @@ import numpy as np
 from aiplatform.contracts.columns import Numbers, Texts
 from aiplatform.contracts.monitoring import IngestReceipt, PredictionBatch, RecordPredictions
 from aiplatform.errors import PlatformError
-from inference.recording_api import PredictionEvent
+from inference.recording.pieces import stack
+from inference.recording_api import EVENT_BYTES, CallRows, PredictionEvent, Source
+
+SOURCE = ("endpoint", "model", "version", "artifact_uri", "artifact_digest")
 
 
 class FakeMonitoring:
@@ -68,7 +73,37 @@ def event(number: int, *, rows: int = 1, **more: Any) -> PredictionEvent:
         "outputs": {"probabilities": np.tile(np.array([[0.25, 0.75]], dtype=np.float32), (rows, 1))},
         "labels": ("no", "yes"),
     }
-    return PredictionEvent(**{**values, **more})
+    return make_event(**{**values, **more})
+
+
+def make_event(**values: Any) -> PredictionEvent:
+    """Return a prediction that was an engine call by itself: its source's, its call's and its own values together."""
+    source = a_source(*(values.pop(name) for name in SOURCE), tuple(values.pop("labels", ())))
+    inputs, outputs = values.pop("inputs", None), values.pop("outputs", None)
+    embedding = values.pop("embedding", None)
+    call = None if inputs is None else CallRows(inputs, outputs or {}, embedding)
+    rows = 1 if call is None else call.rows
+    size_bytes = EVENT_BYTES if call is None else EVENT_BYTES + rows * call.row_bytes
+    return PredictionEvent(source, call=call, start=0, rows=rows, size_bytes=size_bytes, **values)
+
+
+@functools.cache
+def a_source(*values: Any) -> Source:
+    """Return the one source of these values, as a loaded version has one."""
+    return Source(**dict(zip((*SOURCE, "labels"), values, strict=True)))
+
+
+def called_together(*events: PredictionEvent) -> list[PredictionEvent]:
+    """Return the same answered events as if they had shared an engine call, in this order."""
+    calls = [one.call for one in events if one.call is not None]
+    embeddings = [call.embedding for call in calls if call.embedding is not None]
+    whole = CallRows(
+        stack([call.inputs for call in calls]),
+        stack([call.outputs for call in calls]),
+        np.concatenate(embeddings) if embeddings else None,
+    )
+    starts = itertools.accumulate((one.rows for one in events), initial=0)
+    return [one._replace(call=whole, start=start) for one, start in zip(events, starts, strict=False)]
 
 
 def failed(number: int, status: int = 503, **more: Any) -> PredictionEvent:

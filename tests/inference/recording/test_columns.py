@@ -9,8 +9,9 @@ from aiplatform.contracts.monitoring import PredictionBatch
 from aiplatform.scores import CODE, MISSING, decode_odds, sigmoid
 from inference.recording import columns
 from inference.recording.columns import build_batches
+from inference.recording.pieces import own_pieces
 from inference.recording_api import PredictionEvent
-from tests.inference.recording.fakes import Rows, event, failed, read
+from tests.inference.recording.fakes import Rows, called_together, event, failed, read
 
 
 def build(events: list[PredictionEvent], max_rows: int = 1000) -> list[Rows]:
@@ -146,3 +147,31 @@ def test_an_embedding_that_does_not_fit_costs_its_own_rows_their_embedding_only(
     (batch,) = build_batches(events, replica="r", max_rows=100)
     assert embeddings(batch) == [[1, 2], *[[None, None]] * 4]
     assert read(batch).numeric_features == {"age": (1, 2, 3, 3, 4)}, "and nothing else"
+
+
+def test_requests_that_shared_an_engine_call_are_recorded_as_if_each_had_its_own() -> None:
+    alone = [event(n, rows=1 + n % 3, embedding=np.full((1 + n % 3, 2), n, np.float32)) for n in range(6)]
+    shared = called_together(*alone)
+    (expected,) = build_batches(alone, replica="r", max_rows=100)
+    orders = {"as they stood": shared, "some are missing": shared[:2] + shared[3:], "turned round": shared[::-1]}
+    for how, some in orders.items():
+        (found,) = build_batches(some, replica="r", max_rows=100)
+        rows = {(i, row): (age, one) for i, row, age, one in zip(*columns_of(found), strict=True)}
+        wanted = zip(*columns_of(expected), strict=True)
+        left = {one.prediction_id for one in some}
+        assert rows == {(i, row): (age, one) for i, row, age, one in wanted if i in left}, how
+
+
+def columns_of(batch: PredictionBatch) -> tuple[tuple[object, ...], ...]:
+    """Return ids, places, ages and embeddings, row by row."""
+    said = read(batch)
+    return said.prediction_ids, said.rows, said.numeric_features["age"], tuple(map(tuple, embeddings(batch)))
+
+
+def test_an_engine_call_that_is_recorded_whole_is_not_copied() -> None:
+    shared = called_together(*[event(n) for n in range(4)])
+    (piece,) = own_pieces(shared)
+    assert shared[0].call is not None and piece.inputs is shared[0].call.inputs
+    one, three = own_pieces([shared[0], shared[2], shared[3]])
+    assert (one.rows, three.rows) == (1, 2)
+    assert np.shares_memory(three.inputs["age"], shared[0].call.inputs["age"]), "a view"

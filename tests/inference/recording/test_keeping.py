@@ -17,7 +17,7 @@ from inference.recording.keeping import FORM, RowKeeper, is_sampled, trace_id_of
 from inference.recording.policies import PolicyBook
 from inference.recording.recorder import PredictionRecorder
 from inference.recording.spool import Spool, read_spooled
-from tests.inference.recording.fakes import Drops, FakeMonitoring, event, failed
+from tests.inference.recording.fakes import Drops, FakeMonitoring, called_together, event, failed
 
 SECRET = "a-secret-of-the-tests"
 ALL = StorePolicy(sample_share=1.0, retention_days=30)
@@ -195,3 +195,10 @@ def test_policies_outlive_the_process_and_monitoring_s_absence(tmp_path: Path) -
         assert known.of("digits") == ALL
         faces = known.of("faces")
         assert faces is not None and faces.inputs == "none"
+
+
+def test_a_sample_of_an_engine_call_keeps_its_own_rows_and_no_other(tmp_path: Path) -> None:
+    shared = called_together(*[event(n, rows=2) for n in range(5)])
+    (part,) = Desk(tmp_path, ALL).keep(shared[1], shared[3], shared[4])
+    assert part.prediction_ids.to_list() == ["p00001"] * 2 + ["p00003"] * 2 + ["p00004"] * 2
+    assert part.inputs["age"].unpack(6, "age").ravel().tolist() == [1, 1, 3, 3, 4, 4]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from aiplatform.errors import InvalidInputError, NotFoundError, UnavailableError
 from inference.recording import recorder as recorder_module
 from inference.recording import shipping
 from inference.recording.columns import CHUNK_ROWS, assemble_batches, digest_events
-from inference.recording.recorder import PredictionRecorder, RecorderLimits
+from inference.recording.recorder import STEP_EVENTS, PredictionRecorder, RecorderLimits
 from inference.recording.shipping import Shipper
 from inference.recording.spool import SET_ASIDE, Spool
 from tests.inference.endpoints.fakes import poll
@@ -262,6 +263,36 @@ def test_under_much_traffic_the_caller_digests_and_only_the_thread_writes(
     poll(lambda: len(bench.monitoring.ids) == 1000)
     assert sorted(bench.monitoring.ids) == names(range(1000)) and bench.drops.rows == {}
     assert writers == {"recorder-flush"}
+
+
+def test_on_an_event_loop_what_is_about_to_be_answered_goes_first(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    digest = digest_events
+
+    def noting(*args: Any, **more: Any) -> Any:
+        done.append(threading.current_thread().name)
+        return digest(*args, **more)
+
+    monkeypatch.setattr(recorder_module, "digest_events", noting)
+    monkeypatch.setattr(recorder_module, "LOOK_S", 60.0)  # the thread does not look meanwhile
+    recorder = bench.start(flush_interval_s=60.0)
+
+    async def answer_many() -> None:
+        record(recorder, range(STEP_EVENTS + 10))
+        asyncio.get_running_loop().call_soon(done.append, "the next request")
+        assert done == []
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    for _ in range(2):  # another loop is asked anew
+        asyncio.run(answer_many())
+        assert done == [threading.current_thread().name, "the next request"], "once, in one step"
+        done.clear()
+    recorder.stop(5)
+    bench.stop_shipping()
+    assert len(bench.monitoring.ids) == 2 * (STEP_EVENTS + 10)
 
 
 def test_a_large_request_is_left_to_the_thread(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from inference.recording_api import PredictionEvent
 from monitoring.feedback import record_feedback
 from monitoring.ingestion import record_predictions
 from monitoring.store.locations import root
+from tests.inference.recording.fakes import make_event
 from tests.monitoring.factories import make_batch
 
 NOW = datetime(2026, 11, 22, 12, 0, 30, tzinfo=UTC)
@@ -41,7 +42,7 @@ def a_prediction(time: datetime = NOW, **more: Any) -> PredictionEvent:
         "outputs": {"probabilities": np.array([[0.25, 0.75]], np.float32)},
         "labels": ("bad", "good"),
     }
-    return PredictionEvent(**{**values, **more})
+    return make_event(**{**values, **more})
 
 
 def an_image(time: datetime = NOW, value: float = 7.0, **more: Any) -> PredictionEvent:
@@ -67,9 +68,9 @@ def store(*events: PredictionEvent, batch: str = "", policy: StorePolicy = POLIC
 
 def index(*events: PredictionEvent, batch_id: str = "") -> None:
     """Tell monitoring of the same events."""
-    first = events[0]
+    source = events[0].source
     batch = make_batch(
-        len(events), batch_id=batch_id, endpoint=first.endpoint, version=first.version, digest=first.artifact_digest,
+        len(events), batch_id=batch_id, endpoint=source.endpoint, version=source.version, digest=source.artifact_digest,
         ids=[event.prediction_id for event in events], times_s=[event.time_s for event in events],
     )  # fmt: skip
     latest = datetime.fromtimestamp(max(event.time_s for event in events), UTC)
