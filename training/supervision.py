@@ -21,6 +21,8 @@ from training.launchers.base import Handle, LaunchOrder, Liveness, ProcessEnd
 from training.leases import held_by, order_stop, prolong_start, take_back_run
 from training.models import Run
 from training.reasons import stop_message
+from training.resources.granting import decide_queue, settle_leases
+from training.resources.hosts import register_host
 from training.run_files import run_folder
 from training.searching.advancing import advance_searches
 from training.states import ExitClass, RunState
@@ -38,6 +40,7 @@ def supervise() -> None:
         except Exception:
             log.exception("supervision_failed", run=str(run.pk))
     advance_searches()
+    settle_leases()
     ring_waiting()
     deployment.deploy_due()
     metrics.observe_runs(
@@ -77,9 +80,12 @@ def conclude_dead(run: Run) -> None:
 
 
 def ring_waiting() -> None:
-    """Ring again for runs that still wait, if their doorbells are lost or were declined."""
-    room = settings.TRAINING_SLOTS - selectors.count_active_runs()
-    waiting = selectors.list_runs_to_ring(silent_s=settings.TRAINING_RING_AGAIN_S, limit=max(room, 0))
+    """Ring again for runs for which there is room, if their doorbells are lost or were declined."""
+    register_host(get_launcher())
+    waiting = selectors.list_runs_to_ring(silent_s=settings.TRAINING_RING_AGAIN_S)
+    if waiting:
+        ready = {decision.run_id for decision in decide_queue() if decision.host}
+        waiting = [run for run in waiting if run.pk in ready]
     if waiting and not doorbell.count_unanswered():
         for run in waiting:
             log.info("doorbell_rung_again", run=str(run.pk))
