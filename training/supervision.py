@@ -23,6 +23,7 @@ from training.models import Run
 from training.reasons import stop_message
 from training.resources.granting import decide_queue, settle_leases
 from training.resources.hosts import register_host
+from training.resources.ledger import read_ledger
 from training.run_files import run_folder
 from training.searching.advancing import advance_searches
 from training.states import ExitClass, RunState
@@ -43,12 +44,20 @@ def supervise() -> None:
     settle_leases()
     ring_waiting()
     deployment.deploy_due()
+    _observe_resources()
     metrics.observe_runs(
         selectors.count_runs_by_state(),
         longest_wait_s=selectors.longest_wait_s(),
         longest_run_s=selectors.longest_run_s(),
         last_run_s=selectors.last_run_s(),
     )
+
+
+def _observe_resources() -> None:
+    ledger = read_ledger()
+    decisions = decide_queue(ledger)
+    ready = sum(bool(one.host) for one in decisions)
+    metrics.observe_resources(ledger.states(), ready=ready, waiting=len(decisions) - ready)
 
 
 def supervise_run(run: Run) -> None:

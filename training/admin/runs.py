@@ -28,6 +28,7 @@ from training.event_stream import stream_run
 from training.file_stream import stream_file
 from training.live import RunFeed
 from training.models import Run
+from training.resources.reporting import ask_text, lease_text
 from training.states import RESUMABLE_STATES
 
 _LOG_LINES = 200
@@ -265,6 +266,7 @@ def _facts(run: Run) -> list[tuple[str, Any]]:
     facts = [
         ("Recipe", run.recipe), ("Data", run.data_uri), ("Target", run.target), ("Seed", run.seed),
         ("Ordered by", run.requested_by), ("Why", run.reason), ("Attempt", run.attempt), ("Commit", run.code_commit),
+        ("Asks for", ask_text(run)), ("Holds or held", lease_text(run)),
         ("Data fingerprint", run.data_fingerprint), ("Machine", run.host.partition("/")[0]),
         ("Packages", ", ".join(f"{name} {version}" for name, version in run.packages.items())),
     ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.management.base import CommandParser
 
+from training.cli.resources import add_resources
 from training.cli.scheduling import add_schedule_subcommands
 from training.cli.searching import add_search_subcommands
 from training.scaffold import BACKENDS
@@ -72,6 +73,7 @@ def _add_run(parser: CommandParser) -> None:
     parser.add_argument(
         "--deploy", nargs="?", const=SAME_AS_NAME, metavar="ENDPOINT", help="deploy on success, by default as NAME"
     )
+    add_resources(parser)
     add_waiting(parser)
 
 
@@ -116,4 +118,5 @@ def _add_clone(parser: CommandParser) -> None:
     parser.add_argument("--name", help="another model's name")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--deploy", metavar="ENDPOINT", help="deploy there on success; a clone does not by itself")
+    add_resources(parser)
     add_waiting(parser)

@@ -112,8 +112,8 @@ def _bounds(grant: Grant) -> dict[str, str]:
         bounds |= dict.fromkeys(THREADS, str(grant.threads))
     if grant.cpus:
         bounds[CPUS_VARIABLE] = ",".join(map(str, grant.cpus))
-    if grant.gpu_uuids is not None:
-        bounds["CUDA_VISIBLE_DEVICES"] = ",".join(grant.gpu_uuids)
+    if grant.gpu_uuids is not None or settings.TRAINING_GPUS != ["all"]:
+        bounds["CUDA_VISIBLE_DEVICES"] = ",".join(grant.gpu_uuids or ())
     return bounds
 
 

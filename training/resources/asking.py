@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -19,6 +22,7 @@ from training.states import RunState
 
 HIGHEST_PRIORITY = 100
 LEAST_MEMORY_BYTES = 64 * 2**20
+_MOST, _MOST_BYTES = 100_000, 2**60  # what the columns hold, and more than any machine has
 HEADROOM = 1.25  # on what was measured: the same run takes a little more or less each time
 _COMPARED_RUNS = 5
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -43,6 +47,21 @@ class ResourceOrder:
         )
 
 
+def resources_of(run: Run) -> ResourceOrder:
+    """Return what a run was ordered with, for another one like it."""
+    return ResourceOrder(
+        cores=run.cores, memory_bytes=run.memory_bytes, gpus=run.gpus, gpu_memory_bytes=run.gpu_memory_bytes,
+        priority=run.priority,
+    )  # fmt: skip
+
+
+def split_resources(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields of an order that are not of resources, and those that are."""
+    names = {one.name for one in dataclass_fields(ResourceOrder)}
+    others = {name: value for name, value in fields.items() if name not in names}
+    return others, {name: value for name, value in fields.items() if name in names}
+
+
 def parse_size(text: str) -> int:
     """Return a size in bytes: a number with K, M, G or T (of 1024), as in 512M or 3.5G.
 
@@ -59,13 +78,15 @@ def check_resources(order: ResourceOrder) -> None:
 
     Raises: InvalidInputError with the rule and the numbers.
     """
-    if order.cores is not None and not order.cores >= LEAST_CORES:
-        raise InvalidInputError(f"cores must be {LEAST_CORES:g} or more, not {order.cores:g}")
-    if order.memory_bytes is not None and order.memory_bytes < LEAST_MEMORY_BYTES:
-        raise InvalidInputError(f"memory must be {LEAST_MEMORY_BYTES} bytes (64 MiB) or more, not {order.memory_bytes}")
-    for name, amount in (("gpus", order.gpus), ("gpu_memory_bytes", order.gpu_memory_bytes)):
-        if amount is not None and amount < 0:
-            raise InvalidInputError(f"{name} must be 0 or more, not {amount}")
+    if order.cores is not None and not LEAST_CORES <= order.cores <= _MOST:
+        raise InvalidInputError(f"cores must be from {LEAST_CORES:g} to {_MOST}, not {order.cores:g}")
+    if order.memory_bytes is not None and not LEAST_MEMORY_BYTES <= order.memory_bytes <= _MOST_BYTES:
+        raise InvalidInputError(
+            f"memory must be from {LEAST_MEMORY_BYTES} (64 MiB) to {_MOST_BYTES} bytes, not {order.memory_bytes}"
+        )
+    for name, amount, most in (("gpus", order.gpus, _MOST), ("gpu_memory_bytes", order.gpu_memory_bytes, _MOST_BYTES)):
+        if amount is not None and not 0 <= amount <= most:
+            raise InvalidInputError(f"{name} must be from 0 to {most}, not {amount}")
     if not -HIGHEST_PRIORITY <= order.priority <= HIGHEST_PRIORITY:
         raise InvalidInputError(
             f"priority must be from {-HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}, not {order.priority}"

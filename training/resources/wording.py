@@ -107,5 +107,5 @@ def _held(holders: Sequence[Holder], amount: Callable[[Holder], float], text: Ca
     named = [f"{one.label} holds {text(amount(one))}" for one in found[:_MOST_NAMED]]
     if len(found) > _MOST_NAMED:
         rest = sum(amount(one) for one in found[_MOST_NAMED:])
-        named.append(f"{len(found) - _MOST_NAMED} others hold {text(rest)}")
+        named.append(f"others hold {text(rest)}")
     return f": {', '.join(named)}" if named else ""
