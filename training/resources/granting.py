@@ -7,6 +7,7 @@ cores, whatever process, container or machine they are in.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from training.models import ResourceHost, ResourceLease, Run, RunUsage, ServingH
 from training.resources.amounts import Grant
 from training.resources.hosts import forget_silent_hosts
 from training.resources.ledger import Ledger, ask_of, estimate_of, read_ledger
-from training.resources.queueing import Decision, Policy, Waiting, in_order, plan
+from training.resources.queueing import Decision, Policy, Waiting, in_order, walk
 from training.states import ACTIVE_STATES, RunState
 
 log = structlog.get_logger(__name__)
@@ -37,18 +38,19 @@ _OF_A_RUN = (
 
 def decide_queue(ledger: Ledger | None = None, *, here: str = "") -> list[Decision]:
     """Return what the queue says of each waiting run, in its order."""
-    ledger = ledger or read_ledger()
+    return list(_decisions(ledger or read_ledger(), here))
+
+
+def _decisions(ledger: Ledger, here: str) -> Iterator[Decision]:
     queue = [_waiting(run) for run in Run.objects.filter(state=RunState.QUEUED).only(*_OF_A_RUN)]
-    if not queue:
-        return []
     policy = Policy(aging_s=settings.TRAINING_AGING_S, backfill_s=settings.TRAINING_BACKFILL_S)
     ordered = in_order(queue, used_shares(ledger.now), ledger.now, aging_s=policy.aging_s)
-    return plan(ordered, ledger.states(), ledger.now, policy, here=here)
+    yield from walk(ordered, ledger.states(), ledger.now, policy, here=here)
 
 
 def find_decision(run_id: UUID, *, here: str = "") -> Decision | None:
     """Return what the queue says of one run; None if it does not wait."""
-    return next((one for one in decide_queue(here=here) if one.run_id == run_id), None)
+    return next((one for one in _decisions(read_ledger(), here) if one.run_id == run_id), None)
 
 
 def claim_with_grant(run_id: UUID, here: str) -> tuple[Claim, Grant] | str:

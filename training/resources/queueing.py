@@ -7,7 +7,7 @@ pass it for `backfill_s`, counted from the first that does; after that the machi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -87,8 +87,16 @@ def plan(
     queue: Sequence[Waiting], hosts: Sequence[HostState], now: datetime, policy: Policy, *, here: str = ""
 ) -> list[Decision]:
     """Return a decision for each run of an ordered queue. `here`: the machine that is asking, tried first."""
-    walk = _Walk(hosts, now, policy, here)
-    return [walk.decide(one, position) for position, one in enumerate(queue, start=1)]
+    return list(walk(queue, hosts, now, policy, here=here))
+
+
+def walk(
+    queue: Sequence[Waiting], hosts: Sequence[HostState], now: datetime, policy: Policy, *, here: str = ""
+) -> Iterator[Decision]:
+    """Yield the decisions of `plan` one by one, for who looks for one of them."""
+    steps = _Walk(hosts, now, policy, here)
+    for position, one in enumerate(queue, start=1):
+        yield steps.decide(one, position)
 
 
 class _Walk:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from aiplatform.gpus import open_gpus
+from tests.nvml import FakeNvml
 from training.resources.amounts import Ask, Capacity, Estimate, Need, can_ever_fit, fits, grant_on, need_on, with_holder
 from training.resources.capacity import choose_gpus, cpu_quota, measure_capacity
 
-from .machines import GIB, FakeNvml, device, machine, run_holder
+from .machines import GIB, device, machine, run_holder
 
 
 def need(**fields: Any) -> Need:

@@ -345,7 +345,7 @@ def test_memory_is_expected_as_runs_like_it_took_on_the_same_data_if_there_are_a
 
 
 @pytest.mark.django_db
-def test_a_claim_without_the_ledger_still_counts(settings: Any) -> None:
+def test_a_claim_without_the_ledger_still_counts() -> None:
     register()
     run = queue(host=HERE)
     assert claim_run(run.pk) is not None

@@ -76,6 +76,8 @@ def test_supervision_counts_runs_for_prometheus(bench: Bench) -> None:
     ("name", "value", "problem"),
     [
         ("TRAINING_SLOTS", 0, "training.E001"),
+        ("TRAINING_FAIR_SHARE_S", 0.0, "training.E001"),
+        ("TRAINING_CORES", -1.0, "training.E005"),
         ("TRAINING_LEASE_S", 1.0, "training.W001"),
         ("TRAINING_LAUNCHER", "moon", "training.E002"),
         ("TRAINING_DIR", "/proc/version/runs", "training.E003"),
