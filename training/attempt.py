@@ -165,7 +165,7 @@ class Attempt:
     def _fail_over_limit(self, limit_bytes: int, held_bytes: int) -> None:
         """End the run: it holds more memory than it asked for. Called by the heartbeat's thread."""
         moment = replace(self._moment(), peak_bytes=held_bytes, limit_bytes=limit_bytes, gpu_peak_bytes=None)
-        message = f"{memory_sentence(moment)}, or order it with more memory: it was ended at its own limit"
+        message = f"{memory_sentence(moment)}, or a greater --memory when it is resumed: it was ended at its own limit"
         self._reporter.log(f"failed: {message}")
         end_run(self._claim.run_id, self._claim.fence, ExitClass.OUT_OF_MEMORY, message=message)
 

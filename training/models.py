@@ -223,6 +223,7 @@ class Search(models.Model):
     requested_by = models.CharField(max_length=150, blank=True)
 
     space = models.JSONField(default=list)
+    resources = models.JSONField(default=dict, blank=True, help_text="What each trial asks of a machine")
     metric = models.CharField(max_length=100)
     is_minimized = models.BooleanField(default=True)
     sampler = models.CharField(max_length=20)

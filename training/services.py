@@ -142,16 +142,20 @@ def cancel_run(run: Run, *, actor: str = "") -> Run:
     return run
 
 
-def resume_run(run: Run, *, actor: str = "") -> Run:
+def resume_run(run: Run, *, resources: ResourceOrder | None = None, actor: str = "") -> Run:
     """Queue a failed or cancelled run again; it goes on from its last checkpoint with fresh attempts.
 
-    Raises: ConflictError if it is in another state.
+    `resources`: what it asks for from now on; None: as before.
+    Raises: ConflictError if it is in another state; InvalidInputError if it asks for what cannot be.
     """
+    if resources is not None:
+        check_resources(resources)
     resumed = Run.objects.filter(pk=run.pk, state__in=RESUMABLE_STATES).update(
         state=RunState.QUEUED, attempts_left=settings.TRAINING_ATTEMPTS, deadline_at=None, ended_at=None,
         stop_reason="", stop_ordered_at=None, stop_signalled_at=None, cancel_requested_at=None,
         exit_class="", exit_message="", exit_traceback="", progress={},
         queued_at=timezone.now(), passed_at=None, memory_estimate_bytes=_own_peak(run),
+        **(asdict(resources) if resources else {}),
     )  # fmt: skip
     run.refresh_from_db()
     if not resumed:

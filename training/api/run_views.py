@@ -23,6 +23,7 @@ from training.api.serializers import (
     ComparisonSerializer,
     EpochSerializer,
     RecipeSerializer,
+    ResourceChangesSerializer,
     RunChangesSerializer,
     RunLogSerializer,
     RunOrderSerializer,
@@ -176,10 +177,14 @@ class RunResume(APIView):
 
     required_scope = Scope.TRAIN
 
-    @extend_schema(summary="Resume a run", request=None, responses=RunSerializer)
+    @extend_schema(summary="Resume a run", request=ResourceChangesSerializer, responses=RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
-        """Queue the run again; it goes on from its last checkpoint."""
-        run = services.resume_run(selectors.get_run(run_id), actor=caller(request).username)
+        """Queue the run again, with other resources if some are given; it goes on from its last checkpoint."""
+        fields = ResourceChangesSerializer(data=request.data)
+        fields.is_valid(raise_exception=True)
+        run = selectors.get_run(run_id)
+        resources = replace(resources_of(run), **fields.validated_data)
+        run = services.resume_run(run, resources=resources, actor=caller(request).username)
         return Response(RunSerializer(run).data)
 
 

@@ -8,7 +8,6 @@ from uuid import UUID
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from training.annotating import RunChanges
 from training.cli.searching import search_record
 from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run, RunUsage, Search
 from training.recipes.registry import RecipeInfo
@@ -103,7 +102,17 @@ class RunOrderSerializer(serializers.Serializer[RunOrder]):
     priority = serializers.IntegerField(required=False, help_text="-100 to 100, default 0; higher goes first.")
 
 
-class RunChangesSerializer(serializers.Serializer[RunChanges]):
+class ResourceChangesSerializer(serializers.Serializer[Any]):
+    """What a run asks of a machine from now on; what is left out stays as it was."""
+
+    cores = serializers.FloatField(required=False, allow_null=True, help_text="Null: the machine's share.")
+    memory_bytes = serializers.IntegerField(required=False, allow_null=True, help_text="Null: as runs like it took.")
+    gpus = serializers.IntegerField(required=False, allow_null=True)
+    gpu_memory_bytes = serializers.IntegerField(required=False, allow_null=True)
+    priority = serializers.IntegerField(required=False)
+
+
+class RunChangesSerializer(ResourceChangesSerializer):
     """What a clone does otherwise; what is left out stays as in the run that is cloned."""
 
     parameters = serializers.DictField(child=serializers.JSONField(), required=False)
@@ -112,11 +121,6 @@ class RunChangesSerializer(serializers.Serializer[RunChanges]):
     model_name = serializers.CharField(required=False)
     seed = serializers.IntegerField(required=False, min_value=0)
     deploy_endpoint = serializers.CharField(required=False, allow_blank=True)
-    cores = serializers.FloatField(required=False, allow_null=True, help_text="Null: the machine's share.")
-    memory_bytes = serializers.IntegerField(required=False, allow_null=True)
-    gpus = serializers.IntegerField(required=False, allow_null=True)
-    gpu_memory_bytes = serializers.IntegerField(required=False, allow_null=True)
-    priority = serializers.IntegerField(required=False)
 
 
 class AnnotationSerializer(serializers.Serializer[Run]):
@@ -176,6 +180,11 @@ class SearchOrderSerializer(serializers.Serializer[SearchOrder]):
     pruner = serializers.CharField(required=False, default="median", help_text="none, median or hyperband.")
     metric = serializers.CharField(required=False, default="val_loss")
     goal = serializers.CharField(required=False, default="", allow_blank=True, help_text="min or max; or by the name.")
+    cores = serializers.FloatField(required=False, help_text="Of each trial, as in a run's order.")
+    memory_bytes = serializers.IntegerField(required=False)
+    gpus = serializers.IntegerField(required=False)
+    gpu_memory_bytes = serializers.IntegerField(required=False)
+    priority = serializers.IntegerField(required=False)
 
 
 class SearchResumeSerializer(serializers.Serializer[Any]):
@@ -221,6 +230,7 @@ class SearchSerializer(serializers.Serializer[Any]):
     pruner = serializers.CharField()
     trials_wanted = serializers.IntegerField()
     parallel = serializers.IntegerField()
+    resources = serializers.DictField(child=serializers.FloatField(), help_text="What each trial asks for.")
     best_trial = serializers.IntegerField(allow_null=True)
     importances = serializers.DictField(child=serializers.FloatField())
     created_at = serializers.DateTimeField()

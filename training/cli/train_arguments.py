@@ -27,6 +27,7 @@ def add_subcommands(parser: CommandParser) -> None:
     logs.add_argument("--lines", type=int, default=100)
     resume = commands.add_parser("resume", help="go on with a failed or cancelled run from its last checkpoint")
     resume.add_argument("run", help=_RUN_HELP)
+    add_resources(resume)
     add_waiting(resume)
     recipes = commands.add_parser("recipes", help="list the recipes with their parameters")
     recipes.add_argument("recipe", nargs="?", default="")

@@ -84,6 +84,11 @@ class Migration(migrations.Migration):
             field=models.DateTimeField(default=django.utils.timezone.now),
         ),
         migrations.AddField(
+            model_name='search',
+            name='resources',
+            field=models.JSONField(blank=True, default=dict, help_text='What each trial asks of a machine'),
+        ),
+        migrations.AddField(
             model_name='runusage',
             name='cpu_seconds',
             field=models.FloatField(default=0, help_text='Of the last attempt, all its processes'),

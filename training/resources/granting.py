@@ -20,7 +20,7 @@ from django.utils import timezone
 from training.leases import Claim, claim_run
 from training.models import ResourceHost, ResourceLease, Run, RunUsage, ServingHolding
 from training.resources.amounts import Grant
-from training.resources.hosts import forget_silent_hosts
+from training.resources.hosts import SILENT_S, silent_hosts
 from training.resources.ledger import Ledger, ask_of, estimate_of, read_ledger
 from training.resources.queueing import Decision, Policy, Waiting, in_order, walk
 from training.states import ACTIVE_STATES, RunState
@@ -43,6 +43,8 @@ def decide_queue(ledger: Ledger | None = None, *, here: str = "") -> list[Decisi
 
 def _decisions(ledger: Ledger, here: str) -> Iterator[Decision]:
     queue = [_waiting(run) for run in Run.objects.filter(state=RunState.QUEUED).only(*_OF_A_RUN)]
+    if not queue:
+        return
     policy = Policy(aging_s=settings.TRAINING_AGING_S, backfill_s=settings.TRAINING_BACKFILL_S)
     ordered = in_order(queue, used_shares(ledger.now), ledger.now, aging_s=policy.aging_s)
     yield from walk(ordered, ledger.states(), ledger.now, policy, here=here)
@@ -94,10 +96,7 @@ def settle_leases() -> int:
     """Close the leases that do not count any more, with what was measured; forget what is old. Return how many."""
     now = timezone.now()
     over = _settle(ResourceLease.objects.filter(released_at=None), now)
-    old_s = max(KEPT_S, _HALF_LIVES * settings.TRAINING_FAIR_SHARE_S)
-    ResourceLease.objects.filter(released_at__lte=now - timedelta(seconds=old_s)).delete()
-    ServingHolding.objects.filter(expires_at__lte=now - timedelta(seconds=600)).delete()
-    forget_silent_hosts(now)
+    _forget_old(now)
     return over
 
 
@@ -110,6 +109,16 @@ def _settle(leases: QuerySet[ResourceLease], now: datetime) -> int:
             released_at=min(now, lease.run.ended_at or now), **_measured(lease)
         )
     return over
+
+
+def _forget_old(now: datetime) -> None:
+    """Delete what nobody asks for any more; looks first, for a deletion locks the database even if it finds nothing."""
+    kept_s = max(KEPT_S, _HALF_LIVES * settings.TRAINING_FAIR_SHARE_S)
+    leases = ResourceLease.objects.filter(released_at__lte=now - timedelta(seconds=kept_s))
+    holdings = ServingHolding.objects.filter(expires_at__lte=now - timedelta(seconds=SILENT_S))
+    for old in (leases, holdings, silent_hosts(now)):
+        if old.exists():
+            old.delete()
 
 
 def _look(run_id: UUID, here: str) -> Decision | str:

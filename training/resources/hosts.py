@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from aiplatform.gpus import GpuDevice
@@ -38,9 +39,9 @@ def list_hosts(now: datetime) -> list[ResourceHost]:
     return list(ResourceHost.objects.filter(seen_at__gt=now - timedelta(seconds=SILENT_S)))
 
 
-def forget_silent_hosts(now: datetime) -> None:
-    """Delete the rows of places that have been silent for a day."""
-    ResourceHost.objects.filter(seen_at__lte=now - timedelta(seconds=FORGOTTEN_S)).delete()
+def silent_hosts(now: datetime) -> QuerySet[ResourceHost]:
+    """Return the places that have been silent for a day, to be forgotten."""
+    return ResourceHost.objects.filter(seen_at__lte=now - timedelta(seconds=FORGOTTEN_S))
 
 
 def capacity_of(host: ResourceHost) -> Capacity:

@@ -119,6 +119,15 @@ def test_an_order_by_the_api_for_more_than_there_is_is_answered_400(train_api: A
     assert not Run.objects.exists()
 
 
+def test_a_run_that_ran_out_of_its_memory_is_resumed_with_more(train_api: APIClient) -> None:
+    register("here/1")
+    run = make_run(state="failed", memory_bytes=GIB // 2, priority=3)
+    url = f"/api/training/runs/{run.pk}/resume/"
+    assert train_api.post(url, {"cores": 5000}, format="json").status_code == 400
+    resumed = train_api.post(url, {"memory_bytes": GIB}, format="json").json()
+    assert (resumed["state"], resumed["memory_bytes"], resumed["priority"]) == ("queued", GIB, 3)
+
+
 def test_a_clone_in_the_console_shows_and_keeps_what_the_run_asked_for(staff: Client) -> None:
     run = make_run(cores=0.5, memory_bytes=GIB, priority=4)
     url = reverse("admin:training_run_clone", args=[run.pk])

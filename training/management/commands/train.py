@@ -89,9 +89,10 @@ class Command(SearchActions):
         return self._after_order(services.create_run(order), as_json=as_json, wait=wait)
 
     def _resume(self, *, run: str, as_json: bool, wait: bool, **options: Any) -> int:
-        return self._after_order(
-            services.resume_run(selectors.get_run(run), actor=command_line_actor()), as_json=as_json, wait=wait
-        )
+        found = selectors.get_run(run)
+        resources = read_resources(options, before=resources_of(found))
+        resumed = services.resume_run(found, resources=resources, actor=command_line_actor())
+        return self._after_order(resumed, as_json=as_json, wait=wait)
 
     def _clone(self, *, run: str, as_json: bool, wait: bool, **options: Any) -> int:
         data, found = options["data"], selectors.get_run(run)
