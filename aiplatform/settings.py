@@ -296,7 +296,30 @@ TRAINING_NAMESPACE = env.text("TRAINING_NAMESPACE", "", "The cluster's namespace
 TRAINING_KUBECONFIG = env.text(
     "TRAINING_KUBECONFIG", "", "How the cluster is reached; empty: as this pod, else as kubectl does"
 )
-TRAINING_SLOTS = env.integer("TRAINING_SLOTS", 1, "Trainings at the same time; further runs wait in the queue")
+TRAINING_SLOTS = env.integer(
+    "TRAINING_SLOTS",
+    1,
+    "A run that asks for nothing gets one of so many equal shares of its machine; on a cluster: attempts at a time",
+)
+TRAINING_CORES = env.number("TRAINING_CORES", 0.0, "Cores of this machine that trainings may hold; 0: all")
+TRAINING_MEMORY_BYTES = env.integer(
+    "TRAINING_MEMORY_BYTES", 0, "Memory of this machine that trainings and serving may hold together; 0: all"
+)
+TRAINING_GPUS = env.items(
+    "TRAINING_GPUS",
+    ["all"],
+    "GPUs of this machine that trainings may hold: all, none, or numbers or UUIDs with commas",
+    shown="all",
+)
+TRAINING_BACKFILL_S = env.number(
+    "TRAINING_BACKFILL_S", 600.0, "How long smaller runs may pass one for which there is no room yet"
+)
+TRAINING_AGING_S = env.number(
+    "TRAINING_AGING_S", 3600.0, "Waiting so long raises a run's priority by one; 0: waiting does not raise it"
+)
+TRAINING_FAIR_SHARE_S = env.number(
+    "TRAINING_FAIR_SHARE_S", 86400.0, "What someone used counts half in the order of the queue after so long"
+)
 TRAINING_ATTEMPTS = env.integer("TRAINING_ATTEMPTS", 3, "Processes that a run may lose before it fails as lost")
 TRAINING_LEASE_S = env.number("TRAINING_LEASE_S", 30.0, "A training process silent for so long has lost its run")
 TRAINING_WALL_CLOCK_S = env.number("TRAINING_WALL_CLOCK_S", 86400.0, "Longest time of a run, all attempts together")

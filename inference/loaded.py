@@ -78,6 +78,7 @@ class LoadedVersion:
         )
         self.queue = queue
         self.running = running or RunningEngine()
+        self.memory_bytes = 0  # what it took to load; set by whoever could measure it
         self.mirror: Mirror | None = None  # set while copies of the requests go to a shadow
         self._engine = engine
         self._users = 0

@@ -19,7 +19,8 @@ from django.conf import settings
 
 from aiplatform.artifacts import MANIFEST, Manifest, decode_manifest
 from aiplatform.contracts.monitoring import IngestReceipt, RecordComparisons
-from aiplatform.contracts.training import ModelVersionInfo
+from aiplatform.contracts.training import HoldingsReceipt, ModelVersionInfo, ReportHoldings
+from aiplatform.machine import resident_bytes
 from aiplatform.services import monitoring_client, training_client
 from inference import metrics
 from inference.choice import EngineWish
@@ -28,8 +29,10 @@ from inference.compiling.supply import EngineSupply
 from inference.connections import tidy_connections
 from inference.engine_host.client import open_hosted
 from inference.engines import Engine, EngineKind, EngineOptions, load_engine, native_kind, open_engine
+from inference.holdings import INTERVAL_S as HOLDINGS_INTERVAL_S
+from inference.holdings import HoldingsReporter
 from inference.loaded import LoadedVersion, load_version
-from inference.memory import available_bytes, check_memory
+from inference.memory import available_bytes, check_memory, model_bytes
 from inference.reconcile.loading import make_loader
 from inference.reconcile.loop import ReconcileLoop
 from inference.reconcile.reconciler import Reconciler
@@ -87,6 +90,10 @@ class Replica:
             improvement=Improvement(has_better=supply.has_better, interval_s=supply.look_interval_s),
             mirrors=self._shadows,
         )
+        self._holdings = HoldingsReporter(
+            replica=self.name, list_loaded=self.reconciler.list_loaded, tell=tidy_connections()(tell_holdings)
+        )
+        self._holdings_loop = ReconcileLoop(interval_s=HOLDINGS_INTERVAL_S, name="holdings")
         self._replays = ReplayWorker(replica=self.name, table=serving.table, share=settings.SHADOW_SHARE)
 
     async def start(self) -> None:
@@ -101,6 +108,7 @@ class Replica:
         self._loop.start(self.reconciler)
         self._comparisons.start()
         self._replays.start()
+        self._holdings_loop.start(self._holdings)
         await self._wait_for_versions()
         log.info("replica_started", replica=self.name)
 
@@ -121,10 +129,12 @@ class Replica:
         self._replays.stop(drain_s / 8)
         self._comparisons.stop(drain_s / 4)
         self._policy_loop.stop(0.0)  # it may wait for monitoring, and holds nothing
+        self._holdings_loop.stop(0.0)  # the same, for training
         compiler_queue().stop()
         compiler_queue.cache_clear()
         self.reconciler.stop(drain_s)
         self._recorder.stop(flush_s)
+        self._holdings.stop(timeout_s=drain_s / 4)
         log.info("replica_stopped", replica=self.name)
 
 
@@ -169,7 +179,8 @@ def _load_with(serving: ServingRuntime) -> Any:
         manifest = decode_manifest((folder / MANIFEST).read_bytes())
         check_memory(manifest, reserve_bytes=settings.MEMORY_RESERVE_BYTES, available=available_bytes())
         options = serving.options
-        return load_version(
+        before_bytes, _ = resident_bytes()
+        loaded = load_version(
             endpoint=endpoint,
             info=info,
             folder=folder,
@@ -181,8 +192,21 @@ def _load_with(serving: ServingRuntime) -> Any:
             open_converted=_open_in_host if settings.ENGINE_HOST else open_engine,
             wish=wish,
         )
+        loaded.memory_bytes = _taken_bytes(manifest, before_bytes)
+        return loaded
 
     return load
+
+
+def _taken_bytes(manifest: Manifest, before_bytes: int) -> int:
+    """Return what a version takes: how much this process has grown by it, or its files, if that is more.
+
+    Versions are loaded one after the other. An engine in another process, or on another server, takes nothing here.
+    """
+    if settings.ENGINE_HOST or manifest.framework == EngineKind.REMOTE:
+        return 0
+    after_bytes, _ = resident_bytes()
+    return max(after_bytes - before_bytes, model_bytes(manifest))
 
 
 def engine_host_path() -> Path:
@@ -212,6 +236,11 @@ def _lane_limits() -> LaneLimits:
         queue_bytes=settings.SHADOW_QUEUE_BYTES,
         share=settings.SHADOW_SHARE,
     )
+
+
+def tell_holdings(report: ReportHoldings) -> HoldingsReceipt:
+    """Have training's ledger know what a process holds."""
+    return training_client().report_holdings(report)
 
 
 def _ship_comparisons(order: RecordComparisons) -> IngestReceipt:

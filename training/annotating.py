@@ -12,6 +12,7 @@ from django.db import transaction
 
 from aiplatform.errors import InvalidInputError
 from training.models import Run, RunTag
+from training.resources.asking import ResourceOrder, resources_of
 from training.services import RunOrder, create_run
 
 log = structlog.get_logger(__name__)
@@ -32,6 +33,7 @@ class RunChanges:
     model_name: str | None = None
     seed: int | None = None
     deploy_endpoint: str | None = None
+    resources: ResourceOrder | None = None
 
 
 def check_tags(tags: Sequence[str]) -> list[str]:
@@ -99,6 +101,7 @@ def clone_run(run: Run, changes: RunChanges, *, actor: str = "") -> Run:
             deploy_endpoint=changes.deploy_endpoint or "",
             actor=actor,
             reason=f"clone of run {run.short_id}",
+            resources=changes.resources or resources_of(run),
         )
     )
 

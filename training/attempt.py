@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from django.utils.module_loading import import_string
 from training import deployment, engines, processes, provenance
 from training.data.sql_places import parse_databases
 from training.dataset_registry import data_cache, find_sources
-from training.failures import Moment, explain_error
+from training.failures import Moment, explain_error, memory_sentence
 from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
 from training.launchers.base import HOST_VARIABLE, NAME_VARIABLE, Handle
 from training.leases import (
@@ -36,6 +37,7 @@ from training.leases import (
     write_evaluation,
     write_run,
 )
+from training.memory_guard import MemoryGuard
 from training.models import Run
 from training.publishing import Origin, adopt_published, publish_model
 from training.reasons import stop_message
@@ -67,6 +69,10 @@ class Attempt:
             heartbeat.start()
             run = Run.objects.get(pk=self._claim.run_id)
             self._parameters = run.parameters
+            if run.memory_bytes:
+                limit_bytes = run.memory_bytes
+                tell = partial(self._fail_over_limit, limit_bytes)
+                heartbeat.guard_memory(MemoryGuard(limit_bytes, tell=tell))
             self._train(run)
         except StopRequestedError:
             return self._stop()
@@ -155,6 +161,13 @@ class Attempt:
 
     def _moment(self) -> Moment:
         return moment_of(self._reporter.progress, self._parameters)
+
+    def _fail_over_limit(self, limit_bytes: int, held_bytes: int) -> None:
+        """End the run: it holds more memory than it asked for. Called by the heartbeat's thread."""
+        moment = replace(self._moment(), peak_bytes=held_bytes, limit_bytes=limit_bytes, gpu_peak_bytes=None)
+        message = f"{memory_sentence(moment)}, or a greater --memory when it is resumed: it was ended at its own limit"
+        self._reporter.log(f"failed: {message}")
+        end_run(self._claim.run_id, self._claim.fence, ExitClass.OUT_OF_MEMORY, message=message)
 
     def _fail(self, error: Exception) -> int:
         exit_class, message = explain_error(error, self._moment())

@@ -18,8 +18,9 @@ from training.launchers import get_launcher
 _POSITIVE = (
     "TRAINING_LEASE_S", "TRAINING_STALL_S", "TRAINING_WALL_CLOCK_S", "TRAINING_STOP_GRACE_S",
     "TRAINING_ATTEMPTS", "TRAINING_SLOTS", "TRAINING_RING_AGAIN_S",
-    "TRAINING_LISTENERS",
+    "TRAINING_LISTENERS", "TRAINING_FAIR_SHARE_S",
 )  # fmt: skip
+_NOT_NEGATIVE = ("TRAINING_CORES", "TRAINING_MEMORY_BYTES", "TRAINING_BACKFILL_S", "TRAINING_AGING_S")
 _SHORTEST_LEASE_S = 2
 
 
@@ -34,6 +35,15 @@ def check_limits(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         )
         for name in _POSITIVE
         if getattr(settings, name) <= 0
+    ]
+    problems += [
+        Error(
+            f"{name} must be 0 or more, not {getattr(settings, name)}",
+            hint="Unset it for the default.",
+            id="training.E005",
+        )
+        for name in _NOT_NEGATIVE
+        if getattr(settings, name) < 0
     ]
     if 0 < settings.TRAINING_LEASE_S < _SHORTEST_LEASE_S:
         problems.append(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 from django_q.brokers import get_broker
@@ -20,8 +19,12 @@ from aiplatform.errors import PlatformError
 from training import selectors
 from training.launchers import get_launcher
 from training.launchers.base import LaunchOrder
-from training.leases import Claim, StaleFenceError, claim_run, end_run, record_process
+from training.leases import Claim, StaleFenceError, end_run, record_process
 from training.models import Run
+from training.resources.amounts import Ask, Grant
+from training.resources.granting import claim_with_grant
+from training.resources.hosts import register_host
+from training.resources.ledger import ask_of
 from training.run_files import run_folder
 from training.states import ExitClass, RunState
 
@@ -46,25 +49,27 @@ def count_unanswered() -> int:
 
 
 def answer(run_id: str) -> str:
-    """Start the run if it waits and there is room; return what was done, for the queue's log."""
+    """Start the run if it waits and may start here; return what was done, or why not, for the queue's log."""
     run = selectors.find_run(UUID(run_id))
     if run is None or run.state != RunState.QUEUED:
         return "nothing waits"
-    if selectors.count_active_runs() >= settings.TRAINING_SLOTS:
-        return "no room; supervision rings again"
-    claim = claim_run(run.pk)
-    if claim is None:
-        return "claimed by another"
-    return start_trainer(claim)
+    here = register_host(get_launcher())
+    claimed = claim_with_grant(run.pk, here)
+    if isinstance(claimed, str):
+        return claimed
+    claim, grant = claimed
+    return start_trainer(claim, grant, ask_of(run))
 
 
-def start_trainer(claim: Claim) -> str:
+def start_trainer(claim: Claim, grant: Grant | None = None, ask: Ask | None = None) -> str:
     """Start the process for a claimed run; a start that fails ends the run."""
-    folder = run_folder(claim.run_id)
+    order = LaunchOrder(
+        run_id=claim.run_id, fence=claim.fence, folder=run_folder(claim.run_id), grant=grant, ask=ask or Ask()
+    )
     try:
         launcher = get_launcher()
         oom_kills = launcher.count_oom_kills()
-        handle = launcher.launch(LaunchOrder(run_id=claim.run_id, fence=claim.fence, folder=folder))
+        handle = launcher.launch(order)
     except (OSError, PlatformError) as error:
         end_run(claim.run_id, claim.fence, ExitClass.FAILED, message=f"the trainer could not be started: {error}")
         return "could not start"

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 
 from training.leases import StaleFenceError, renew_lease
+from training.memory_guard import MemoryGuard
 from training.states import ExitClass
 from training.usage_series import UsageRecorder
 
@@ -55,6 +56,10 @@ class Heartbeat:
         self._is_over = threading.Event()
         self._usage = UsageRecorder(run_id, fence)
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def guard_memory(self, guard: MemoryGuard) -> None:
+        """Have each measurement of memory looked at; before the start, or while it beats."""
+        self._usage.guard_memory(guard)
 
     def start(self) -> None:
         """Begin to beat."""

@@ -45,6 +45,17 @@ class Run(models.Model):
     idempotency_key = models.CharField(max_length=200, blank=True, help_text="The same order twice is one run")
     registers = models.BooleanField(default=True, help_text="False: a trial, which has no version")
 
+    # What it asks of a machine; empty: the machine's default (training.resources.amounts.need_on)
+    cores = models.FloatField(null=True, blank=True)
+    memory_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text="A limit as well")
+    gpus = models.PositiveIntegerField("GPUs", null=True, blank=True)
+    gpu_memory_bytes = models.PositiveBigIntegerField("GPU memory", null=True, blank=True)
+    memory_estimate_bytes = models.PositiveBigIntegerField(default=0, help_text="What runs like it took; 0: unknown")
+    gpu_memory_estimate_bytes = models.PositiveBigIntegerField(default=0)
+    priority = models.IntegerField(default=0)
+    queued_at = models.DateTimeField(default=timezone.now)
+    passed_at = models.DateTimeField(null=True, blank=True, help_text="When a smaller run was first let past it")
+
     # Where it stands
     state = models.CharField(max_length=12, choices=RunState.choices, default=RunState.QUEUED)
     progress = models.JSONField(default=dict, blank=True)
@@ -189,6 +200,7 @@ class RunUsage(models.Model):
     memory_peak_bytes = models.PositiveBigIntegerField(default=0)
     memory_limit_bytes = models.PositiveBigIntegerField(null=True, blank=True)
     gpu_peak_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    cpu_seconds = models.FloatField(default=0, help_text="Of the last attempt, all its processes")
     measured_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -211,6 +223,7 @@ class Search(models.Model):
     requested_by = models.CharField(max_length=150, blank=True)
 
     space = models.JSONField(default=list)
+    resources = models.JSONField(default=dict, blank=True, help_text="What each trial asks of a machine")
     metric = models.CharField(max_length=100)
     is_minimized = models.BooleanField(default=True)
     sampler = models.CharField(max_length=20)
@@ -357,3 +370,6 @@ class Alias(models.Model):
 from training.dataset_models import Dataset as Dataset  # noqa: E402  (Django looks for models in this module)
 from training.dataset_models import DatasetVersion as DatasetVersion  # noqa: E402
 from training.dataset_models import RunData as RunData  # noqa: E402
+from training.resource_models import ResourceHost as ResourceHost  # noqa: E402
+from training.resource_models import ResourceLease as ResourceLease  # noqa: E402
+from training.resource_models import ServingHolding as ServingHolding  # noqa: E402

@@ -6,27 +6,17 @@ A process id alone is not enough: it is used again. The kernel's start time besi
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
-import socket
 from pathlib import Path
+
+from aiplatform.machine import this_host as this_host
 
 LOST_EXIT_CODE = 76  # of a trainer that ended itself because a worker of its team was gone
 _PROC = Path("/proc")
 _STATE_FIELD, _START_FIELD = 0, 19  # counted after the command's closing bracket
 _DEAD_STATES = ("Z", "X", "x")
 _OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
-
-
-@functools.cache
-def this_host() -> str:
-    """Return a name for where process ids mean the same: host and process namespace."""
-    try:
-        namespace = os.readlink(_PROC / "self/ns/pid").strip("pid:[]")  # noqa: PTH115 (not a real path)
-    except OSError:
-        namespace = ""
-    return f"{socket.gethostname()}/{namespace}"[:200]
 
 
 def start_time(pid: int) -> str:

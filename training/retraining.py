@@ -7,6 +7,7 @@ from aiplatform.errors import ConflictError
 from training import selectors
 from training.data.combined import combine_uris
 from training.models import Run
+from training.resources.asking import resources_of
 from training.services import RunOrder, create_run
 
 
@@ -34,5 +35,6 @@ def retrain_model(order: RetrainModel) -> Run:
             actor=order.actor,
             reason=order.reason,
             idempotency_key=order.idempotency_key,
+            resources=resources_of(before),
         )
     )

@@ -19,6 +19,7 @@ from aiplatform.errors import ConflictError, InvalidInputError, NotFoundError, P
 from training.data_marks import check_watchable, data_mark
 from training.models import Run, TrainingSchedule
 from training.names import check_name, check_public_name
+from training.resources.asking import resources_of
 from training.services import RunOrder, check_order, create_run
 
 log = structlog.get_logger(__name__)
@@ -166,6 +167,7 @@ def _run_order(schedule: TrainingSchedule, *, key: str, actor: str = "") -> RunO
         actor=actor or f"schedule {schedule.name}",
         reason=f"schedule '{schedule.name}': {'by hand' if actor else why}",
         idempotency_key=key,
+        resources=resources_of(like),
     )
 
 

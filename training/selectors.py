@@ -115,16 +115,11 @@ def list_active_runs() -> list[Run]:
     return list(Run.objects.filter(state__in=ACTIVE_STATES))
 
 
-def count_active_runs() -> int:
-    """Return how many runs hold a training slot."""
-    return Run.objects.filter(state__in=ACTIVE_STATES).count()
-
-
-def list_runs_to_ring(*, silent_s: float, limit: int) -> list[Run]:
+def list_runs_to_ring(*, silent_s: float) -> list[Run]:
     """Return queued runs for which nobody rang during the last `silent_s` seconds, oldest first."""
     since = timezone.now() - timedelta(seconds=silent_s)
     queued = Run.objects.filter(state=RunState.QUEUED).order_by("created_at")
-    return list((queued.filter(rung_at=None) | queued.filter(rung_at__lte=since))[:limit])
+    return list(queued.filter(rung_at=None) | queued.filter(rung_at__lte=since))
 
 
 def list_due_deployments() -> list[Run]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -16,9 +16,10 @@ from training import doorbell
 from training.data.sql_places import check_no_password
 from training.dataset_registry import find_versions, pin_order
 from training.leases import order_stop
-from training.models import Run, RunData
+from training.models import Run, RunData, RunUsage
 from training.names import check_public_name
 from training.recipes.registry import get_recipe, resolve_parameters
+from training.resources.asking import ResourceOrder, check_resources, estimate
 from training.states import RESUMABLE_STATES, ExitClass, RunState
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,7 @@ class RunOrder:
     reason: str = ""
     idempotency_key: str = ""
     registers: bool = True
+    resources: ResourceOrder = field(default_factory=ResourceOrder)
 
 
 def create_run(order: RunOrder) -> Run:
@@ -74,6 +76,7 @@ def _find_ordered(key: str) -> Run | None:
 
 
 def _queue_run(order: RunOrder, parameters: Mapping[str, Any]) -> Run:
+    resources, expected = order.resources, estimate(order.recipe, order.data_uri)
     with transaction.atomic():
         run = Run.objects.create(
             recipe=order.recipe,
@@ -88,6 +91,9 @@ def _queue_run(order: RunOrder, parameters: Mapping[str, Any]) -> Run:
             idempotency_key=order.idempotency_key,
             registers=order.registers,
             attempts_left=settings.TRAINING_ATTEMPTS,
+            **asdict(resources),
+            memory_estimate_bytes=expected.memory_bytes,
+            gpu_memory_estimate_bytes=expected.gpu_memory_bytes,
         )
         versions = find_versions(order.data_uri)
         if versions:
@@ -109,6 +115,7 @@ def check_order(order: RunOrder) -> dict[str, Any]:
     if not order.data_uri.strip():
         raise InvalidInputError("data must name a source, for example 'digits' or a path")
     check_no_password(order.data_uri)
+    check_resources(order.resources)
     recipe = get_recipe(order.recipe)
     return dict(resolve_parameters(recipe, order.parameters))
 
@@ -135,15 +142,20 @@ def cancel_run(run: Run, *, actor: str = "") -> Run:
     return run
 
 
-def resume_run(run: Run, *, actor: str = "") -> Run:
+def resume_run(run: Run, *, resources: ResourceOrder | None = None, actor: str = "") -> Run:
     """Queue a failed or cancelled run again; it goes on from its last checkpoint with fresh attempts.
 
-    Raises: ConflictError if it is in another state.
+    `resources`: what it asks for from now on; None: as before.
+    Raises: ConflictError if it is in another state; InvalidInputError if it asks for what cannot be.
     """
+    if resources is not None:
+        check_resources(resources)
     resumed = Run.objects.filter(pk=run.pk, state__in=RESUMABLE_STATES).update(
         state=RunState.QUEUED, attempts_left=settings.TRAINING_ATTEMPTS, deadline_at=None, ended_at=None,
         stop_reason="", stop_ordered_at=None, stop_signalled_at=None, cancel_requested_at=None,
         exit_class="", exit_message="", exit_traceback="", progress={},
+        queued_at=timezone.now(), passed_at=None, memory_estimate_bytes=_own_peak(run),
+        **(asdict(resources) if resources else {}),
     )  # fmt: skip
     run.refresh_from_db()
     if not resumed:
@@ -155,6 +167,12 @@ def resume_run(run: Run, *, actor: str = "") -> Run:
     return run
 
 
+def _own_peak(run: Run) -> int:
+    """Return what to expect of a run's memory: what it took itself, if that is known."""
+    usage: RunUsage | None = getattr(run, "usage", None)
+    return max(run.memory_estimate_bytes, usage.memory_peak_bytes if usage else 0)
+
+
 def register_run(run: Run, *, deploy_endpoint: str = "", actor: str = "") -> Run:
     """Have a succeeded trial's model registered: the run goes on from its last checkpoint, the end, and writes.
 
@@ -164,7 +182,7 @@ def register_run(run: Run, *, deploy_endpoint: str = "", actor: str = "") -> Run
         check_public_name("endpoint", deploy_endpoint)
     queued = Run.objects.filter(pk=run.pk, state=RunState.SUCCEEDED, registers=False).update(
         state=RunState.QUEUED, registers=True, attempts_left=settings.TRAINING_ATTEMPTS, deadline_at=None,
-        ended_at=None, deploy_endpoint=deploy_endpoint, progress={},
+        ended_at=None, deploy_endpoint=deploy_endpoint, progress={}, queued_at=timezone.now(), passed_at=None,
     )  # fmt: skip
     run.refresh_from_db()
     if not queued:

@@ -21,6 +21,9 @@ from training.launchers.base import Handle, LaunchOrder, Liveness, ProcessEnd
 from training.leases import held_by, order_stop, prolong_start, take_back_run
 from training.models import Run
 from training.reasons import stop_message
+from training.resources.granting import decide_queue, settle_leases
+from training.resources.hosts import register_host
+from training.resources.ledger import read_ledger
 from training.run_files import run_folder
 from training.searching.advancing import advance_searches
 from training.states import ExitClass, RunState
@@ -38,14 +41,23 @@ def supervise() -> None:
         except Exception:
             log.exception("supervision_failed", run=str(run.pk))
     advance_searches()
+    settle_leases()
     ring_waiting()
     deployment.deploy_due()
+    _observe_resources()
     metrics.observe_runs(
         selectors.count_runs_by_state(),
         longest_wait_s=selectors.longest_wait_s(),
         longest_run_s=selectors.longest_run_s(),
         last_run_s=selectors.last_run_s(),
     )
+
+
+def _observe_resources() -> None:
+    ledger = read_ledger()
+    decisions = decide_queue(ledger)
+    ready = sum(bool(one.host) for one in decisions)
+    metrics.observe_resources(ledger.states(), ready=ready, waiting=len(decisions) - ready)
 
 
 def supervise_run(run: Run) -> None:
@@ -77,9 +89,12 @@ def conclude_dead(run: Run) -> None:
 
 
 def ring_waiting() -> None:
-    """Ring again for runs that still wait, if their doorbells are lost or were declined."""
-    room = settings.TRAINING_SLOTS - selectors.count_active_runs()
-    waiting = selectors.list_runs_to_ring(silent_s=settings.TRAINING_RING_AGAIN_S, limit=max(room, 0))
+    """Ring again for runs for which there is room, if their doorbells are lost or were declined."""
+    register_host(get_launcher())
+    waiting = selectors.list_runs_to_ring(silent_s=settings.TRAINING_RING_AGAIN_S)
+    if waiting:
+        ready = {decision.run_id for decision in decide_queue() if decision.host}
+        waiting = [run for run in waiting if run.pk in ready]
     if waiting and not doorbell.count_unanswered():
         for run in waiting:
             log.info("doorbell_rung_again", run=str(run.pk))

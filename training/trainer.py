@@ -6,6 +6,7 @@ seconds, is imported. SIGTERM asks for a stop at the next step; the run then goe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -13,10 +14,13 @@ from uuid import UUID
 
 import django
 
+from training.launchers.base import CPUS_VARIABLE
+
 
 def main(arguments: list[str]) -> int:
     """Do one attempt; return the exit code."""
     run_id, fence = UUID(arguments[0]), int(arguments[1])
+    _bind_to_cores(os.environ.get(CPUS_VARIABLE, ""))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiplatform.settings")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow: warnings, not what processor it found
     django.setup()
@@ -39,6 +43,13 @@ def main(arguments: list[str]) -> int:
     prefer_for_oom_kill()
     structlog.contextvars.bind_contextvars(run=str(run_id), fence=fence)
     return Attempt(Claim(run_id=run_id, fence=fence, attempt=0), flag).run()
+
+
+def _bind_to_cores(numbers: str) -> None:
+    """Bind this process to its cores before anything starts threads, which inherit it; cores that went stay unbound."""
+    if numbers:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {int(number) for number in numbers.split(",")})
 
 
 def _write_into_log(run_id: UUID) -> None:

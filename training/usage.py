@@ -7,7 +7,6 @@ A trainer leads a session of its own, so its session's processes are itself and 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import resource
 import sys
@@ -15,6 +14,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from aiplatform.gpus import open_gpus
 
 _PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
@@ -26,11 +27,14 @@ _UNLIMITED = 1 << 60  # cgroup v1 writes such a number for 'max'
 class Usage:
     """One measurement. `cpu_cores`: 1.5 is one and a half cores busy since the last one.
 
+    `cpu_seconds` are of all so far, with those that have ended and were waited for.
+
     `gpu_share` is 0 to 1 of the busiest visible device, `gpu_memory_bytes` this session's on all; None without NVML.
     """
 
     cpu_cores: float
     memory_bytes: int
+    cpu_seconds: float = 0.0
     gpu_share: float | None = None
     gpu_memory_bytes: int | None = None
 
@@ -50,15 +54,17 @@ class UsageMeter:
         processes = _session_processes(self._proc, self._session)
         memory_bytes = sum(int(fields[_RSS]) for fields in processes.values()) * resource.getpagesize()
         gpu_share, gpu_memory = self._gpus.measure(set(processes)) if self._gpus else (None, None)
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         return Usage(
             cpu_cores=self._cores(processes),
             memory_bytes=memory_bytes,
+            cpu_seconds=round(_ticks(processes) / os.sysconf("SC_CLK_TCK") + ended.ru_utime + ended.ru_stime, 2),
             gpu_share=gpu_share,
             gpu_memory_bytes=gpu_memory,
         )
 
     def _cores(self, processes: dict[int, list[str]]) -> float:
-        ticks = float(sum(int(fields[_UTIME]) + int(fields[_STIME]) for fields in processes.values()))
+        ticks = _ticks(processes)
         now_s = time.monotonic()
         before, self._ticks_before = self._ticks_before, ticks
         elapsed_s, self._measured_s = now_s - self._measured_s, now_s
@@ -67,40 +73,8 @@ class UsageMeter:
         return max(0.0, ticks - before) / os.sysconf("SC_CLK_TCK") / elapsed_s  # less: a child has ended
 
 
-class Gpus:
-    """The NVIDIA devices of this machine, by NVML."""
-
-    def __init__(self, nvml: Any) -> None:
-        self._nvml = nvml
-        self._devices = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-
-    def measure(self, pids: set[int]) -> tuple[float | None, int | None]:
-        """Return the share of time in which the busiest device of these processes works, and their bytes on all."""
-        share, used_bytes = None, 0
-        for device in self._devices:
-            try:
-                running = self._nvml.nvmlDeviceGetComputeRunningProcesses(device)
-                own = [entry for entry in running if entry.pid in pids]
-                if own:
-                    share = max(share or 0.0, self._nvml.nvmlDeviceGetUtilizationRates(device).gpu / 100)
-                used_bytes += sum(entry.usedGpuMemory or 0 for entry in own)
-            except self._nvml.NVMLError:
-                continue  # a device may refuse, or have gone; the others still answer
-        return share, used_bytes
-
-
-def open_gpus() -> Gpus | None:
-    """Return the machine's GPUs; None if there is no NVML, or no device."""
-    try:
-        nvml = importlib.import_module("pynvml")
-    except ImportError:
-        return None
-    try:
-        nvml.nvmlInit()
-        gpus = Gpus(nvml)
-    except nvml.NVMLError:
-        return None
-    return gpus if nvml.nvmlDeviceGetCount() else None
+def _ticks(processes: dict[int, list[str]]) -> float:
+    return float(sum(int(fields[_UTIME]) + int(fields[_STIME]) for fields in processes.values()))
 
 
 def peak_memory_bytes() -> int:

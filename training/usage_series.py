@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from training.leases import write_run
+from training.memory_guard import MemoryGuard
 from training.models import RunUsage
 from training.usage import Usage, UsageMeter, memory_limit_bytes, peak_gpu_bytes, peak_memory_bytes
 
@@ -47,14 +48,23 @@ class UsageRecorder:
         self._meter = UsageMeter()
         self._series: UsageSeries | None = None
         self._peak_bytes, self._written_s, self._writes = 0, 0.0, 0
+        self._cpu_seconds = 0.0
+        self._guard: MemoryGuard | None = None
+
+    def guard_memory(self, guard: MemoryGuard) -> None:
+        """Have each measurement looked at by the guard."""
+        self._guard = guard
 
     def beat(self) -> None:
         """Measure; write now and then. Raises StaleFenceError if the claim is no longer good."""
         usage = self._meter.measure()
+        self._cpu_seconds = max(self._cpu_seconds, usage.cpu_seconds)
         if self._series is None:
             self._series = self._load()
         self._series.add(time.time(), usage)
         self._peak_bytes = max(self._peak_bytes, usage.memory_bytes, peak_memory_bytes())
+        if self._guard is not None and self._guard.is_exceeded(usage.memory_bytes):
+            self._guard.end(usage.memory_bytes, record=self.write)
         pause_s = min(WRITE_EVERY_S, FIRST_INTERVAL_S * self._writes)  # soon at first: memory may run out early
         if time.monotonic() - self._written_s >= pause_s:
             self.write()
@@ -69,6 +79,7 @@ class UsageRecorder:
             "memory_peak_bytes": self._peak_bytes,
             "memory_limit_bytes": memory_limit_bytes(),
             "gpu_peak_bytes": peak_gpu_bytes(),
+            "cpu_seconds": self._cpu_seconds,
             "measured_at": timezone.now(),
         }
         with transaction.atomic():

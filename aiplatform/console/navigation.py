@@ -37,6 +37,7 @@ _SECTIONS = (
         symbols={
             "training.run": "model_training",
             "training.search": "manage_search",
+            "training.resourcehost": "memory",
             "training.trainingschedule": "schedule",
             "training.datasetversion": "dataset",
             "training.registeredmodel": "deployed_code",

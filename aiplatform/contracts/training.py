@@ -99,6 +99,43 @@ class SetAlias:
     actor: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """What a serving process holds for one version of an endpoint; endpoint empty: for itself.
+
+    `memory_bytes` is what it holds now, `memory_peak_bytes` the most that it has held; `gpus`: bytes by the
+    device's UUID.
+    """
+
+    endpoint: str = ""
+    model: str = ""
+    version: int = 0
+    memory_bytes: int = 0
+    memory_peak_bytes: int = 0
+    gpus: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportHoldings:
+    """All that one serving process holds; it replaces the process's last report, and counts for `expires_s`.
+
+    `machine` and `host` are `aiplatform.machine`'s. A process that ends in good order reports nothing any more.
+    """
+
+    replica: str
+    machine: str
+    host: str
+    expires_s: float
+    holdings: tuple[Holding, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldingsReceipt:
+    """How many holdings the ledger has of the process now."""
+
+    kept: int
+
+
 class TrainingClient:
     """Ask the registry. Every method raises a PlatformError; NotFoundError for unknown names."""
 
@@ -134,3 +171,7 @@ class TrainingClient:
     def set_alias(self, order: SetAlias) -> ModelVersionInfo:
         """Move an alias, and return the version that it stands for now."""
         return self._service.post(f"{PREFIX}/aliases", order, ModelVersionInfo, is_idempotent=True)
+
+    def report_holdings(self, report: ReportHoldings) -> HoldingsReceipt:
+        """Say what a serving process holds, so that no training is given the same; safe to repeat."""
+        return self._service.post(f"{PREFIX}/holdings", report, HoldingsReceipt, is_idempotent=True)

@@ -109,6 +109,10 @@ class Reconciler:
             "endpoints": endpoints,
         }
 
+    def list_loaded(self) -> list[LoadedVersion]:
+        """Return the versions that this process holds in memory; any thread may ask."""
+        return self._shelf.list_loaded()
+
     @property
     def has_begun(self) -> bool:
         """Say whether all that can be served now is, so that requests may come."""

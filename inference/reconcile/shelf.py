@@ -122,6 +122,10 @@ class VersionShelf:
         """Say whether anything is loaded for the first time."""
         return any(slot.state is ReplicaState.LOADING for slot in self._slots.values())
 
+    def list_loaded(self) -> list[LoadedVersion]:
+        """Return the versions that are in memory; any thread may ask."""
+        return [slot.loaded for slot in list(self._slots.values()) if slot.loaded is not None]
+
     def problems(self, endpoint: str) -> list[str]:
         """Return what keeps versions of an endpoint from loading; any thread may ask."""
         slots = list(self._slots.items())

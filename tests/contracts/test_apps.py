@@ -21,7 +21,7 @@ from aiplatform.contracts.monitoring import (
     RecordFeedback,
     RecordPredictions,
 )
-from aiplatform.contracts.training import TrainingClient
+from aiplatform.contracts.training import Holding, ReportHoldings, TrainingClient
 from aiplatform.errors import InvalidInputError, NotFoundError, PlatformError
 from aiplatform.profiles import DataProfile
 from monitoring.models import PredictionPolicy
@@ -46,6 +46,16 @@ def test_training_says_not_found_for_what_it_does_not_have(new_client: NewClient
         training.get_model_version(name, "latest")
     with pytest.raises(NotFoundError):
         training.get_lineage(name, 1)
+
+
+def test_training_keeps_what_a_serving_process_says_last(new_client: NewClient) -> None:
+    training = TrainingClient(new_client(service="training"))
+    digits = Holding(endpoint="digits", model="digits", version=1, memory_bytes=5, gpus={"GPU-0": 7})
+    report = ReportHoldings(replica="r1", machine="m", host="h", expires_s=60.0, holdings=(digits, Holding()))
+    assert [training.report_holdings(report).kept for _ in range(2)] == [2, 2]
+    assert training.report_holdings(replace(report, holdings=())).kept == 0
+    with pytest.raises(InvalidInputError, match="expires_s"):
+        training.report_holdings(replace(report, expires_s=-1.0))
 
 
 def test_inference_lists_no_endpoints_and_finds_none(new_client: NewClient) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,8 @@ from training.recipes.recipe import Learner, Recipe
 
 RECIPE = "tests.training.stand_in:Sleepy"
 STEPS = 10
-FAULTS = ("", "raise", "memory", "hang", "deaf", "kill", "exit", "publish", "worker")
+FAULTS = ("", "raise", "memory", "hang", "deaf", "kill", "exit", "publish", "worker", "swell")
+SWELL_BYTES = 600 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class SleepyParameters(FitParameters):
     fault: str = parameter(
         "",
         help="What goes wrong.",
-        choices=("", "raise", "memory", "hang", "deaf", "kill", "exit", "publish", "worker"),
+        choices=FAULTS,
     )
     fault_epoch: int = parameter(1, help="In which epoch.")
     once: bool = parameter(False, help="Only on the first attempt.")
@@ -60,6 +63,10 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     state = order.work_dir / "checkpoint"
     done = int(state.read_text()) if state.exists() else 0
     _note(order.work_dir, f"resumed at {done}")
+    (order.work_dir / "machine.txt").write_text(
+        f"{sorted(os.sched_getaffinity(0))} {os.environ.get('OMP_NUM_THREADS')} "
+        f"{os.environ.get('CUDA_VISIBLE_DEVICES')}"
+    )
     reporter.begin(epochs=p["epochs"], steps_per_epoch=STEPS)
     for epoch in range(done + 1, p["epochs"] + 1):
         for step in range(1, STEPS + 1):
@@ -70,6 +77,9 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
         reporter.end_epoch(epoch=epoch, metrics={"loss": 1 / epoch, "accuracy": 1 - 1 / (epoch + 1)})
         _write_atomically(state, str(epoch))
     return _model(order)
+
+
+_HOLD = f"import time; held = bytearray(b'x' * {SWELL_BYTES // 2}); time.sleep(600)"
 
 
 def _go_wrong(order: TrainingOrder, reporter: Reporter) -> None:
@@ -88,6 +98,10 @@ def _go_wrong(order: TrainingOrder, reporter: Reporter) -> None:
         os._exit(3)
     if fault == "worker":
         raise WorkerLostError("worker 1 of 2 is gone (signal 9)")
+    if fault == "swell":
+        held = subprocess.Popen([sys.executable, "-c", _HOLD]), bytearray(b"x" * (SWELL_BYTES // 2))
+        time.sleep(600)
+        del held
     if fault == "hang":
         time.sleep(600)
     if fault == "deaf":

@@ -3,6 +3,7 @@
 from training.admin import (  # noqa: F401  (they register themselves)
     datasets,
     models,
+    resources,
     runs,
     schedules,
     searches,

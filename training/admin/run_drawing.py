@@ -15,6 +15,7 @@ from training.cli.texts import seconds_text
 from training.cli.views import phase_text
 from training.comparison import epoch_curves
 from training.models import Run, RunUsage
+from training.resources.reporting import waiting_reason
 
 _GIB = 2**30
 
@@ -27,7 +28,7 @@ def draw_head(run: Run) -> str:
         {
             "run": run,
             "badge": state_badge(run),
-            "phase": phase_text(run),
+            "phase": phase_text(run, waiting_reason(run)),
             "share": share_done(run),
             "progress": progress,
             "left": seconds_text(progress.get("left_s")) if run.is_active and "left_s" in progress else "",

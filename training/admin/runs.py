@@ -28,7 +28,8 @@ from training.event_stream import stream_run
 from training.file_stream import stream_file
 from training.live import RunFeed
 from training.models import Run
-from training.states import RESUMABLE_STATES
+from training.resources.reporting import ask_text, lease_text, waiting_reasons
+from training.states import RESUMABLE_STATES, RunState
 
 _LOG_LINES = 200
 _MOST_MATCHES = 1000
@@ -66,9 +67,21 @@ class RunAdmin(ReadOnlyAdmin):
         """Return the state as a badge."""
         return state_badge(run)
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list; the runs in the queue say why they wait, by one look at the queue."""
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        shown = (getattr(response, "context_data", None) or {}).get("cl")
+        runs = [run for run in (shown.result_list if shown else ()) if run.state == RunState.QUEUED]
+        reasons = waiting_reasons() if runs else {}
+        for run in runs:
+            run.waits = reasons.get(run.pk, "")
+        return response
+
     @admin.display(description="Progress")
     def progress_shown(self, run: Run) -> SafeString:
-        """Return a bar."""
+        """Return a bar, or why the run waits."""
+        if waits := getattr(run, "waits", ""):
+            return format_html("<small>{}</small>", waits)
         return format_html('<div class="console-bar" style="--share: {}%"></div>', share_done(run))
 
     @admin.display(description="Version")
@@ -265,6 +278,7 @@ def _facts(run: Run) -> list[tuple[str, Any]]:
     facts = [
         ("Recipe", run.recipe), ("Data", run.data_uri), ("Target", run.target), ("Seed", run.seed),
         ("Ordered by", run.requested_by), ("Why", run.reason), ("Attempt", run.attempt), ("Commit", run.code_commit),
+        ("Asks for", ask_text(run)), ("Holds or held", lease_text(run)),
         ("Data fingerprint", run.data_fingerprint), ("Machine", run.host.partition("/")[0]),
         ("Packages", ", ".join(f"{name} {version}" for name, version in run.packages.items())),
     ]  # fmt: skip

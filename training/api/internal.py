@@ -9,8 +9,10 @@ from django.http import HttpRequest
 
 from aiplatform.artifacts import Lineage
 from aiplatform.contracts.training import (
+    HoldingsReceipt,
     ModelVersionInfo,
     ModelVersionList,
+    ReportHoldings,
     RetrainModel,
     RunInfo,
     RunList,
@@ -20,6 +22,7 @@ from aiplatform.contracts.training import (
 from aiplatform.http.views import internal_view, read_message
 from training import registry, retraining, selectors
 from training.models import ModelVersion, Run
+from training.resources.holdings import keep_holdings
 from training.states import RunState, VersionState
 
 
@@ -66,6 +69,12 @@ def set_alias(request: HttpRequest) -> ModelVersionInfo:
     order = read_message(request, SetAlias)
     registry.set_alias(model_name=order.model, alias=order.alias, reference=str(order.version), actor=order.actor)
     return version_info(selectors.get_version(order.model, str(order.version)))
+
+
+@internal_view
+def report_holdings(request: HttpRequest) -> HoldingsReceipt:
+    """Take note of what a serving process holds."""
+    return HoldingsReceipt(kept=keep_holdings(read_message(request, ReportHoldings)))
 
 
 def run_info(run: Run) -> RunInfo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import django_filters  # type: ignore[import-untyped]
@@ -22,6 +23,7 @@ from training.api.serializers import (
     ComparisonSerializer,
     EpochSerializer,
     RecipeSerializer,
+    ResourceChangesSerializer,
     RunChangesSerializer,
     RunLogSerializer,
     RunOrderSerializer,
@@ -32,6 +34,7 @@ from training.cli.comparing import comparison_record
 from training.comparison import compare_runs
 from training.models import Run
 from training.recipes.registry import get_recipe, list_recipes
+from training.resources.asking import ResourceOrder, resources_of, split_resources
 from training.states import RunState
 
 _MOST_LOG_LINES = 5000
@@ -94,7 +97,8 @@ class RunList(generics.ListAPIView[Run]):
         """Check the order and queue the run."""
         fields = RunOrderSerializer(data=request.data)
         fields.is_valid(raise_exception=True)
-        order = services.RunOrder(**fields.validated_data, actor=caller(request).username)
+        given, resources = split_resources(fields.validated_data)
+        order = services.RunOrder(**given, resources=ResourceOrder(**resources), actor=caller(request).username)
         return Response(RunSerializer(services.create_run(order)).data, status=status.HTTP_201_CREATED)
 
 
@@ -132,8 +136,10 @@ class RunClone(APIView):
         """Queue a run like another one, but for the changes."""
         fields = RunChangesSerializer(data=request.data)
         fields.is_valid(raise_exception=True)
-        changes = RunChanges(**fields.validated_data)
-        run = clone_run(selectors.get_run(run_id), changes, actor=caller(request).username)
+        given, resources = split_resources(fields.validated_data)
+        before = selectors.get_run(run_id)
+        changes = RunChanges(**given, resources=replace(resources_of(before), **resources))
+        run = clone_run(before, changes, actor=caller(request).username)
         return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
 
 
@@ -171,10 +177,14 @@ class RunResume(APIView):
 
     required_scope = Scope.TRAIN
 
-    @extend_schema(summary="Resume a run", request=None, responses=RunSerializer)
+    @extend_schema(summary="Resume a run", request=ResourceChangesSerializer, responses=RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
-        """Queue the run again; it goes on from its last checkpoint."""
-        run = services.resume_run(selectors.get_run(run_id), actor=caller(request).username)
+        """Queue the run again, with other resources if some are given; it goes on from its last checkpoint."""
+        fields = ResourceChangesSerializer(data=request.data)
+        fields.is_valid(raise_exception=True)
+        run = selectors.get_run(run_id)
+        resources = replace(resources_of(run), **fields.validated_data)
+        run = services.resume_run(run, resources=resources, actor=caller(request).username)
         return Response(RunSerializer(run).data)
 
 

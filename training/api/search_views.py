@@ -22,6 +22,7 @@ from training.api.serializers import (
     SearchSerializer,
 )
 from training.models import Search
+from training.resources.asking import ResourceOrder, split_resources
 from training.searching.orders import SearchOrder, cancel_search, create_search, register_winner, resume_search
 
 
@@ -41,7 +42,8 @@ class SearchList(generics.ListAPIView[Search]):
         """Check the order and begin the search."""
         fields = SearchOrderSerializer(data=request.data)
         fields.is_valid(raise_exception=True)
-        order = SearchOrder(**fields.validated_data, actor=caller(request).username)
+        given, resources = split_resources(fields.validated_data)
+        order = SearchOrder(**given, resources=ResourceOrder(**resources), actor=caller(request).username)
         return Response(SearchSerializer(create_search(order)).data, status=status.HTTP_201_CREATED)
 
 

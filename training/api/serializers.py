@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from training.annotating import RunChanges
 from training.cli.searching import search_record
 from training.models import Alias, EpochMetrics, ModelVersion, RegisteredModel, Run, RunUsage, Search
 from training.recipes.registry import RecipeInfo
+from training.resources.reporting import waiting_reasons
 from training.searching.orders import SearchOrder
 from training.services import RunOrder
+from training.states import RunState
 
 
 class ParameterSerializer(serializers.Serializer[Any]):
@@ -50,6 +52,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     short_id = serializers.CharField(read_only=True)
     duration_s = serializers.FloatField(read_only=True, allow_null=True)
     version = serializers.SerializerMethodField()
+    waits = serializers.SerializerMethodField(help_text="Why a queued run waits.")
     tags = serializers.ListField(source="tag_names", child=serializers.CharField(), read_only=True)
 
     class Meta:
@@ -57,7 +60,8 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         fields = (
             "id", "short_id", "recipe", "parameters", "data_uri", "target", "model_name", "seed", "state", "progress",
             "attempt", "attempts_left", "exit_class", "exit_message", "requested_by", "reason", "registers",
-            "notes", "tags", "version", "deploy_endpoint",
+            "notes", "tags", "version", "cores", "memory_bytes", "gpus", "gpu_memory_bytes", "priority", "waits",
+            "queued_at", "deploy_endpoint",
             "deploy_state", "deploy_error", "code_commit", "packages", "data_fingerprint",
             "created_at", "started_at", "ended_at", "duration_s", "heartbeat_at", "cancel_requested_at",
         )  # fmt: skip
@@ -68,6 +72,17 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         """Return the version's number once it is ready."""
         version: ModelVersion | None = getattr(run, "version", None)
         return version.version if version is not None and version.state == "ready" else None
+
+    @extend_schema_field(serializers.CharField())
+    def get_waits(self, run: Run) -> str:
+        """Return why the run waits, and its place in the queue; empty if it does not."""
+        if run.state != RunState.QUEUED:
+            return ""
+        context = cast("dict[str, Any]", self.context)
+        if "waiting_reasons" not in context:
+            context["waiting_reasons"] = waiting_reasons()  # once for a whole list
+        reasons: dict[UUID, str] = context["waiting_reasons"]
+        return reasons.get(run.pk, "")
 
 
 class RunOrderSerializer(serializers.Serializer[RunOrder]):
@@ -80,9 +95,24 @@ class RunOrderSerializer(serializers.Serializer[RunOrder]):
     parameters = serializers.DictField(child=serializers.JSONField(), required=False, default=dict)
     seed = serializers.IntegerField(required=False, default=0, min_value=0)
     deploy_endpoint = serializers.CharField(required=False, allow_blank=True, default="")
+    cores = serializers.FloatField(required=False, help_text="0.5 is half of one; default: the machine's share.")
+    memory_bytes = serializers.IntegerField(required=False, help_text="A limit as well; default: as runs like it.")
+    gpus = serializers.IntegerField(required=False, help_text="Devices for itself; default: the machine's share.")
+    gpu_memory_bytes = serializers.IntegerField(required=False, help_text="Of each device.")
+    priority = serializers.IntegerField(required=False, help_text="-100 to 100, default 0; higher goes first.")
 
 
-class RunChangesSerializer(serializers.Serializer[RunChanges]):
+class ResourceChangesSerializer(serializers.Serializer[Any]):
+    """What a run asks of a machine from now on; what is left out stays as it was."""
+
+    cores = serializers.FloatField(required=False, allow_null=True, help_text="Null: the machine's share.")
+    memory_bytes = serializers.IntegerField(required=False, allow_null=True, help_text="Null: as runs like it took.")
+    gpus = serializers.IntegerField(required=False, allow_null=True)
+    gpu_memory_bytes = serializers.IntegerField(required=False, allow_null=True)
+    priority = serializers.IntegerField(required=False)
+
+
+class RunChangesSerializer(ResourceChangesSerializer):
     """What a clone does otherwise; what is left out stays as in the run that is cloned."""
 
     parameters = serializers.DictField(child=serializers.JSONField(), required=False)
@@ -150,6 +180,11 @@ class SearchOrderSerializer(serializers.Serializer[SearchOrder]):
     pruner = serializers.CharField(required=False, default="median", help_text="none, median or hyperband.")
     metric = serializers.CharField(required=False, default="val_loss")
     goal = serializers.CharField(required=False, default="", allow_blank=True, help_text="min or max; or by the name.")
+    cores = serializers.FloatField(required=False, help_text="Of each trial, as in a run's order.")
+    memory_bytes = serializers.IntegerField(required=False)
+    gpus = serializers.IntegerField(required=False)
+    gpu_memory_bytes = serializers.IntegerField(required=False)
+    priority = serializers.IntegerField(required=False)
 
 
 class SearchResumeSerializer(serializers.Serializer[Any]):
@@ -195,6 +230,7 @@ class SearchSerializer(serializers.Serializer[Any]):
     pruner = serializers.CharField()
     trials_wanted = serializers.IntegerField()
     parallel = serializers.IntegerField()
+    resources = serializers.DictField(child=serializers.FloatField(), help_text="What each trial asks for.")
     best_trial = serializers.IntegerField(allow_null=True)
     importances = serializers.DictField(child=serializers.FloatField())
     created_at = serializers.DateTimeField()
@@ -225,7 +261,8 @@ class RunUsageSerializer(serializers.ModelSerializer[RunUsage]):
     class Meta:
         model = RunUsage
         fields = (
-            "points", "interval_s", "memory_peak_bytes", "memory_limit_bytes", "gpu_peak_bytes", "measured_at",
+            "points", "interval_s", "memory_peak_bytes", "memory_limit_bytes", "gpu_peak_bytes", "cpu_seconds",
+            "measured_at",
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, path
 from training.api import internal
 from training.api.data_views import DatasetDiff, DatasetList, DatasetVersionDetail, DatasetVersionList, RunData
 from training.api.registry_views import AliasDetail, AliasList, ModelDetail, ModelList, VersionDetail, VersionList
+from training.api.resource_views import ResourcesView
 from training.api.run_views import (
     RecipeDetail,
     RecipeList,
@@ -30,6 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("internal/training/retrain", internal.retrain),
     path("internal/training/runs/<str:run_id>", internal.get_run),
     path("internal/training/aliases", internal.set_alias),
+    path("internal/training/holdings", internal.report_holdings),
     path(f"{_MODELS}/runs", internal.list_runs),
     path(f"{_MODELS}/versions", internal.list_versions),
     path(f"{_MODELS}/versions/<str:reference>", internal.get_version),
@@ -45,6 +47,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{_API}/runs/<str:run_id>/metrics/", RunMetrics.as_view(), name="run-metrics"),
     path(f"{_API}/runs/<str:run_id>/usage/", RunUsageDetail.as_view(), name="run-usage"),
     path(f"{_API}/runs/<str:run_id>/log/", RunLog.as_view(), name="run-log"),
+    path(f"{_API}/resources/", ResourcesView.as_view(), name="training-resources"),
     path(f"{_API}/searches/", SearchList.as_view(), name="search-list"),
     path(f"{_API}/searches/<str:search_id>/", SearchDetail.as_view(), name="search-detail"),
     path(f"{_API}/searches/<str:search_id>/cancel/", SearchCancel.as_view(), name="search-cancel"),

@@ -11,6 +11,7 @@ from training import selectors
 from training.cli import exit_codes, searching
 from training.cli.actor import command_line_actor
 from training.cli.arguments import absolute_data_uri, read_parameters
+from training.cli.resources import read_resources
 from training.cli.streams import raw_stream
 from training.models import Run, Search, Trial
 from training.searching.orders import SearchOrder, cancel_search, create_search, register_winner, resume_search
@@ -33,6 +34,7 @@ class SearchActions(BaseCommand):
             target=options["target"],
             parameters=read_parameters(options),
             actor=command_line_actor(),
+            resources=read_resources(options),
             **{name: options[name] for name in _SEARCH_OPTIONS},
         )
         return self._follow_search(create_search(order), as_json=as_json, wait=wait)

@@ -11,6 +11,7 @@ from django.core.management.base import CommandParser
 
 from aiplatform.roles import TRAINING
 from training import doorbell, selectors, supervision
+from training.cli.resources import add_resources
 from training.cli.tables import write_fields, write_table
 from training.cli.texts import age_text
 from training.cli.waiting import POLL_S
@@ -32,7 +33,8 @@ def add_search_subcommands(commands: Any, add_settings: Callable[[CommandParser]
     search.add_argument("--seed", type=int, default=0)
     add_settings(search)
     search.add_argument("--trials", type=int, default=20)
-    search.add_argument("--parallel", type=int, default=1, help="trials at once, as far as TRAINING_SLOTS allows")
+    search.add_argument("--parallel", type=int, default=1, help="trials at once, as far as there is room")
+    add_resources(search)
     search.add_argument("--sampler", choices=SAMPLERS, default="tpe")
     search.add_argument("--pruner", choices=PRUNERS, default="median")
     search.add_argument("--metric", default="val_loss", help="metric of the epochs that judges")
@@ -122,8 +124,9 @@ def write_searches(out: TextIO, searches: list[Search]) -> None:
 def write_search(out: TextIO, search: Search) -> None:
     """Write a search with all its trials."""
     record = search_record(search)
-    skipped = ("trials", "space", "parameters", "importances")
+    skipped = ("trials", "space", "parameters", "importances", "resources")
     write_fields(out, [(name, value) for name, value in record.items() if name not in skipped])
+    write_fields(out, [(f"each trial asks for {name}", amount) for name, amount in record["resources"].items()])
     write_fields(out, [(f"importance of {name}", share) for name, share in search.importances.items()])
     for trial in search.trials.select_related("run"):
         out.write(trial_line(search, trial) + "\n")
@@ -151,6 +154,7 @@ def search_record(search: Search) -> dict[str, Any]:
         "pruner": search.pruner,
         "trials_wanted": search.trials_wanted,
         "parallel": search.parallel,
+        "resources": {name: amount for name, amount in search.resources.items() if amount},
         "best_trial": best.number if best else None,
         "importances": search.importances,
         "created_at": search.created_at,

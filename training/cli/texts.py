@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from training.models import ModelVersion, RegisteredModel, Run
+from training.resources.reporting import ask_text, lease_text, waiting_reason
 from training.states import DeployState, RunState, VersionState
 
 
@@ -95,6 +96,12 @@ def run_record(run: Run) -> dict[str, Any]:
     record["version"] = version.version if version else None
     record["metrics"] = version.metrics if version else {}
     return record
+
+
+def resource_fields(run: Run) -> dict[str, Any]:
+    """Return what a run asks for, holds and has taken, and why it waits; what there is nothing of is left out."""
+    fields = {"asks": ask_text(run), "resources": lease_text(run), "waits": waiting_reason(run)}
+    return {name: text for name, text in fields.items() if text}
 
 
 def model_record(model: RegisteredModel) -> dict[str, Any]:

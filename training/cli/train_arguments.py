@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.management.base import CommandParser
 
+from training.cli.resources import add_resources
 from training.cli.scheduling import add_schedule_subcommands
 from training.cli.searching import add_search_subcommands
 from training.scaffold import BACKENDS
@@ -26,6 +27,7 @@ def add_subcommands(parser: CommandParser) -> None:
     logs.add_argument("--lines", type=int, default=100)
     resume = commands.add_parser("resume", help="go on with a failed or cancelled run from its last checkpoint")
     resume.add_argument("run", help=_RUN_HELP)
+    add_resources(resume)
     add_waiting(resume)
     recipes = commands.add_parser("recipes", help="list the recipes with their parameters")
     recipes.add_argument("recipe", nargs="?", default="")
@@ -72,6 +74,7 @@ def _add_run(parser: CommandParser) -> None:
     parser.add_argument(
         "--deploy", nargs="?", const=SAME_AS_NAME, metavar="ENDPOINT", help="deploy on success, by default as NAME"
     )
+    add_resources(parser)
     add_waiting(parser)
 
 
@@ -116,4 +119,5 @@ def _add_clone(parser: CommandParser) -> None:
     parser.add_argument("--name", help="another model's name")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--deploy", metavar="ENDPOINT", help="deploy there on success; a clone does not by itself")
+    add_resources(parser)
     add_waiting(parser)

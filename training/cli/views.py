@@ -23,9 +23,11 @@ _PHASES = {
 _PHASE_WIDTH = max(len(text) for text in _PHASES.values())
 
 
-def phase_text(run: Run) -> str:
-    """Return what a run is doing, in words."""
+def phase_text(run: Run, waits: str = "") -> str:
+    """Return what a run is doing, in words; `waits`: why it does nothing yet."""
     phase = str(run.progress.get("phase", ""))
+    if waits:
+        return f"queued: {waits}"
     return "stopping" if run.state == "stopping" else _PHASES.get(phase, phase)
 
 
@@ -37,8 +39,8 @@ def _epochs_of(run: Run) -> Any:
 class RunView(Protocol):
     """Shows one run while a command waits for it."""
 
-    def update(self, run: Run) -> None:
-        """Show where the run stands; called several times a second."""
+    def update(self, run: Run, waits: str = "") -> None:
+        """Show where the run stands, or why it waits; called several times a second."""
 
     def end_epoch(self, run: Run, epoch: EpochMetrics) -> None:
         """Show a finished epoch."""
@@ -57,9 +59,9 @@ class PlainView:
         self._out = out
         self._last = ""
 
-    def update(self, run: Run) -> None:
-        """Write a line when the run enters another phase."""
-        text = phase_text(run)
+    def update(self, run: Run, waits: str = "") -> None:
+        """Write a line when the run enters another phase, or waits for something else."""
+        text = phase_text(run, waits)
         if text != self._last and not run.is_ended:
             self._last = text
             self._write(f"run {run.short_id}: {text}")
@@ -87,12 +89,13 @@ class JsonView:
         self._out = out
         self._last: Any = None
 
-    def update(self, run: Run) -> None:
+    def update(self, run: Run, waits: str = "") -> None:
         """Write the progress when it has changed."""
-        now = (run.state, run.progress)
+        now = (run.state, run.progress, waits)
         if now != self._last and not run.is_ended:
             self._last = now
-            self._write({"event": "progress", "run": str(run.pk), "state": run.state, "progress": run.progress})
+            said = {"waits": waits} if waits else {}
+            self._write({"event": "progress", "run": str(run.pk), "state": run.state, "progress": run.progress, **said})
 
     def end_epoch(self, run: Run, epoch: EpochMetrics) -> None:
         """Write an epoch's metrics."""
@@ -128,14 +131,14 @@ class TerminalView:
         self._batches: TaskID | None = None
         self._progress.start()
 
-    def update(self, run: Run) -> None:
+    def update(self, run: Run, waits: str = "") -> None:
         """Move the bars."""
         p = run.progress
         total = p.get("epochs")
         done = max(0, int(p.get("epoch", 0)) - (0 if p.get("step") == p.get("steps") else 1)) if total else 0
         left = f"{seconds_text(p['left_s'])} left" if p.get("left_s") is not None else ""
         phase = phase_text(run)[:_PHASE_WIDTH]
-        self._progress.update(self._epochs, description=phase, total=total, completed=done, note=left)
+        self._progress.update(self._epochs, description=phase, total=total, completed=done, note=left or waits)
         if total:
             self._update_batches(p)
 

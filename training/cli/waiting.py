@@ -18,12 +18,14 @@ from aiplatform.roles import TRAINING
 from training import doorbell, selectors, supervision
 from training.cli.views import RunView
 from training.models import Run
+from training.resources.granting import find_decision
 from training.states import DeployState, RunState
 
 log = structlog.get_logger(__name__)
 
 POLL_S = 0.2
 ANSWER_AFTER_S = 1.0
+ASK_WHY_EVERY_S = 2.0
 DEPLOY_PATIENCE_S = 15.0
 
 
@@ -36,6 +38,7 @@ class RunWaiter:
         self._queued_s: float | None = None
         self._supervised_s = 0.0
         self._ended_s: float | None = None
+        self._waits, self._ask_again_s = "", 0.0
 
     def wait(self) -> Run:
         """Return the run when it has ended and its deployment, if any, is taken or overdue."""
@@ -63,7 +66,17 @@ class RunWaiter:
             if self._seen_epochs.get(epoch.epoch) != epoch.recorded_at:
                 self._seen_epochs[epoch.epoch] = epoch.recorded_at
                 self._view.end_epoch(run, epoch)
-        self._view.update(run)
+        self._view.update(run, self._why_it_waits(run))
+
+    def _why_it_waits(self, run: Run) -> str:
+        """Return why nothing happens yet, asked now and then; a run that starts at once does not say it."""
+        if run.state != RunState.QUEUED:
+            self._waits = ""
+        elif self._queued_s is not None and time.monotonic() >= self._ask_again_s:
+            self._ask_again_s = time.monotonic() + ASK_WHY_EVERY_S
+            decision = find_decision(run.pk)
+            self._waits = decision.reason if decision and not decision.host else ""
+        return self._waits
 
     def _help(self, run: Run) -> None:
         now_s = time.monotonic()

@@ -6,11 +6,16 @@ come sooner. A launcher that cannot know (the process is on another machine) say
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
+
+from training.resources.amounts import Ask, Capacity, Grant
+
+MEMORY_EXIT_CODE = 77  # of a trainer that ended itself because it took more memory than it asked for
+CPUS_VARIABLE = "TRAINER_CPUS"  # the cores that a trainer is bound to, as numbers with commas
 
 # How a launcher on another machine tells the trainer what it is called there, and to write its log itself.
 HOST_VARIABLE, NAME_VARIABLE, LOG_VARIABLE = "TRAINER_HOST", "TRAINER_NAME", "TRAINER_LOG"
@@ -26,11 +31,13 @@ class Liveness(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchOrder:
-    """What to start: one attempt at one run, with the fence that it holds."""
+    """What to start: one attempt at one run, with the fence that it holds, and what it was granted of what it asked."""
 
     run_id: UUID
     fence: int
     folder: Path
+    grant: Grant | None = None
+    ask: Ask = field(default_factory=Ask)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +61,13 @@ class Launcher(Protocol):
     """Starts and stops trainers. Those of a launcher that `ends_with_platform` are stopped when the platform stops."""
 
     ends_with_platform: bool
+
+    @property
+    def place(self) -> str:
+        """Return the name under which the ledger knows where trainers of this launcher run."""
+
+    def measure_capacity(self) -> Capacity | None:
+        """Return what there is for trainings; None where a scheduler of its own knows that."""
 
     def launch(self, order: LaunchOrder) -> Handle:
         """Start a trainer and return at once.

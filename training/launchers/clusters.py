@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 
 from aiplatform.errors import UnavailableError
-from training.launchers.base import Handle, LaunchOrder, Liveness, ProcessEnd
+from training.launchers.base import MEMORY_EXIT_CODE, Handle, LaunchOrder, Liveness, ProcessEnd
 from training.launchers.cluster import Cluster, Kind
 from training.launchers.manifests import TEMPLATES, Manifest, job_of, name_of, read_template, trainjob_of
 
@@ -37,6 +37,14 @@ class ClusterLauncher:
 
     def __init__(self, cluster: Cluster | None = None) -> None:
         self._given = cluster
+
+    @property
+    def place(self) -> str:
+        """Return the launcher's name: all attempts on the cluster are of one queue."""
+        return f"cluster {self.kind.plural}"
+
+    def measure_capacity(self) -> None:
+        """Return nothing: the cluster's scheduler knows what is free."""
 
     def launch(self, order: LaunchOrder) -> Handle:
         """Order the attempt; the cluster starts it when there is room.
@@ -96,7 +104,7 @@ class ClusterLauncher:
         # A container that was killed says 128 and the signal's number.
         return ProcessEnd(
             exit_code=128 - code if code is not None and code > 128 else code,
-            is_out_of_memory=any(end.get("reason") == OUT_OF_MEMORY for end in ends),
+            is_out_of_memory=code == MEMORY_EXIT_CODE or any(end.get("reason") == OUT_OF_MEMORY for end in ends),
         )
 
     def count_oom_kills(self) -> int | None:

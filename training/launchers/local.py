@@ -19,7 +19,10 @@ from pathlib import Path
 from django.conf import settings
 
 from training import processes
-from training.launchers.base import Handle, LaunchOrder, Liveness, ProcessEnd
+from training.launchers.base import CPUS_VARIABLE, MEMORY_EXIT_CODE, Handle, LaunchOrder, Liveness, ProcessEnd
+from training.parallel.place import THREADS
+from training.resources.amounts import Capacity, Grant
+from training.resources.capacity import measure_capacity, this_gpus
 from training.run_files import exit_file, log_file
 
 # The parent's own: a trainer that counted into the server's metrics folder would outlive it there.
@@ -35,6 +38,15 @@ class LocalLauncher:
 
     ends_with_platform = True
 
+    @property
+    def place(self) -> str:
+        """Return this machine's name, or this container's."""
+        return processes.this_host()
+
+    def measure_capacity(self) -> Capacity:
+        """Return the cores, memory and devices of this machine that trainings may hold."""
+        return measure_capacity(gpus=this_gpus())
+
     def launch(self, order: LaunchOrder) -> Handle:
         """Start a trainer; its output goes to the run's log."""
         order.folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +54,7 @@ class LocalLauncher:
             process = subprocess.Popen(
                 [sys.executable, "-m", "training.trainer", str(order.run_id), str(order.fence)],
                 cwd=settings.BASE_DIR,
-                env=trainer_environment(),
+                env=trainer_environment(order.grant),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -76,17 +88,33 @@ class LocalLauncher:
         exit_code = _read_exit_code(exit_file(order.folder, order.fence))
         kills = self.count_oom_kills()
         has_more_kills = oom_kills_before is not None and kills is not None and kills > oom_kills_before
-        return ProcessEnd(exit_code=exit_code, is_out_of_memory=has_more_kills and exit_code in (None, -signal.SIGKILL))
+        was_killed = has_more_kills and exit_code in (None, -signal.SIGKILL)
+        return ProcessEnd(exit_code=exit_code, is_out_of_memory=was_killed or exit_code == MEMORY_EXIT_CODE)
 
     def count_oom_kills(self) -> int | None:
         """Return how often the kernel has killed for memory."""
         return processes.count_oom_kills()
 
 
-def trainer_environment() -> dict[str, str]:
-    """Return what a trainer inherits from this process, and what it gets by default."""
+def trainer_environment(grant: Grant | None = None) -> dict[str, str]:
+    """Return what a trainer inherits from this process, what it gets by default, and what binds it to its grant."""
     inherited = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
-    return {**_DEFAULTS, **inherited}
+    return {**_DEFAULTS, **inherited, **(_bounds(grant) if grant else {})}
+
+
+def _bounds(grant: Grant) -> dict[str, str]:
+    """Return the cores to bind to, as many threads, and the devices to see: none but its own.
+
+    A grant of the whole machine sets no number of threads: then whoever set one keeps his.
+    """
+    bounds: dict[str, str] = {}
+    if grant.threads < len(os.sched_getaffinity(0)):
+        bounds |= dict.fromkeys(THREADS, str(grant.threads))
+    if grant.cpus:
+        bounds[CPUS_VARIABLE] = ",".join(map(str, grant.cpus))
+    if grant.gpu_uuids is not None or settings.TRAINING_GPUS != ["all"]:
+        bounds["CUDA_VISIBLE_DEVICES"] = ",".join(grant.gpu_uuids or ())
+    return bounds
 
 
 def _reap(process: subprocess.Popen[bytes], file: Path) -> None:

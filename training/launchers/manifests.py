@@ -10,8 +10,10 @@ import yaml
 
 from aiplatform.errors import InvalidConfigurationError
 from training.launchers.base import HOST_VARIABLE, LOG_VARIABLE, NAME_VARIABLE, LaunchOrder
+from training.resources.amounts import Ask
 
 TEMPLATES = Path(__file__).parent / "templates"
+GPU_RESOURCE = "nvidia.com/gpu"
 TRAINER = "trainer"  # the container of a Job's template that trains
 RUN_LABEL, FENCE_LABEL = "aiplatform.io/run", "aiplatform.io/fence"
 
@@ -57,13 +59,16 @@ def job_of(order: LaunchOrder, template: Manifest, *, host: str) -> Manifest:
             f"TRAINING_JOB_TEMPLATE: a Job's template must have a container '{TRAINER}'; it has: {names}"
         )
     _fill(trainer, order, host=host)
+    _ask(trainer, order.ask, key="resources")
     return manifest
 
 
 def trainjob_of(order: LaunchOrder, template: Manifest, *, host: str) -> Manifest:
     """Return the TrainJob of one attempt."""
     manifest = _named(order, template)
-    _fill(manifest.setdefault("spec", {}).setdefault("trainer", {}), order, host=host)
+    trainer = manifest.setdefault("spec", {}).setdefault("trainer", {})
+    _fill(trainer, order, host=host)
+    _ask(trainer, order.ask, key="resourcesPerNode")
     return manifest
 
 
@@ -83,3 +88,15 @@ def _fill(trainer: Manifest, order: LaunchOrder, *, host: str) -> None:
     ours = {HOST_VARIABLE: host, NAME_VARIABLE: name_of(order), LOG_VARIABLE: "run"}
     kept = [one for one in trainer.get("env", []) if one.get("name") not in ours]
     trainer["env"] = kept + [{"name": name, "value": value} for name, value in ours.items()]
+
+
+def _ask(trainer: Manifest, ask: Ask, *, key: str) -> None:
+    """Have the cluster know what was ordered; what was not stays as the template has it."""
+    cores = {} if ask.cores is None else {"cpu": f"{round(1000 * ask.cores)}m"}
+    memory = {} if ask.memory_bytes is None else {"memory": str(ask.memory_bytes)}
+    gpus = {} if not ask.gpus else {GPU_RESOURCE: ask.gpus}
+    for part, more in (("requests", cores | memory), ("limits", memory | gpus)):
+        if more:
+            trainer.setdefault(key, {}).setdefault(part, {}).update(more)
+    if ask.gpus == 0:
+        trainer.get(key, {}).get("limits", {}).pop(GPU_RESOURCE, None)

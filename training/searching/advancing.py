@@ -18,6 +18,7 @@ from aiplatform.errors import ConflictError, PlatformError
 from training import selectors
 from training.annotating import annotate_run
 from training.models import Run, Search, Trial
+from training.resources.asking import ResourceOrder
 from training.searching.choosing import NO_PRUNER, SeenTrial, Study, importances, propose, should_prune
 from training.searching.space import Dimension
 from training.services import RunOrder, cancel_run, create_run
@@ -134,6 +135,7 @@ def _order_run(search: Search, trial: Trial) -> None:
         reason=f"trial {trial.number} of search {search.short_id}",
         idempotency_key=f"search:{search.pk}:{trial.number}",
         registers=False,
+        resources=ResourceOrder(**search.resources),
     )
     try:
         run = create_run(order)

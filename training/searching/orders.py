@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import structlog
@@ -14,6 +14,7 @@ from training import selectors
 from training.comparison import is_less_better
 from training.models import Run, Search
 from training.recipes.registry import get_recipe
+from training.resources.asking import ResourceOrder
 from training.searching.choosing import GRID, PRUNERS, SAMPLERS
 from training.searching.space import Dimension, grid_points, parse_space
 from training.services import RunOrder, cancel_run, check_order, register_run, resume_run
@@ -42,6 +43,7 @@ class SearchOrder:
     metric: str = "val_loss"
     goal: str = ""
     actor: str = ""
+    resources: ResourceOrder = field(default_factory=ResourceOrder)
 
 
 def create_search(order: SearchOrder) -> Search:
@@ -54,7 +56,7 @@ def create_search(order: SearchOrder) -> Search:
     values = check_order(
         RunOrder(
             recipe=order.recipe, data_uri=order.data_uri, model_name=order.model_name, target=order.target,
-            parameters=order.parameters, seed=order.seed,
+            parameters=order.parameters, seed=order.seed, resources=order.resources,
         )
     )  # fmt: skip
     wanted = min(order.trials, len(grid_points(space))) if order.sampler == GRID else order.trials
@@ -64,6 +66,7 @@ def create_search(order: SearchOrder) -> Search:
         model_name=order.model_name, seed=order.seed, requested_by=order.actor,
         space=[dimension.to_dict() for dimension in space], metric=order.metric, is_minimized=goal == "min",
         sampler=order.sampler, pruner=order.pruner, trials_wanted=wanted, parallel=order.parallel,
+        resources=asdict(order.resources),
     )  # fmt: skip
     log.info("search_created", search=str(search.pk), recipe=search.recipe, trials=wanted, actor=order.actor)
     return search

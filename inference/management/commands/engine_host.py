@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from inference.connections import tidy_connections
 from inference.engine_host.host import EngineHost
-from inference.replica import engine_host_path
+from inference.holdings import INTERVAL_S, HoldingsReporter
+from inference.reconcile.loop import ReconcileLoop
+from inference.replica import engine_host_path, tell_holdings
 
 
 class Command(BaseCommand):
@@ -22,4 +27,13 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, host.stop)
         signal.signal(signal.SIGINT, host.stop)
         host.open()
+        reporter = HoldingsReporter(
+            replica=f"{socket.gethostname()}-{os.getpid()}-engines",
+            list_loaded=lambda: (),
+            tell=tidy_connections()(tell_holdings),
+        )
+        loop = ReconcileLoop(interval_s=INTERVAL_S, name="holdings")
+        loop.start(reporter)
         host.serve()
+        loop.stop(0.0)
+        reporter.stop(timeout_s=1.0)

@@ -93,6 +93,9 @@ def test_a_deployment_that_is_not_taken_has_its_own_exit_code(bench: Bench, monk
         (["train", "run", RECIPE, "--data", "digits", "--name", "No Name"], "model name must be"),
         ([*ORDER, "--seed", "-1"], "seed must be"),
         (["train", "show", "zz"], "a run's id"),
+        ([*ORDER, "--cpus", "5000"], "it asks for 5000 cores, and the largest machine has"),
+        ([*ORDER, "--memory", "lots"], "as in 512M or 3.5G, not 'lots'"),
+        ([*ORDER, "--priority", "101"], "priority must be from -100 to 100, not 101"),
     ],
 )
 def test_a_wrong_order_is_refused_before_anything_is_queued(bench: Bench, arguments: list[str], words: str) -> None:
@@ -112,6 +115,28 @@ def test_a_detached_run_is_queued_listed_shown_cancelled_and_resumed(bench: Benc
     assert "is cancelled" in _run("train", "cancel", run.short_id)[1][0]
     assert _run("train", "resume", run.short_id)[0] == 0
     assert bench.fresh(run).state == RunState.SUCCEEDED
+
+
+def test_a_waiting_run_tells_in_each_command_for_what_it_waits(bench: Bench) -> None:
+    bench.limit(TRAINING_SLOTS=1)
+    first = bench.start(epochs=1000, step_s=0.05)
+    _run(*ORDER, "--detach", "--cpus", "1", "--memory", "512M", "--priority", "-3")
+    run = Run.objects.latest("created_at")
+    assert (run.cores, run.memory_bytes, run.priority) == (1.0, 512 * 2**20, -3)
+    reason = f"run {first.short_id} holds"
+    shown = "\n".join(_run("train", "show", run.short_id)[1])
+    assert "1 cores, 512 MiB of memory, priority -3" in shown
+    assert reason in shown
+    assert reason in "\n".join(_run("train", "list")[1])
+    lines = _run("resources")[1]
+    assert "0 of" in lines[0]
+    assert f"run {first.short_id}" in lines[1]
+    assert reason in lines[-1]
+    record = json.loads(_run("resources", "--json")[1][0])
+    assert record["waiting"][0]["run"] == str(run.pk)
+    _, lines = _run("train", "clone", run.short_id, "--detach", "--json", "--cpus", "0.5")
+    clone = Run.objects.latest("created_at")
+    assert (clone.cores, clone.memory_bytes, clone.priority) == (0.5, 512 * 2**20, -3)
 
 
 def test_following_the_log_ends_with_the_run(bench: Bench) -> None:

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -17,12 +19,13 @@ from django.utils import timezone
 from aiplatform.errors import InvalidConfigurationError, UnavailableError
 from tests.training.conftest import Bench
 from tests.training.launchers.fake_cluster import FakeCluster
-from training import services
+from training import doorbell, services
 from training.launchers import clusters, get_launcher
 from training.launchers.base import LaunchOrder, Liveness
 from training.launchers.cluster import Cluster
 from training.launchers.manifests import TEMPLATES, job_of, name_of, read_template, trainjob_of
 from training.models import ModelVersion, Run
+from training.resources.amounts import Ask
 from training.states import ExitClass, RunState
 from training.supervision import release_local_trainers
 
@@ -162,6 +165,40 @@ def test_a_pods_signal_is_told_as_a_signal(remote: Bench, cluster: FakeCluster) 
     process.wait()
     assert launcher.check(handle) is Liveness.DEAD
     assert launcher.describe_end(ORDER, oom_kills_before=None).exit_code == -9
+
+
+@pytest.mark.parametrize(("name", "kind"), [("job.yaml", "Job"), ("trainjob.yaml", "TrainJob")])
+def test_what_a_run_asks_for_is_asked_of_the_cluster_and_the_rest_is_the_templates(name: str, kind: str) -> None:
+    template = read_template(TEMPLATES / name, kind=kind)
+    fill = job_of if kind == "Job" else trainjob_of
+
+    def amounts(ask: Ask) -> Any:
+        filled = fill(replace(ORDER, ask=ask), template, host="jobs/ml")
+        if kind == "TrainJob":
+            return filled["spec"]["trainer"]["resourcesPerNode"]
+        return filled["spec"]["template"]["spec"]["containers"][0]["resources"]
+
+    plain, asked = amounts(Ask()), amounts(Ask(cores=1.5, memory_bytes=2**30, gpus=2))
+    assert asked["requests"]["cpu"] == "1500m"
+    assert asked["requests"]["memory"] == asked["limits"]["memory"] == str(2**30)
+    assert asked["limits"]["nvidia.com/gpu"] == 2
+    others = {"cpu", "memory", "nvidia.com/gpu"}
+    for part in ("requests", "limits"):
+        kept = {name: amount for name, amount in asked[part].items() if name not in others}
+        assert kept == {name: amount for name, amount in plain[part].items() if name not in others}
+    assert amounts(Ask(cores=1))["limits"] == plain["limits"]
+    assert "nvidia.com/gpu" not in amounts(Ask(gpus=0)).get("limits", {})
+
+
+def test_a_cluster_has_so_many_attempts_ordered_as_it_has_slots(remote: Bench, cluster: FakeCluster) -> None:
+    cluster.has_room = False
+    remote.limit(TRAINING_SLOTS=1)
+    first, second = remote.start(), remote.create()
+    assert "1 of 1 attempts are ordered (TRAINING_SLOTS)" in doorbell.answer(str(second.pk))
+    assert len(cluster.objects) == 1
+    services.cancel_run(remote.fresh(first))
+    remote.until_ended(first)
+    assert doorbell.answer(str(second.pk)).startswith("started")
 
 
 @pytest.mark.parametrize(("name", "kind"), [("job.yaml", "Job"), ("trainjob.yaml", "TrainJob")])

@@ -65,8 +65,7 @@ def test_when_the_platform_ends_its_trainers_leave_their_runs_in_the_queue(bench
 
 def test_supervision_counts_runs_for_prometheus(bench: Bench) -> None:
     bench.create()
-    bench.settings.TRAINING_SLOTS = 0
-    supervision.supervise()
+    supervision.supervise()  # rings, and starts nothing itself
     assert REGISTRY.get_sample_value("aiplatform_training_runs", {"state": "queued"}) == 1
     waited_s = REGISTRY.get_sample_value("aiplatform_training_longest_wait_seconds")
     assert waited_s is not None
@@ -77,6 +76,8 @@ def test_supervision_counts_runs_for_prometheus(bench: Bench) -> None:
     ("name", "value", "problem"),
     [
         ("TRAINING_SLOTS", 0, "training.E001"),
+        ("TRAINING_FAIR_SHARE_S", 0.0, "training.E001"),
+        ("TRAINING_CORES", -1.0, "training.E005"),
         ("TRAINING_LEASE_S", 1.0, "training.W001"),
         ("TRAINING_LAUNCHER", "moon", "training.E002"),
         ("TRAINING_DIR", "/proc/version/runs", "training.E003"),

@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 from aiplatform.errors import ConflictError, InvalidInputError
 from training import selectors
 from training.models import EpochMetrics, ModelVersion, Run, Search, Trial
+from training.resources.asking import ResourceOrder
 from training.searching import advancing
 from training.searching.advancing import advance_search
 from training.searching.orders import SearchOrder, cancel_search, create_search, register_winner, resume_search
@@ -63,6 +64,25 @@ def test_trials_are_runs_of_their_own_as_many_at_once_as_allowed(search: Search)
     advance_search(search)
     assert states(search) == [TrialState.COMPLETE, TrialState.RUNNING, TrialState.RUNNING]
     assert search.trials.get(number=0).value == 0.5
+
+
+def test_each_trial_asks_for_what_the_search_was_ordered_with(train_api: APIClient) -> None:
+    made = train_api.post(
+        "/api/training/searches/", {**ORDER, "cores": 0.5, "memory_bytes": 2**30, "priority": -2}, format="json"
+    ).json()
+    assert made["resources"] == {"cores": 0.5, "memory_bytes": 2**30, "priority": -2}
+    search = Search.objects.get(pk=made["id"])
+    advance_search(search)
+    assert {(run.cores, run.memory_bytes, run.gpus, run.priority) for run in runs(search)} == {(0.5, 2**30, None, -2)}
+    out = io.StringIO()
+    call_command("train", "search-show", search.short_id, stdout=out)
+    assert "each trial asks for cores" in out.getvalue()
+
+
+def test_a_search_whose_trials_no_machine_can_hold_is_not_begun(db: None) -> None:
+    with pytest.raises(InvalidInputError, match="the largest machine has"):
+        create_search(SearchOrder(**ORDER, resources=ResourceOrder(cores=5000)))
+    assert not Search.objects.exists()
 
 
 def test_a_search_ends_when_all_have_ended_and_knows_the_best(search: Search) -> None:

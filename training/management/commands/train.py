@@ -19,6 +19,7 @@ from training.cli.actor import command_line_actor
 from training.cli.arguments import absolute_data_uri, parse_settings, read_parameters
 from training.cli.comparing import comparison_record, write_comparison
 from training.cli.interrupt import Choice, ask_on_interrupt
+from training.cli.resources import read_resources
 from training.cli.scheduling import schedule_record, write_schedules
 from training.cli.search_actions import SearchActions
 from training.cli.streams import raw_stream
@@ -29,6 +30,7 @@ from training.cli.texts import (
     metrics_text,
     progress_text,
     ready_version,
+    resource_fields,
     run_record,
     seconds_text,
     source_sentences,
@@ -41,7 +43,10 @@ from training.mlflow.server import export_to_server
 from training.mlflow.store import export_to_folder
 from training.models import Run, TrainingSchedule
 from training.recipes.registry import RecipeInfo, get_recipe, list_recipes
+from training.resources.asking import resources_of
+from training.resources.reporting import waiting_reasons
 from training.scaffold import write_recipe
+from training.states import RunState
 
 _FOLLOW_EVERY_S = 0.3
 
@@ -79,16 +84,18 @@ class Command(SearchActions):
             seed=options["seed"],
             deploy_endpoint=options["name"] if deploy == SAME_AS_NAME else deploy,
             actor=command_line_actor(),
+            resources=read_resources(options),
         )
         return self._after_order(services.create_run(order), as_json=as_json, wait=wait)
 
     def _resume(self, *, run: str, as_json: bool, wait: bool, **options: Any) -> int:
-        return self._after_order(
-            services.resume_run(selectors.get_run(run), actor=command_line_actor()), as_json=as_json, wait=wait
-        )
+        found = selectors.get_run(run)
+        resources = read_resources(options, before=resources_of(found))
+        resumed = services.resume_run(found, resources=resources, actor=command_line_actor())
+        return self._after_order(resumed, as_json=as_json, wait=wait)
 
     def _clone(self, *, run: str, as_json: bool, wait: bool, **options: Any) -> int:
-        data = options["data"]
+        data, found = options["data"], selectors.get_run(run)
         changes = annotating.RunChanges(
             parameters=read_parameters(options),
             data_uri=absolute_data_uri(data) if data is not None else None,
@@ -96,8 +103,9 @@ class Command(SearchActions):
             model_name=options["name"],
             seed=options["seed"],
             deploy_endpoint=options["deploy"],
+            resources=read_resources(options, before=resources_of(found)),
         )
-        made = annotating.clone_run(selectors.get_run(run), changes, actor=command_line_actor())
+        made = annotating.clone_run(found, changes, actor=command_line_actor())
         return self._after_order(made, as_json=as_json, wait=wait)
 
     def _compare(self, *, runs: list[str], as_json: bool, **options: Any) -> None:
@@ -156,18 +164,20 @@ class Command(SearchActions):
 
     def _list(self, *, state: str, model: str, tag: str, limit: int, as_json: bool, **options: Any) -> None:
         runs = list(selectors.list_runs(state=state, model_name=model, tag=tag, limit=limit))
+        reasons = waiting_reasons() if any(run.state == RunState.QUEUED for run in runs) else {}
         if as_json:
             for run in runs:
-                self._write_json(run_record(run))
+                self._write_json({**run_record(run), "waits": reasons.get(run.pk, "")})
             return
         titles = ("RUN", "STATE", "RECIPE", "MODEL", "VERSION", "DATA", "PROGRESS", "TOOK", "CREATED", "TAGS")
-        write_table(raw_stream(self.stdout), titles, [_row(run) for run in runs])
+        write_table(raw_stream(self.stdout), titles, [_row(run, reasons.get(run.pk, "")) for run in runs])
 
     def _show(self, *, run: str, as_json: bool, **options: Any) -> None:
         found = selectors.get_run(run)
         epochs = selectors.list_epochs(found)
         if as_json:
             shown = {
+                **resource_fields(found),
                 "data": selectors.find_data_sources(found),
                 "epochs": [{"epoch": e.epoch, **e.values} for e in epochs],
             }
@@ -177,6 +187,7 @@ class Command(SearchActions):
         sources = selectors.find_data_sources(found)
         skipped = ("packages", "parameters", "progress", "metrics", "tags")
         write_fields(raw_stream(self.stdout), [(n, v) for n, v in record.items() if n not in skipped])
+        write_fields(raw_stream(self.stdout), list(resource_fields(found).items()))
         write_fields(raw_stream(self.stdout), [("tags", " ".join(found.tag_names))])
         write_fields(raw_stream(self.stdout), [(f"set {n}", v) for n, v in found.parameters.items()])
         for sentence in source_sentences(sources):
@@ -305,11 +316,11 @@ class Command(SearchActions):
             self.stdout.write(line)
 
 
-def _row(run: Run) -> tuple[object, ...]:
+def _row(run: Run, waits: str) -> tuple[object, ...]:
     version = ready_version(run)
     return (
         run.short_id, run.state, run.recipe, run.model_name, version.version if version else "-", run.data_uri,
-        progress_text(run) or "-", seconds_text(run.duration_s), age_text(run.created_at),
+        progress_text(run) or waits or "-", seconds_text(run.duration_s), age_text(run.created_at),
         " ".join(run.tag_names),
     )  # fmt: skip
 
