@@ -25,7 +25,7 @@ from training.models import (
     Trial,
 )
 from training.names import LATEST
-from training.states import ACTIVE_STATES, DeployState, RunState, SearchState, TrialState, VersionState
+from training.states import ACTIVE_STATES, ENDED_STATES, DeployState, RunState, SearchState, TrialState, VersionState
 
 Row = TypeVar("Row", bound=Model)
 _ID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
@@ -67,6 +67,15 @@ def best_trial(search: Search) -> Trial | None:
     order = "value" if search.is_minimized else "-value"
     complete = search.trials.filter(state=TrialState.COMPLETE, value__isnull=False)
     return complete.select_related("run").order_by(order, "number").first()
+
+
+def list_spent_trials(run_ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of the runs that are ended trials of a search that is over, neither its best nor registered."""
+    over = Trial.objects.filter(run_id__in=run_ids, run__state__in=ENDED_STATES, run__registers=False)
+    closed = over.exclude(state=TrialState.RUNNING).exclude(search__state=SearchState.RUNNING).select_related("search")
+    trials = list(closed)
+    best = {search.pk: best_trial(search) for search in {trial.search for trial in trials}}
+    return [trial.run_id for trial in trials if trial != best[trial.search_id] and trial.run_id is not None]
 
 
 def metric_by_epoch(run_ids: Sequence[UUID], metric: str) -> dict[UUID, dict[int, float]]:

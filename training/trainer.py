@@ -54,9 +54,9 @@ def _write_into_log(run_id: UUID) -> None:
 
 
 def _tell_people_only() -> None:
-    """Keep the events of programs out of the run's log, but for warnings: what people want to know it says in sentences.
+    """Keep the events of programs out of the run's log, but for warnings; who asks for DEBUG gets all.
 
-    Who asks for DEBUG gets all.
+    What people want to know is said in sentences.
     """
     import logging
 

@@ -20,7 +20,7 @@ To enable the following instructions: AVX2 FMA, in other operations, rebuild Ten
 """
 TOLD = [
     "2026-11-30 02:48:29 epoch 1/6  loss=1.676",
-    "E0000 00:00:1796006902.448712    7307 cuda_dnn.cc:400] Loaded runtime CuDNN library: 8.9 but was compiled with 9.1",
+    "E0000 00:00:1796006902.448712    7307 cuda_dnn.cc:400] Loaded runtime CuDNN library: 8.9, compiled with 9.1",
     "F0000 00:00:1796006902.448712    7307 cpu_feature_guard.cc:14] compiled to use AVX, but these aren't available",
     "W0000 00:00:1796006902.448712    7307 gpu_device.cc:23] Cannot dlopen some GPU libraries.",
     "Inputs of my own recipe: 1: 2] 3",
