@@ -113,6 +113,11 @@ def list_runs(*, state: str = "", model_name: str = "", tag: str = "", limit: in
     return runs[:limit] if limit is not None else runs
 
 
+def list_repeatable_runs(limit: int) -> list[Run]:
+    """Return the runs that succeeded last and are no trials of a search, newest first: what may be trained again."""
+    return list(list_runs(state=RunState.SUCCEEDED).filter(registers=True)[:limit])
+
+
 def list_tags(limit: int = 100) -> list[str]:
     """Return the tags that most runs have, by name."""
     counted = RunTag.objects.order_by().values_list("name").annotate(count=Count("id")).order_by("-count")

@@ -16,7 +16,8 @@ from django.utils.safestring import SafeString
 from aiplatform.console.pages import Question, confirm, done, failed, page_context
 from aiplatform.errors import PlatformError
 from training import run_files, selectors, services
-from training.admin.base import ReadOnlyAdmin
+from training.admin.order_forms import RunForm
+from training.admin.ordering import OrderingAdmin
 from training.admin.run_comparison import comparison_context
 from training.admin.run_drawing import draw_charts, draw_head
 from training.admin.run_forms import AnnotationForm, CloneForm, TagFilter
@@ -28,15 +29,17 @@ from training.event_stream import stream_run
 from training.file_stream import stream_file
 from training.live import RunFeed
 from training.models import Run
-from training.states import RESUMABLE_STATES
+from training.states import RESUMABLE_STATES, RunState
 
 _LOG_LINES = 200
 _MOST_MATCHES = 1000
 
 
 @admin.register(Run)
-class RunAdmin(ReadOnlyAdmin):
+class RunAdmin(OrderingAdmin):
     """Training runs."""
+
+    order_form, order_title, order_submit = RunForm, "New training", "Queue the training"
 
     list_display = (
         "short",
@@ -97,6 +100,11 @@ class RunAdmin(ReadOnlyAdmin):
         """Return the run's duration."""
         return seconds_text(run.duration_s)
 
+    def place_order(self, form: Any, *, actor: str) -> tuple[Run, str]:
+        """Queue a run."""
+        run = services.create_run(form.order(actor=actor))
+        return run, f"Run {run.short_id} is queued."
+
     def get_urls(self) -> list[URLPattern]:
         """Add the buttons and the live part."""
         view = self.admin_site.admin_view
@@ -131,6 +139,7 @@ class RunAdmin(ReadOnlyAdmin):
             version=ready_version(run),
             may_cancel=not run.is_ended and self.has_change_permission(request),
             may_change=self.has_change_permission(request),
+            may_schedule=run.state == RunState.SUCCEEDED and request.user.has_perm("training.add_trainingschedule"),
             may_resume=run.state in RESUMABLE_STATES and self.has_change_permission(request),
             head=draw_head(run),
             charts=draw_charts(run),

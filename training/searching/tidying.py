@@ -1,8 +1,8 @@
 """Removes the checkpoints of trials that did not win, once their search is over.
 
-A search may have a thousand trials, each with two checkpoints of its network. While it goes on, and while a cancelled
-one may be resumed, an open trial needs its own; afterwards only the best trial's is of use: its model is registered from
-it. It is done on the machine that has the folders, whoever ended the search; log, curves and events stay.
+A search may have a thousand trials, each with two checkpoints of its network. While it goes on, and while a
+cancelled one may be resumed, an open trial needs its own; afterwards only the best trial's is of use: its model is
+registered from it. It is done on the machine that has the folders, whoever ended the search; logs and curves stay.
 """
 
 from __future__ import annotations
