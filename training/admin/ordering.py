@@ -47,7 +47,7 @@ class OrderingAdmin(ReadOnlyAdmin):
             recipe = get_recipe(name)
         except PlatformError as error:
             return failed(request, error.message, to=self._url("add"))
-        form = self.order_form(request.POST or None, recipe=recipe)
+        form = self.order_form(request.POST or None, recipe=recipe, label_suffix="")
         if request.method != "POST" or not form.is_valid():
             return self._ask(request, form)
         try:
@@ -65,14 +65,14 @@ class OrderingAdmin(ReadOnlyAdmin):
 
     def _choose(self, request: HttpRequest) -> HttpResponse:
         context = page_context(
-            request, title=self.order_title, opts=self.opts, groups=recipe_groups(list_recipes()),
+            request, title=self.order_title, groups=recipe_groups(list_recipes()),
             list_url=self._url("changelist"),
         )  # fmt: skip
         return TemplateResponse(request, "training/choose_recipe.html", context)
 
     def _ask(self, request: HttpRequest, form: OrderForm, *, error: str = "") -> HttpResponse:
         context = page_context(
-            request, title=f"{self.order_title}: {form.recipe.name}", opts=self.opts, form=form, recipe=form.recipe,
+            request, title=f"{self.order_title}: {form.recipe.name}", form=form, recipe=form.recipe,
             error=error, submit=self.order_submit, add_url=self._url("add"), list_url=self._url("changelist"),
         )  # fmt: skip
         return TemplateResponse(request, "training/order_form.html", context)

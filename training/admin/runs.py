@@ -39,6 +39,9 @@ _MOST_MATCHES = 1000
 class RunAdmin(OrderingAdmin):
     """Training runs."""
 
+    empty_hint = "Train a first model on the handwritten digits that come along, here or with:"
+    empty_command = "python manage.py train run keras_cnn --data digits --name digits --deploy"
+
     order_form, order_title, order_submit = RunForm, "New training", "Queue the training"
 
     list_display = (
@@ -50,8 +53,8 @@ class RunAdmin(OrderingAdmin):
         "version_shown",
         "data_uri",
         "took",
-        "tags_shown",
         "created_at",
+        "tags_shown",
     )
     list_filter = ("state", TagFilter, "recipe", "model_name")
     search_fields = ("id__startswith", "model_name", "recipe", "data_uri", "requested_by", "notes")
@@ -98,7 +101,7 @@ class RunAdmin(OrderingAdmin):
     @admin.display(description="Took")
     def took(self, run: Run) -> str:
         """Return the run's duration."""
-        return seconds_text(run.duration_s)
+        return seconds_text(run.duration_s).replace(" ", "\N{NO-BREAK SPACE}")
 
     def place_order(self, form: Any, *, actor: str) -> tuple[Run, str]:
         """Queue a run."""

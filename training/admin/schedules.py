@@ -34,6 +34,8 @@ _STEPS = {
 class TrainingScheduleAdmin(ReadOnlyAdmin):
     """Training at set times, and on new data."""
 
+    empty_hint = "A schedule trains again as a run did, at set times or when there is new data."
+
     list_display = ("name", "when", "next_shown", "last_shown", "last_outcome", "is_enabled")
     list_filter = ("is_enabled",)
     search_fields = ("name", "data_uri")
@@ -74,7 +76,7 @@ class TrainingScheduleAdmin(ReadOnlyAdmin):
         """Ask what is to be repeated and when, then keep the schedule."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = ScheduleForm(request.POST or None, initial={"like": request.GET.get("like", "")})
+        form = ScheduleForm(request.POST or None, initial={"like": request.GET.get("like", "")}, label_suffix="")
         if request.method != "POST" or not form.is_valid():
             return self._ask(request, form)
         try:
@@ -86,7 +88,7 @@ class TrainingScheduleAdmin(ReadOnlyAdmin):
 
     def _ask(self, request: HttpRequest, form: ScheduleForm, *, error: str = "") -> HttpResponse:
         context = page_context(
-            request, title="New schedule", opts=self.opts, form=form, error=error,
+            request, title="New schedule", form=form, error=error,
             may_order=request.user.has_perm("training.add_run"),
         )  # fmt: skip
         return TemplateResponse(request, "training/schedule_form.html", context)

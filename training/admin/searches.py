@@ -47,6 +47,8 @@ class WinnerForm(forms.Form):
 class SearchAdmin(OrderingAdmin):
     """Searches for good parameters."""
 
+    empty_hint = "A search trains a recipe many times, and finds out which parameters are good."
+
     order_form, order_title, order_submit = SearchForm, "New search", "Begin the search"
 
     list_display = (
