@@ -138,10 +138,17 @@ def test_a_search_of_the_form_comes_to_its_end(page: Any, platform: Platform, im
     fill(page, over_learning_rate="0.01..0.1", metric="loss")
     submit(page)
     page.get_by_text("has begun").wait_for()
-    page.get_by_role("link", name="Register the winner").wait_for(timeout=PATIENCE_S * 1000)
+    api = "/api/training/searches/"
+    wait_until(
+        lambda: platform.get_json(api)["results"][0]["state"] != "running",
+        within_s=PATIENCE_S,
+        what="the search has ended",
+    )
+    page.reload()
+    page.get_by_role("link", name="Register the winner").wait_for()
     keep(page, "search")
     began_s = time.monotonic()
-    [search] = platform.get_json("/api/training/searches/")["results"]
+    [search] = platform.get_json(api)["results"]
     assert (search["state"], len(search["trials"])) == ("succeeded", 2)
     work = [platform.folder / "data" / "runs" / trial["run"] / "work" for trial in search["trials"]]
     wait_until(

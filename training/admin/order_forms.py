@@ -205,7 +205,8 @@ def rule_text(parameter: Parameter) -> str:
     if parameter.choices:
         return "one of these"
     low, high = parameter.minimum, parameter.maximum
-    bounds = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
+    bounds = "" if low is None else f" from {low:g}"
+    bounds += "" if high is None else f" to {high:g}"
     return f"{kinds[parameter.type]}{bounds}"
 
 

@@ -13,7 +13,8 @@
     for (const part of form.querySelectorAll("[data-when]")) part.hidden = !!chosen && part.dataset.when !== chosen.value;
   };
 
-  const showTimes = (lines) => {
+  const showTimes = (lines, isError) => {
+    list.classList.toggle("errorlist", isError);
     list.replaceChildren(...lines.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
   };
 
@@ -22,7 +23,7 @@
     try {
       const answer = await fetch(`${form.dataset.times}?cron=${encodeURIComponent(cron.value)}`, { headers: { Accept: "application/json" } });
       const { times, error } = await answer.json();
-      if (number === asked) showTimes(error ? [error] : times);
+      if (number === asked) showTimes(error ? [error] : times, error !== "");
     } catch (error) { /* the server is away: what was shown stays, and saving checks the line anyway */ }
   };
 
