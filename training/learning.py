@@ -63,6 +63,8 @@ def _learn(
             checkpoints=checkpoints, task=task, team=team,
         )  # fmt: skip
         history = loop.run()
+    if team is not None:
+        reporter.log("the team has ended in order; TensorFlow may now call its other processes crashed")
     outputs = predict_part(learner, data.test)
     embedder = learner if isinstance(learner, EmbeddingLearner) and learner.embedding is not None else None
     embeddings = None if embedder is None else embed_part(embedder, data.test)

@@ -225,7 +225,7 @@ def prepare(env: dict[str, str]) -> str:
             env={**env, **more},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
         assert done.returncode == 0, f"manage.py {' '.join(args)}:\n{done.stdout}\n{done.stderr}"
         return done.stdout

@@ -33,6 +33,7 @@ from training.states import RESUMABLE_STATES, RunState
 
 _LOG_LINES = 200
 _MOST_MATCHES = 1000
+_LONGEST_DATA = 28
 
 
 @admin.register(Run)
@@ -51,7 +52,7 @@ class RunAdmin(OrderingAdmin):
         "recipe",
         "model_name",
         "version_shown",
-        "data_uri",
+        "data_shown",
         "took",
         "created_at",
         "tags_shown",
@@ -82,6 +83,12 @@ class RunAdmin(OrderingAdmin):
         """Return the version that the run became."""
         version = ready_version(run)
         return str(version.version) if version else "-"
+
+    @admin.display(description="Data", ordering="data_uri")
+    def data_shown(self, run: Run) -> SafeString:
+        """Return the source, a long one by its end; the whole stands on the run's page and behind the mouse."""
+        short = run.data_uri if len(run.data_uri) <= _LONGEST_DATA else f"…{run.data_uri[-_LONGEST_DATA:]}"
+        return format_html('<span title="{}">{}</span>', run.data_uri, short)
 
     @admin.display(description="Tags")
     def tags_shown(self, run: Run) -> str:
