@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.forms import BoundField
 
 from aiplatform.errors import PlatformError
@@ -81,7 +82,7 @@ class OrderForm(forms.Form):
     @property
     def error_count(self) -> int:
         """Return how many fields need another look."""
-        return len([name for name in self.errors if name != forms.forms.NON_FIELD_ERRORS])
+        return len([name for name in self.errors if name != NON_FIELD_ERRORS])
 
     def clean_data_uri(self) -> str:
         """Return the source, which names no password."""
