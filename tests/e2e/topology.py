@@ -182,7 +182,7 @@ class Platform:
         for server in self.servers.values():
             server.start()
         for server in self.servers.values():
-            wait_until(server.is_ready, within_s=90, what=partial(_not_ready, server))
+            wait_until(server.is_ready, within_s=240, what=partial(_not_ready, server))
 
     def stop(self) -> dict[str, float]:
         """Stop every server at once; return the seconds that each took."""
