@@ -17,3 +17,8 @@ def write_audit(*, actor: str, action: str, object: str, evidence: Mapping[str, 
     log.info("audit", actor=actor, action=action, object=object, evidence=dict(evidence))
     if wiring.record_audit is not None:
         wiring.record_audit(actor=actor, action=action, object=object, after=dict(evidence))
+
+
+def is_audited() -> bool:
+    """Say whether this process has the audit log; if not, the log's lines are all that is kept of an order."""
+    return wiring.record_audit is not None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -65,3 +68,15 @@ def configure_structlog() -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+@contextmanager
+def only_warnings(*, unless: bool = False) -> Iterator[None]:
+    """Keep events below warnings off a command's terminal, where its own sentences say what was done."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(before if unless else max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        root.setLevel(before)

@@ -30,6 +30,9 @@ HISTORY_ROWS = 50
 class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
     """The list of endpoints, a page for each, and orders to them."""
 
+    empty_hint = "An endpoint is a public name that versions are served under. Open a model version and deploy it, or:"
+    empty_command = "python manage.py endpoints deploy NAME --model MODEL --version latest"
+
     list_display = ("name", "state", "model", "traffic_now", "replica_count", "generation", "updated_at")
     list_display_links = ("name",)
     search_fields = ("name", "model")

@@ -21,7 +21,6 @@ from inference.engines.base import Engine
 # float32 sums in another order differ by about 1e-6; a wrong weight or layout by far more than this.
 RELATIVE_TOLERANCE = 1e-3
 ABSOLUTE_TOLERANCE = 1e-4
-TOLERANCE = f"{ABSOLUTE_TOLERANCE:g} + {RELATIVE_TOLERANCE:g} of the value"
 PROOF_ROWS = 32  # engines may choose other code for larger batches
 
 
@@ -73,6 +72,15 @@ def prove_equal(engine: Engine, samples: Samples, *, most_rows: int = 0) -> floa
     return max(_largest_error(engine, size) for size in sizes)
 
 
+def tolerance_of(manifest: Manifest) -> str:
+    """Return in words how far an engine's outputs may be from the trainer's."""
+    outputs = f"{ABSOLUTE_TOLERANCE:g} + {RELATIVE_TOLERANCE:g} of the value"
+    if manifest.embedding is None:
+        return outputs
+    own = f"{RELATIVE_TOLERANCE:g} of its values' root mean square where that is more than {ABSOLUTE_TOLERANCE:g}"
+    return f"{outputs}; of '{manifest.embedding.name}' {own}"
+
+
 def measure_calls(engine: Engine, samples: Samples, *, most_rows: int = 32) -> dict[int, float]:
     """Return how long a call takes by its number of rows, in milliseconds, on a warm engine."""
     rows = sorted({1, most_rows}) if samples.is_batchable else [1]
@@ -117,7 +125,8 @@ def _check_same(
     if np.allclose(got, expected, rtol=RELATIVE_TOLERANCE, atol=absolute, equal_nan=True):
         return largest
     raise ArtifactError(
-        f"{who} differs from the trainer's by up to {largest:.3g} on the warm-up samples; allowed are {TOLERANCE}"
+        f"{who} differs from the trainer's by up to {largest:.3g} on the warm-up samples; "
+        f"allowed are {absolute:.3g} + {RELATIVE_TOLERANCE:g} of the value"
     )
 
 

@@ -10,6 +10,8 @@ from django.conf import settings
 from aiplatform.roles import TRAINING
 from aiplatform.wiring import Job, Panel, wiring
 
+TIDY_INTERVAL_S = 60.0
+
 
 class TrainingConfig(AppConfig):
     """Announce to the kernel what this app runs."""
@@ -24,6 +26,7 @@ class TrainingConfig(AppConfig):
         if TRAINING in settings.ROLES:
             interval_s = settings.TRAINING_SUPERVISE_S
             wiring.add_job(Job(name="training.supervise", interval_s=interval_s, run=_supervise, on_stop=_release))
+            wiring.add_job(Job(name="training.tidy_trials", interval_s=TIDY_INTERVAL_S, run=_tidy_trials))
         wiring.add_panel(Panel(name="training", order=20, template="training/panel.html", context=_panel))
 
 
@@ -31,6 +34,12 @@ def _supervise() -> None:
     from training.supervision import supervise
 
     supervise()
+
+
+def _tidy_trials() -> None:
+    from training.searching.tidying import remove_spent_checkpoints
+
+    remove_spent_checkpoints()
 
 
 def _release() -> None:

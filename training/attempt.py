@@ -21,6 +21,7 @@ from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
 from training import deployment, engines, processes, provenance
+from training.cli.texts import metrics_text
 from training.data.sql_places import parse_databases
 from training.dataset_registry import data_cache, find_sources
 from training.failures import Moment, explain_error, memory_sentence
@@ -105,6 +106,7 @@ class Attempt:
         if self._flag.is_set() and self._flag.reason:
             raise StopRequestedError("asked to stop before the model was published")
         self._reporter.complete_history(trained.history)
+        self._reporter.log(f"tested: {metrics_text(trained.metrics)}")
         self._keep_evaluation(trained)
         if not run.registers:
             self._complete_trial(trained)

@@ -17,7 +17,7 @@ from aiplatform.errors import InvalidConfigurationError
 from aiplatform.features import extract_features
 from aiplatform.profiles import DataProfile
 from aiplatform.tensors import Signature
-from training.data.dataset import Array, Dataset
+from training.data.dataset import Array, Dataset, Target
 from training.data.large_sources import PREFIX
 from training.parallel.team import Team
 from training.recipes.api import Reporter, TrainedModel, TrainingOrder
@@ -45,7 +45,7 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     parameters = recipe.Parameters(**values)
     with _loaded(order, reporter, recipe, parameters) as data:
         _check_fit(recipe, order, data)
-        reporter.log(_describe(data))
+        reporter.log(_describe(data, sources=len(order.reports)))
         return _learn(order, reporter, recipe, values, data)
 
 
@@ -63,6 +63,8 @@ def _learn(
             checkpoints=checkpoints, task=task, team=team,
         )  # fmt: skip
         history = loop.run()
+    if team is not None:
+        reporter.log("the team has ended in order; TensorFlow may now call its other processes crashed")
     outputs = predict_part(learner, data.test)
     embedder = learner if isinstance(learner, EmbeddingLearner) and learner.embedding is not None else None
     embeddings = None if embedder is None else embed_part(embedder, data.test)
@@ -157,10 +159,15 @@ def _team(
     return Team(order, world=workers, reporter=reporter)
 
 
-def _describe(data: Dataset) -> str:
+def _describe(data: Dataset, *, sources: int) -> str:
+    """Return what is to be learned; rows and fingerprint are told of one source already, of several not together."""
+    kind = f"{len(data.labels)} classes" if data.labels else "a number"
+    if data.target is Target.BOXES:
+        kind = f"boxes of {kind}"
+    if sources == 1:
+        return f"learning {kind}"
     parts = f"{len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test rows"
-    kind = f"{len(data.labels)} classes" if data.labels else f"target: {data.target.value}"
-    return f"data: {parts}, {kind}, fingerprint {data.fingerprint}"
+    return f"learning {kind} from all together: {parts}, fingerprint {data.fingerprint}"
 
 
 def _identity(order: TrainingOrder, values: dict[str, Any], data: Dataset) -> str:

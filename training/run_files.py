@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 from django.conf import settings
+
+from training.log_noise import without_noise
 
 _CHUNK_BYTES = 64 * 1024
 _LONGEST_LINE = 2000
@@ -44,36 +47,45 @@ def exit_file(folder: Path, fence: int) -> Path:
 
 
 def read_log_tail(run_id: UUID, *, lines: int) -> str | None:
-    """Return the last lines of a run's log; None if there is no log on this machine."""
+    """Return the last lines of a run's log without a library's noise; None if there is no log on this machine."""
     try:
         with log_file(run_folder(run_id)).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            raw = b""
-            while size and raw.count(b"\n") <= lines:
-                step = min(_CHUNK_BYTES, size)
-                size -= step
-                file.seek(size)
-                raw = file.read(step) + raw
+            return "\n".join(_last_lines(file, lines)) if lines > 0 else ""
     except OSError:
         return None
-    kept = raw.decode("utf-8", "replace").splitlines()[-lines:] if lines > 0 else []
-    return "\n".join(kept)
+
+
+def _last_lines(file: BinaryIO, count: int) -> list[str]:
+    size = file.seek(0, os.SEEK_END)
+    raw, kept = b"", list[str]()
+    while size and len(kept) <= count:  # one more: the first may be cut
+        step = min(max(_CHUNK_BYTES, len(raw)), size)
+        size -= step
+        file.seek(size)
+        raw = file.read(step) + raw
+        kept = without_noise(raw.decode("utf-8", "replace")).splitlines()
+    return kept[-count:]
 
 
 def read_log_from(run_id: UUID, offset: int, *, limit_bytes: int = -1) -> tuple[str, int]:
-    """Return what was written since `offset` (bytes), and the offset after it.
+    """Return what was written since `offset` (bytes) without a library's noise, and the offset after it.
 
-    With a limit, no more than so much, and whole lines if there is the end of one.
+    With a limit, no more than so much, and whole lines if there is the end of one. The text is empty only at the end.
     """
     try:
         with log_file(run_folder(run_id)).open("rb") as file:
             file.seek(offset)
-            raw = file.read(limit_bytes)
+            while raw := file.read(limit_bytes):
+                if 0 < limit_bytes == len(raw) and b"\n" in raw:
+                    raw = raw[: raw.rindex(b"\n") + 1]
+                offset += len(raw)
+                file.seek(offset)
+                text = without_noise(raw.decode("utf-8", "replace"))
+                if text:
+                    return text, offset
     except OSError:
-        return "", offset
-    if 0 < limit_bytes == len(raw) and b"\n" in raw:
-        raw = raw[: raw.rindex(b"\n") + 1]
-    return raw.decode("utf-8", "replace"), offset + len(raw)
+        pass
+    return "", offset
 
 
 def search_log(run_id: UUID, words: str, *, limit: int) -> LogMatches | None:

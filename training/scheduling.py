@@ -180,19 +180,45 @@ def _note(schedule: TrainingSchedule, outcome: str) -> str:
     return outcome
 
 
-def _check_times(order: ScheduleOrder, data_uri: str) -> None:
-    from croniter import croniter
+def check_cron(cron: str) -> str:
+    """Return a cron line.
 
+    Raises: InvalidInputError if it is none, or names a day that never comes.
+    """
+    next_times(cron, count=1)
+    return cron
+
+
+def next_times(cron: str, *, count: int = 5, after: datetime | None = None) -> list[datetime]:
+    """Return when a cron line comes next, in UTC as the queue counts.
+
+    Raises: InvalidInputError if it is none, or names a day that never comes.
+    """
+    from croniter import CroniterBadDateError, croniter
+
+    if len(cron.split()) != 5 or not croniter.is_valid(cron):
+        raise InvalidInputError(f"cron must be minute, hour, day, month, weekday, as in '0 3 * * *', not '{cron}'")
+    line = croniter(cron, (after or timezone.now()).astimezone(UTC))
+    try:
+        return [line.get_next(datetime) for _ in range(count)]
+    except CroniterBadDateError as error:
+        raise InvalidInputError(f"cron must name a time that comes; '{cron}' never does") from error
+
+
+def check_watch(minutes: int, data_uri: str) -> None:
+    """Raise InvalidInputError unless the data can be looked at so often (minutes) for what is new."""
+    if not 1 <= minutes <= LONGEST_WATCH_MINUTES:
+        raise InvalidInputError(f"minutes must be from 1 to {LONGEST_WATCH_MINUTES}, not {minutes}")
+    check_watchable(data_uri)
+
+
+def _check_times(order: ScheduleOrder, data_uri: str) -> None:
     if bool(order.cron) == bool(order.watch_minutes):
         raise InvalidInputError("a schedule has a cron line or watches its data: give one of the two")
-    if order.cron and (len(order.cron.split()) != 5 or not croniter.is_valid(order.cron)):
-        raise InvalidInputError(
-            f"cron must be minute, hour, day, month, weekday, as in '0 3 * * *', not '{order.cron}'"
-        )
-    if order.watch_minutes:
-        if not 1 <= order.watch_minutes <= LONGEST_WATCH_MINUTES:
-            raise InvalidInputError(f"minutes must be from 1 to {LONGEST_WATCH_MINUTES}, not {order.watch_minutes}")
-        check_watchable(data_uri)
+    if order.cron:
+        check_cron(order.cron)
+    else:
+        check_watch(order.watch_minutes, data_uri)
 
 
 def _alarm_name(schedule: TrainingSchedule) -> str:

@@ -25,7 +25,7 @@ from training.models import (
     Trial,
 )
 from training.names import LATEST
-from training.states import ACTIVE_STATES, DeployState, RunState, SearchState, TrialState, VersionState
+from training.states import ACTIVE_STATES, ENDED_STATES, DeployState, RunState, SearchState, TrialState, VersionState
 
 Row = TypeVar("Row", bound=Model)
 _ID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
@@ -69,6 +69,15 @@ def best_trial(search: Search) -> Trial | None:
     return complete.select_related("run").order_by(order, "number").first()
 
 
+def list_spent_trials(run_ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of the runs that are ended trials of a search that is over, neither its best nor registered."""
+    over = Trial.objects.filter(run_id__in=run_ids, run__state__in=ENDED_STATES, run__registers=False)
+    closed = over.exclude(state=TrialState.RUNNING).exclude(search__state=SearchState.RUNNING).select_related("search")
+    trials = list(closed)
+    best = {search.pk: best_trial(search) for search in {trial.search for trial in trials}}
+    return [trial.run_id for trial in trials if trial != best[trial.search_id] and trial.run_id is not None]
+
+
 def metric_by_epoch(run_ids: Sequence[UUID], metric: str) -> dict[UUID, dict[int, float]]:
     """Return a metric of runs by epoch; what is no number is left out."""
     found: dict[UUID, dict[int, float]] = {}
@@ -102,6 +111,11 @@ def list_runs(*, state: str = "", model_name: str = "", tag: str = "", limit: in
     if model_name:
         runs = runs.filter(model_name=model_name)
     return runs[:limit] if limit is not None else runs
+
+
+def list_repeatable_runs(limit: int) -> list[Run]:
+    """Return the runs that succeeded last and are no trials of a search, newest first: what may be trained again."""
+    return list(list_runs(state=RunState.SUCCEEDED).filter(registers=True)[:limit])
 
 
 def list_tags(limit: int = 100) -> list[str]:

@@ -24,7 +24,7 @@ from training.states import RESUMABLE_STATES, ExitClass, RunState
 
 log = structlog.get_logger(__name__)
 
-_LARGEST_SEED = 2**32 - 1
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +110,8 @@ def check_order(order: RunOrder) -> dict[str, Any]:
     check_public_name("model", order.model_name)
     if order.deploy_endpoint:
         check_public_name("endpoint", order.deploy_endpoint)
-    if not 0 <= order.seed <= _LARGEST_SEED:
-        raise InvalidInputError(f"seed must be from 0 to {_LARGEST_SEED}, not {order.seed}")
+    if not 0 <= order.seed <= LARGEST_SEED:
+        raise InvalidInputError(f"seed must be from 0 to {LARGEST_SEED}, not {order.seed}")
     if not order.data_uri.strip():
         raise InvalidInputError("data must name a source, for example 'digits' or a path")
     check_no_password(order.data_uri)

@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
 
     if os.environ.get(LOG_VARIABLE):
         _write_into_log(run_id)
+    _tell_people_only()
 
     from training.attempt import Attempt
     from training.heartbeat import StopFlag
@@ -61,6 +62,18 @@ def _write_into_log(run_id: UUID) -> None:
     with log_file(folder).open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+
+
+def _tell_people_only() -> None:
+    """Keep the events of programs out of the run's log, but for warnings; who asks for DEBUG gets all.
+
+    What people want to know is said in sentences.
+    """
+    import logging
+
+    root = logging.getLogger()
+    if root.level == logging.INFO:
+        root.setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

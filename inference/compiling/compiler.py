@@ -35,7 +35,7 @@ from inference.compiling.table import (
 from inference.compiling.worker import WorkOrder
 from inference.engines import EngineKind, native_kind
 from inference.engines.base import available_cores
-from inference.warmup import TOLERANCE
+from inference.warmup import tolerance_of
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ def compile_artifact(order: CompileOrder, packs: PackStore) -> PackPlace:
         table = EngineTable(
             artifact_digest=order.digest,
             machine=machine_kind(),
-            tolerance=TOLERANCE,
+            tolerance=tolerance_of(manifest),
             candidates=candidates,
             facts=machine_facts(),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -28,6 +28,8 @@ NOTIFICATION_COLOURS = {
 class ChannelAdmin(ModelAdmin):  # type: ignore[misc]
     """Channels. Addresses are shown masked only."""
 
+    empty_hint = "A channel is where alerts and reports are sent: mail, chat, a web hook, an Alertmanager."
+
     form = ChannelForm
     list_display = ("name", "kind", "address", "is_default", "is_enabled", "last_sent_at", "last_error")
     readonly_fields = ("address", "preview", "last_sent_at", "last_error")
@@ -70,6 +72,8 @@ class ChannelAdmin(ModelAdmin):  # type: ignore[misc]
 @admin.register(Notification)
 class NotificationAdmin(ModelAdmin):  # type: ignore[misc]
     """What was sent, what failed, and why; read-only but for trying again."""
+
+    empty_hint = "A message stands here once an alert was told to a channel."
 
     list_display = ("shown_state", "title", "channel", "attempts", "created_at", "sent_at", "last_error")
     list_display_links = ("title",)

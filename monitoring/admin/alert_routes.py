@@ -31,6 +31,8 @@ class EscalationInline(TabularInline):  # type: ignore[misc]
 class RouteAdmin(ModelAdmin):  # type: ignore[misc]
     """Routes, in the order in which they are asked."""
 
+    empty_hint = "The first route whose matchers fit an alert takes it, the default route what is left."
+
     form = RouteForm
     inlines = (EscalationInline,)
     list_display = ("name", "position", "shown_matchers", "shown_group_by", "times", "shown_channels", "continues")
@@ -84,6 +86,8 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
 @admin.register(AlertGroup)
 class AlertGroupAdmin(ReadOnlyAdmin):
     """Alerts that are told together."""
+
+    empty_hint = "Alerts that fire are told together, in groups, as the routes say."
 
     list_display = ("shown_name", "route", "count", "opened_at", "notified_at", "next_flush_at")
     list_filter = ("route",)

@@ -26,6 +26,8 @@ from monitoring.models.alerts import Inhibition, QuietHours, Silence
 class SilenceAdmin(ModelAdmin):  # type: ignore[misc]
     """Silences: made, changed, ended; kept until retention takes them."""
 
+    empty_hint = "A silence keeps alerts from being told for a time, for work that is planned."
+
     form = SilenceModelForm
     list_display = ("shown_state", "shown_matchers", "starts_at", "ends_at", "reason", "created_by", "holds_actions")
     list_display_links = ("shown_matchers",)

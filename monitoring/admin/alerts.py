@@ -33,6 +33,8 @@ SEVERITY_COLOURS = {"critical": "danger", "warning": "warning", "info": "info"}
 class AlertAdmin(ModelAdmin):  # type: ignore[misc]
     """Alerts: read, acknowledged, silenced, resolved; never edited."""
 
+    empty_hint = "No rule has fired. The rules are under Alert settings."
+
     list_display = ("shown_state", "shown_severity", "rule_name", "place", "measured", "since", "marks")
     list_display_links = ("rule_name", "place")
     list_filter = ("state", "severity", "endpoint", "rule_name")

@@ -35,6 +35,8 @@ _COLOURS = {
 class ReportScheduleAdmin(ModelAdmin):  # type: ignore[misc]
     """What is reported on by itself, and to whom."""
 
+    empty_hint = "A schedule makes a report each day, week or month, keeps it and sends it to channels."
+
     form = ReportScheduleForm
     list_display = (
         "name",
@@ -113,6 +115,8 @@ class ReportScheduleAdmin(ModelAdmin):  # type: ignore[misc]
 @admin.register(StoredReport)
 class StoredReportAdmin(ReadOnlyAdmin):
     """Reports that were kept: each opens as it was."""
+
+    empty_hint = "A report schedule makes them. A report of this moment is under Reports."
 
     list_display = ("opened", "shown_health", "headline", "period_start", "period_end", "schedule_name", "went_to")
     list_display_links = None

@@ -183,6 +183,8 @@ def _compare_context(given: dict[str, str], comparison: Comparison | None, error
 class FeedbackAdmin(ReadOnlyAdmin):
     """What people and programs said was right."""
 
+    empty_hint = "Send the truth with a prediction's id to /api/monitoring/feedback/; accuracy follows from it."
+
     list_display = ("prediction_key", "row", "label", "value", "predicted", "source", "shown_state", "received_at")
     search_fields = ("prediction_key__exact",)
     list_filter = ("is_pending", "source")

@@ -41,6 +41,10 @@ _ORDERS: dict[str, tuple[str, bool, str, Callable[..., Rollout]]] = {
 class RolloutAdmin(ReadOnlyAdmin):
     """Rollouts, each on a page of its own."""
 
+    empty_hint = (
+        "A rollout brings a new version to an endpoint's traffic step by step, and back by itself if it does worse."
+    )
+
     list_display = ("endpoint", "versions", "shown_state", "waiting_for", "started_by", "created_at", "ended_at")
     list_display_links = ("endpoint", "versions")
     list_filter = ("state", "endpoint")
@@ -186,6 +190,10 @@ class RolloutAdmin(ReadOnlyAdmin):
 class AutomationHoldAdmin(ReadOnlyAdmin):
     """Who stopped automation, where, why, and who let it go on."""
 
+    empty_hint = (
+        "Rollouts, rules and retrainings act by themselves. 'Hold all automation' above the rollouts stops them."
+    )
+
     list_display = ("where", "reason", "placed_by", "placed_at", "lifted_by", "lifted_at")
     change_list_template = "monitoring/rollouts/holds.html"
 
@@ -206,6 +214,9 @@ class AutomationHoldAdmin(ReadOnlyAdmin):
 class RetrainingAdmin(ReadOnlyAdmin):
     """Retrainings that rules and people ordered."""
 
+    empty_hint = "An alert rule whose action is 'retrain' orders one; so does:"
+    empty_command = "python manage.py rollouts retrain ENDPOINT VERSION --reason WHY"
+
     list_display = ("endpoint", "base_version", "state", "version", "labelled", "text", "ordered_by", "created_at")
     list_filter = ("state", "endpoint")
 
@@ -213,6 +224,8 @@ class RetrainingAdmin(ReadOnlyAdmin):
 @admin.register(PromotionPolicy)
 class PromotionPolicyAdmin(ModelAdmin):  # type: ignore[misc]
     """What is special for an endpoint's challengers."""
+
+    empty_hint = "Endpoints without a policy of their own follow the settings ROLLOUT_*."
 
     list_display = ("endpoint", "values", "updated_by", "updated_at")
     fields = ("endpoint", "values")

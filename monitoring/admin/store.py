@@ -42,6 +42,8 @@ class FeatureList(forms.CharField):
 class PredictionPolicyAdmin(ModelAdmin):  # type: ignore[misc]
     """What the store keeps of each endpoint's predictions."""
 
+    empty_hint = "Endpoints without a policy follow the settings STORE_*: one prediction of a hundred is kept whole."
+
     list_display = ("endpoint", "shown_share", "inputs", "retention_days", "redacted", "hashed", "updated_at")
     search_fields = ("endpoint",)
     fieldsets = (
@@ -78,6 +80,9 @@ class PredictionPolicyAdmin(ModelAdmin):  # type: ignore[misc]
 @admin.register(PredictionDeletion)
 class PredictionDeletionAdmin(ReadOnlyAdmin):
     """What was deleted, by whom and why; a new order is given here, too."""
+
+    empty_hint = "Nobody has asked to be forgotten. A prediction, or all of a subject, is deleted with:"
+    empty_command = "python manage.py predictions delete --subject WHO --reason WHY"
 
     list_display = (
         "requested_at", "what", "shown_state", "predictions", "stored_rows", "index_rows", "feedback_rows",

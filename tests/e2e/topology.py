@@ -185,7 +185,7 @@ class Platform:
         for server in self.servers.values():
             server.start()
         for server in self.servers.values():
-            wait_until(server.is_ready, within_s=90, what=functools.partial(_not_ready, server))
+            wait_until(server.is_ready, within_s=240, what=functools.partial(_not_ready, server))
 
     def stop(self) -> dict[str, float]:
         """Stop every server at once; return the seconds that each took."""
@@ -228,7 +228,7 @@ def prepare(env: dict[str, str]) -> str:
             env={**env, **more},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
         assert done.returncode == 0, f"manage.py {' '.join(args)}:\n{done.stdout}\n{done.stderr}"
         return done.stdout

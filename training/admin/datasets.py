@@ -28,6 +28,9 @@ _LEAST_RANK, _GREATEST_RANK = 0.005, 0.995  # a few far values would flatten all
 class DatasetVersionAdmin(ReadOnlyAdmin):
     """Versions of data sets."""
 
+    empty_hint = "Give data a name, so that its versions are known and compared:"
+    empty_command = "python manage.py data register NAME --data FILE --target COLUMN"
+
     list_display = ("shown", "kind", "rows", "source_uri", "created_by", "created_at")
     list_display_links = ("shown",)
     list_filter = ("dataset",)

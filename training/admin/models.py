@@ -22,6 +22,9 @@ from training.models import RegisteredModel
 class RegisteredModelAdmin(ReadOnlyAdmin):
     """Models that have a version."""
 
+    empty_hint = "A training that succeeds registers its model here; one from elsewhere is imported:"
+    empty_command = "python manage.py models import PATH --name NAME"
+
     list_display = ("name", "newest_shown", "aliases_shown", "created_at")
     search_fields = ("name",)
 

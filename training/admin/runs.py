@@ -16,7 +16,8 @@ from django.utils.safestring import SafeString
 from aiplatform.console.pages import Question, confirm, done, failed, page_context
 from aiplatform.errors import PlatformError
 from training import run_files, selectors, services
-from training.admin.base import ReadOnlyAdmin
+from training.admin.order_forms import RunForm
+from training.admin.ordering import OrderingAdmin
 from training.admin.run_comparison import comparison_context
 from training.admin.run_drawing import draw_charts, draw_head
 from training.admin.run_forms import AnnotationForm, CloneForm, TagFilter
@@ -33,11 +34,17 @@ from training.states import RESUMABLE_STATES, RunState
 
 _LOG_LINES = 200
 _MOST_MATCHES = 1000
+_LONGEST_DATA = 28
 
 
 @admin.register(Run)
-class RunAdmin(ReadOnlyAdmin):
+class RunAdmin(OrderingAdmin):
     """Training runs."""
+
+    empty_hint = "Train a first model on the handwritten digits that come along, here or with:"
+    empty_command = "python manage.py train run keras_cnn --data digits --name digits --deploy"
+
+    order_form, order_title, order_submit = RunForm, "New training", "Queue the training"
 
     list_display = (
         "short",
@@ -46,10 +53,10 @@ class RunAdmin(ReadOnlyAdmin):
         "recipe",
         "model_name",
         "version_shown",
-        "data_uri",
+        "data_shown",
         "took",
-        "tags_shown",
         "created_at",
+        "tags_shown",
     )
     list_filter = ("state", TagFilter, "recipe", "model_name")
     search_fields = ("id__startswith", "model_name", "recipe", "data_uri", "requested_by", "notes")
@@ -90,6 +97,12 @@ class RunAdmin(ReadOnlyAdmin):
         version = ready_version(run)
         return str(version.version) if version else "-"
 
+    @admin.display(description="Data", ordering="data_uri")
+    def data_shown(self, run: Run) -> SafeString:
+        """Return the source, a long one by its end; the whole stands on the run's page and behind the mouse."""
+        short = run.data_uri if len(run.data_uri) <= _LONGEST_DATA else f"…{run.data_uri[-_LONGEST_DATA:]}"
+        return format_html('<span title="{}">{}</span>', run.data_uri, short)
+
     @admin.display(description="Tags")
     def tags_shown(self, run: Run) -> str:
         """Return the tags."""
@@ -108,7 +121,12 @@ class RunAdmin(ReadOnlyAdmin):
     @admin.display(description="Took")
     def took(self, run: Run) -> str:
         """Return the run's duration."""
-        return seconds_text(run.duration_s)
+        return seconds_text(run.duration_s).replace(" ", "\N{NO-BREAK SPACE}")
+
+    def place_order(self, form: Any, *, actor: str) -> tuple[Run, str]:
+        """Queue a run."""
+        run = services.create_run(form.order(actor=actor))
+        return run, f"Run {run.short_id} is queued."
 
     def get_urls(self) -> list[URLPattern]:
         """Add the buttons and the live part."""
@@ -144,6 +162,7 @@ class RunAdmin(ReadOnlyAdmin):
             version=ready_version(run),
             may_cancel=not run.is_ended and self.has_change_permission(request),
             may_change=self.has_change_permission(request),
+            may_schedule=run.state == RunState.SUCCEEDED and request.user.has_perm("training.add_trainingschedule"),
             may_resume=run.state in RESUMABLE_STATES and self.has_change_permission(request),
             head=draw_head(run),
             charts=draw_charts(run),

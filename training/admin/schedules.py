@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -15,6 +17,7 @@ from aiplatform.console.pages import Question, confirm, done, failed, page_conte
 from aiplatform.errors import PlatformError
 from training import scheduling
 from training.admin.base import ReadOnlyAdmin
+from training.admin.schedule_form import ScheduleForm, time_text
 from training.badges import state_badge
 from training.cli.scheduling import when_text
 from training.models import TrainingSchedule
@@ -30,6 +33,8 @@ _STEPS = {
 @admin.register(TrainingSchedule)
 class TrainingScheduleAdmin(ReadOnlyAdmin):
     """Training at set times, and on new data."""
+
+    empty_hint = "A schedule trains again as a run did, at set times or when there is new data."
 
     list_display = ("name", "when", "next_shown", "last_shown", "last_outcome", "is_enabled")
     list_filter = ("is_enabled",)
@@ -54,8 +59,49 @@ class TrainingScheduleAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Add the buttons."""
-        step = self.guarded(self.step_view)
-        return [path("<int:schedule_id>/do/<slug:step>/", step, name="training_schedule_step"), *super().get_urls()]
+        step, times = self.guarded(self.step_view), self.admin_site.admin_view(self.times_view)
+        return [
+            path("<int:schedule_id>/do/<slug:step>/", step, name="training_schedule_step"),
+            path("times/", times, name="training_schedule_times"),
+            *super().get_urls(),
+        ]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return whether the person may keep a new schedule."""
+        return bool(request.user.has_perm("training.add_trainingschedule"))
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask what is to be repeated and when, then keep the schedule."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = ScheduleForm(request.POST or None, initial={"like": request.GET.get("like", "")}, label_suffix="")
+        if request.method != "POST" or not form.is_valid():
+            return self._ask(request, form)
+        try:
+            schedule = scheduling.create_schedule(form.order(actor=request.user.get_username()))
+        except PlatformError as error:
+            return self._ask(request, form, error=error.message)
+        page = reverse("admin:training_trainingschedule_change", args=[schedule.pk])
+        return done(request, f"Schedule '{schedule.name}' is in force.", to=page)
+
+    def _ask(self, request: HttpRequest, form: ScheduleForm, *, error: str = "") -> HttpResponse:
+        context = page_context(
+            request, title="New schedule", form=form, error=error,
+            may_order=request.user.has_perm("training.add_run"),
+        )  # fmt: skip
+        return TemplateResponse(request, "training/schedule_form.html", context)
+
+    def times_view(self, request: HttpRequest) -> HttpResponse:
+        """Answer when a cron line comes next, or why it does not, as JSON."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        try:
+            times = scheduling.next_times(request.GET.get("cron", "").strip())
+        except PlatformError as error:
+            return JsonResponse({"times": [], "error": error.message})
+        return JsonResponse({"times": [time_text(time) for time in times], "error": ""})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -71,7 +117,7 @@ class TrainingScheduleAdmin(ReadOnlyAdmin):
             original=schedule,
             opts=self.opts,
             when=when_text(schedule),
-            upcoming=scheduling.next_fire_at(schedule),
+            upcoming=[time_text(time) for time in _upcoming(schedule)],
             buttons=[(step, _STEPS[step][0]) for step in shown] if self.has_change_permission(request) else [],
         )
         return TemplateResponse(request, "training/schedule_page.html", context)
@@ -94,6 +140,14 @@ class TrainingScheduleAdmin(ReadOnlyAdmin):
         except PlatformError as error:
             return failed(request, error.message, to=page)
         return done(request, said, to=to or page)
+
+
+def _upcoming(schedule: TrainingSchedule) -> list[datetime]:
+    """Return when it comes next; of a cron line five times, none if it is paused."""
+    first = scheduling.next_fire_at(schedule)
+    if first is None or not schedule.cron:
+        return [first] if first else []
+    return scheduling.next_times(schedule.cron)
 
 
 def _do(schedule: TrainingSchedule, step: str, *, actor: str) -> tuple[str, str]:

@@ -18,10 +18,11 @@ from django.utils.safestring import SafeString
 from aiplatform.console.pages import Question, confirm, done, failed, page_context
 from aiplatform.errors import PlatformError
 from training import selectors
-from training.admin.base import ReadOnlyAdmin
+from training.admin.order_forms import SearchForm
+from training.admin.ordering import OrderingAdmin
 from training.admin.search_drawing import search_plots
 from training.models import Search
-from training.searching.orders import cancel_search, register_winner
+from training.searching.orders import cancel_search, create_search, register_winner
 from training.states import SearchState, TrialState
 
 _KINDS = {
@@ -43,8 +44,12 @@ class WinnerForm(forms.Form):
 
 
 @admin.register(Search)
-class SearchAdmin(ReadOnlyAdmin):
+class SearchAdmin(OrderingAdmin):
     """Searches for good parameters."""
+
+    empty_hint = "A search trains a recipe many times, and finds out which parameters are good."
+
+    order_form, order_title, order_submit = SearchForm, "New search", "Begin the search"
 
     list_display = (
         "short",
@@ -84,6 +89,11 @@ class SearchAdmin(ReadOnlyAdmin):
         """Return the best value so far."""
         values = [t.value for t in search.trials.all() if t.state == TrialState.COMPLETE and t.value is not None]
         return f"{(min if search.is_minimized else max)(values):.5g}" if values else "-"
+
+    def place_order(self, form: Any, *, actor: str) -> tuple[Search, str]:
+        """Begin a search."""
+        search = create_search(form.order(actor=actor))
+        return search, f"Search {search.short_id} has begun; the clock orders its trials."
 
     def get_urls(self) -> list[URLPattern]:
         """Add the buttons."""

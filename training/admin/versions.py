@@ -42,6 +42,8 @@ class AliasForm(forms.Form):
 class ModelVersionAdmin(ReadOnlyAdmin):
     """Ready versions of all models."""
 
+    empty_hint = "Each training that succeeds makes the next version of its model."
+
     list_display = ("name_shown", "aliases_shown", "framework", "metrics_shown", "created_at")
     list_filter = ("model", "framework", "task")
     search_fields = ("model__name", "artifact_digest")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -75,6 +76,7 @@ def parse_costs(text: str) -> Costs:
 
 def answer(order: dict[str, Any], question: Question, tell: Any) -> dict[str, Any]:
     """Train and return all figures, ready for JSON."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow: warnings, not what processor it found
     with tempfile.TemporaryDirectory() as folder:
         found = cross_validate(TrainingOrder(**order, work_dir=Path(folder)), Silent(tell), folds=question.folds)
     names = sorted(found.metrics[0])

@@ -49,6 +49,8 @@ class SearchActions(BaseCommand):
         else:
             self.stdout.write(f"search {search.short_id}: {search.trials_wanted} trials, {search.sampler}")
         if not wait:
+            if not as_json:
+                self.stdout.write(f"look at it with: manage.py train search-show {search.short_id}")
             return exit_codes.SUCCEEDED
 
         def tell(trial: Trial) -> None:

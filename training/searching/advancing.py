@@ -21,6 +21,7 @@ from training.models import Run, Search, Trial
 from training.resources.asking import ResourceOrder
 from training.searching.choosing import NO_PRUNER, SeenTrial, Study, importances, propose, should_prune
 from training.searching.space import Dimension
+from training.searching.tidying import remove_spent_checkpoints
 from training.services import RunOrder, cancel_run, create_run
 from training.states import RunState, SearchState, TrialState
 
@@ -224,6 +225,7 @@ def _finish(search: Search, state: SearchState, message: str) -> None:
     ended = Search.objects.filter(pk=search.pk, state=SearchState.RUNNING)
     if ended.update(state=state, message=message, ended_at=timezone.now()):
         log.info("search_ended", search=str(search.pk), state=state.value, message=message)
+        remove_spent_checkpoints()
 
 
 def _rate_parameters(search: Search) -> None:

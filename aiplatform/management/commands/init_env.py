@@ -30,5 +30,6 @@ class Command(BaseCommand):
             )
             file.write(f"SECRET_KEY={secrets.token_urlsafe(48)}\n")
             file.write(f"INTERNAL_SECRETS={secrets.token_urlsafe(48)}\n")
+            file.write(f"PREDICTION_HASH_SECRETS={secrets.token_urlsafe(48)}\n")
             file.write("LOG_FORMAT=console\n")
         self.stdout.write(f"wrote {path}")

@@ -159,6 +159,7 @@
     return {
       xAxis: {
         ...axis, type: "value", min: low, max: high, splitLine: { show: false },
+        minInterval: !isTime && xs.every(Number.isInteger) ? 1 : undefined, // there is no trial 0.4
         axisTick: { ...axis.axisTick, customValues: ticks },
         axisLabel: { ...axis.axisLabel, customValues: ticks, formatter: sayX },
       },

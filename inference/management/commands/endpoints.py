@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 from django.core.management.base import BaseCommand, CommandError
 
+from aiplatform.audit import is_audited
 from aiplatform.contracts.inference import EndpointInfo, FreezeEndpoint, SetShadow, SwitchEndpoint
 from aiplatform.errors import PlatformError
+from aiplatform.logs import only_warnings
 from inference import controls, selectors, services
 from inference.readiness import wait_until_ready
 from inference.text import endpoint_lines, endpoint_table, revision_line
@@ -70,7 +72,8 @@ class Command(BaseCommand):
             "delete": self._delete,
         }
         try:
-            actions[options["action"]](options)
+            with only_warnings(unless=options["verbosity"] > 1 or not is_audited()):
+                actions[options["action"]](options)
         except PlatformError as error:
             raise CommandError(error.message, returncode=1) from error
 

@@ -15,7 +15,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from aiplatform.audit import is_audited
 from aiplatform.errors import PlatformError
+from aiplatform.logs import only_warnings
 from aiplatform.services import inference_client, training_client
 from monitoring.actions.retraining import order_retraining
 from monitoring.models.rollouts import Rollout
@@ -72,10 +74,11 @@ class Command(BaseCommand):
             "promote": services.promote_rollout,
         }  # fmt: skip
         try:
-            if word in orders:
-                self._print(options, orders[word](options["rollout"], actor=_actor(), now=timezone.now()))
-            else:
-                getattr(self, f"_{word}")(options)
+            with only_warnings(unless=options["verbosity"] > 1 or not is_audited()):
+                if word in orders:
+                    self._print(options, orders[word](options["rollout"], actor=_actor(), now=timezone.now()))
+                else:
+                    getattr(self, f"_{word}")(options)
         except PlatformError as error:
             raise CommandError(error.message, returncode=1) from error
 

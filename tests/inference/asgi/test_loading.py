@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,19 @@ from aiplatform.tensors import DType, Signature
 from inference.engines import Arrays, Engine, EngineOptions
 from inference.loaded import LoadedVersion, load_version
 from inference.scheduler import BatchLimits
+from inference.warmup import tolerance_of
 from tests.inference.serving_fakes import FakeEngine, make_info, make_manifest, rows, spec, write_artifact
 
 EXPECTED = {"y": np.array([[2, 2], [4, 4]], dtype=np.float32)}
+
+
+class EmbeddingEngine(FakeEngine):
+    """Computes an embedding, too."""
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Double, and embed each row as the same two numbers."""
+        embedding = np.tile(np.array([[309, -309]], dtype=np.float32), (len(inputs["x"]), 1))
+        return {**super().run(inputs), "embedding": embedding}
 
 
 def load(folder: Path, engine: Engine) -> LoadedVersion:
@@ -42,6 +53,17 @@ def test_a_version_that_differs_is_refused_with_the_largest_difference(tmp_path:
     with pytest.raises(ArtifactError, match=r"by up to 0\.5 on the warm-up samples; allowed are 0\.0001"):
         load(folder, engine)
     assert engine.is_closed
+
+
+def test_an_embedding_that_differs_is_refused_with_what_an_embedding_may_be_off(tmp_path: Path) -> None:
+    manifest = replace(make_manifest(), embedding=spec("embedding"))
+    outputs = {"y": EXPECTED["y"], "embedding": np.array([[300, -300], [300, -300]], dtype=np.float32)}
+    folder = write_artifact(tmp_path / "1", manifest, rows(1, 2), outputs)
+    engine = EmbeddingEngine()
+    with pytest.raises(ArtifactError, match=r"'embedding' differs .* by up to 9 .* allowed are 0\.3 \+ 0\.001 of the"):
+        load(folder, engine)
+    assert "of 'embedding' 0.001 of its values' root mean square" in tolerance_of(manifest)
+    assert tolerance_of(make_manifest()) == "0.0001 + 0.001 of the value"
 
 
 def test_rounding_is_no_difference(tmp_path: Path) -> None:

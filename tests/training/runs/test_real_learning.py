@@ -46,6 +46,19 @@ def test_a_run_of_ones_own_recipe_becomes_a_whole_artifact(
     assert [epoch.epoch for epoch in run.epochs.all()] == [1, 2]
 
 
+def test_the_log_tells_of_the_data_once_then_of_epochs_test_and_version(
+    bench: Bench, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_LEARN", "training.learning.learn")
+    run = bench.until_ended(_start(images), timeout_s=60)
+    lines = [line.partition(" ")[2].partition(" ")[2] for line in bench.log(run).splitlines()]
+    assert [line.partition(" ")[0] for line in lines] == [
+        "attempt", "data", "learning", "epoch", "epoch", "tested:", "registered",
+    ], bench.log(run)  # fmt: skip
+    assert "fingerprint" in lines[1]
+    assert lines[2] == "learning 3 classes"
+
+
 def test_a_loss_that_is_no_number_fails_the_run_clearly_and_at_once(
     bench: Bench, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,7 @@ def test_a_paused_schedule_does_nothing_and_a_removed_one_is_gone() -> None:
         ({"watch_minutes": 5}, "give one of the two"),
         ({"cron": "3 o'clock"}, "not '3 o'clock'"),
         ({"cron": "61 3 * * *"}, "not '61 3"),
+        ({"cron": "0 3 30 2 *"}, "'0 3 30 2 \\*' never does"),
         ({"cron": "", "watch_minutes": 20_000}, "from 1 to 10080, not 20000"),
         ({"cron": "", "watch_minutes": 5}, "always the same data"),
         ({"deploy_endpoint": "A B"}, "endpoint name"),
@@ -127,6 +128,17 @@ def test_a_wrong_schedule_is_refused_with_the_rule_and_the_value(change: dict[st
         nightly(**change)
     assert not TrainingSchedule.objects.exists()
     assert not Schedule.objects.exists()
+
+
+def test_the_next_times_of_a_cron_line_are_those_of_the_queue() -> None:
+    after = datetime(2026, 2, 27, 3, 0, tzinfo=UTC)
+    times = scheduling.next_times("0 3 * * mon-fri", after=after)
+    assert [f"{time:%a %m-%d %H:%M %Z}" for time in times] == [
+        "Mon 03-02 03:00 UTC", "Tue 03-03 03:00 UTC", "Wed 03-04 03:00 UTC", "Thu 03-05 03:00 UTC",
+        "Fri 03-06 03:00 UTC",
+    ]  # fmt: skip
+    schedule = nightly(cron="30 4 1 * *")
+    assert scheduling.next_fire_at(schedule) == scheduling.next_times("30 4 1 * *")[0]
 
 
 def test_a_name_is_taken_once() -> None:

@@ -10,6 +10,7 @@ import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aiplatform.errors import InvalidInputError, PlatformError
+from aiplatform.logs import only_warnings
 from training import engines, exports, imports, registry, selectors
 from training.cli import exit_codes
 from training.cli.actor import command_line_actor
@@ -68,7 +69,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         """Do the action; a PlatformError becomes one line and an exit code."""
         try:
-            getattr(self, f"_{action}")(**options)
+            with only_warnings(unless=options["verbosity"] > 1):
+                getattr(self, f"_{action}")(**options)
         except NotDeployedError as error:
             raise CommandError(error.message, returncode=exit_codes.NOT_DEPLOYED) from error
         except InvalidInputError as error:
