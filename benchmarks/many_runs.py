@@ -159,6 +159,7 @@ def pages() -> dict[str, Callable[[], Any]]:
         "REST: models": (api, "/api/training/models/"),
         "REST: versions of a model": (api, "/api/training/models/model-17/versions/"),
         "REST: metrics of 10,000 epochs": (api, f"/api/training/runs/{long}/metrics/"),
+        "REST: 500 of its points": (api, f"/api/training/runs/{long}/metrics/?points=500"),
         "REST: 8 runs, one of them long": (api, f"/api/training/runs/compare/?runs={with_long}"),
         "REST: metrics of a run": (api, f"/api/training/runs/{one}/metrics/"),
         "REST: 8 runs compared": (api, f"/api/training/runs/compare/?runs={several}"),

@@ -132,6 +132,12 @@ def parent_of(pid: int) -> int:
     return int(fields[1]) if len(fields) > 1 else 0
 
 
+def own_cpu_s(pid: int) -> float:
+    """Return the processor seconds of a process itself, without its children; 0 if it has ended."""
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return sum(map(int, fields[11:13])) / TICKS_PER_S if len(fields) > 13 else 0.0
+
+
 def answers(url: str, statuses: Iterable[int] = (200,)) -> bool:
     """Say whether a GET is answered with one of the statuses."""
     try:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from aiplatform.roles import INFERENCE, TRAINING
 from training import processes
 from training.launchers.base import Handle, LaunchOrder, Liveness, ProcessEnd
 from training.run_files import exit_file, log_file
@@ -84,9 +85,15 @@ class LocalLauncher:
 
 
 def trainer_environment() -> dict[str, str]:
-    """Return what a trainer inherits from this process, and what it gets by default."""
+    """Return what a trainer inherits from this process, what it gets by default, and what it is.
+
+    It trains, and orders the deployment: of an inference service that is not elsewhere it needs the part that takes
+    orders. The other apps and the console would more than double the time until it begins.
+    """
     inherited = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
-    return {**_DEFAULTS, **inherited}
+    is_inference_here = INFERENCE in settings.ROLES and not settings.SERVICE_URLS.get(INFERENCE)
+    roles = [TRAINING, INFERENCE] if is_inference_here else [TRAINING]
+    return {**_DEFAULTS, **inherited, "AIPLATFORM_ROLES": ",".join(roles)}
 
 
 def _reap(process: subprocess.Popen[bytes], file: Path) -> None:
