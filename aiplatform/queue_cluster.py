@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from django_q import cluster
 
+from aiplatform.queue_presence import announce_queue
 from aiplatform.supervisor import PR_SET_PDEATHSIG
 
 log = structlog.get_logger(__name__)
@@ -60,13 +61,13 @@ def tie_processes() -> None:
     os.register_at_fork(before=note_parent, after_in_child=tie)
 
 
-def run_cluster() -> Any:
-    """Start the queue's processes, tied; return the cluster, whose end the interpreter's exit waits for."""
+def run_cluster() -> None:
+    """Start the queue's processes, tied; the interpreter's exit waits for their end."""
     tie_processes()
     cluster.Sentinel = TiedSentinel
     started = cluster.Cluster()
+    started.announcement = announce_queue()  # held for as long as this process lives
     started.start()
-    return started
 
 
 def _was_killed(process: Any) -> bool:

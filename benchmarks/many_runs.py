@@ -120,7 +120,10 @@ def pages() -> dict[str, Callable[[], Any]]:
     from training.models import Run
 
     console, api = Client(), APIClient()
-    console.force_login(get_user_model().objects.create_superuser("bench", password="bench"))
+    user, _ = get_user_model().objects.get_or_create(
+        username="bench", defaults={"is_superuser": True, "is_staff": True}
+    )
+    console.force_login(user)
     identity = Identity(username="bench", scopes=frozenset({Scope.TRAIN}))
     api.force_authenticate(user=IdentityUser(identity), token=identity)  # type: ignore[arg-type]
     last = max(1, Run.objects.count() // 50)

@@ -1,7 +1,7 @@
 """Waits for a run in a command, and does the queue's and the clock's work if nobody else does.
 
-So `train run` works with nothing but a database: if the doorbell is not answered within a second,
-the command answers it itself, by the same claim as the queue's worker, and it supervises while it
+So `train run` works with nothing but a database: if the doorbell is not answered within a second (or nobody can be
+there to answer it), the command answers it itself, by the same claim as the queue's worker, and it supervises while it
 waits. A worker or clock that does exist is not disturbed: every step is conditional.
 """
 
@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from aiplatform.broken_connections import close_broken_connections
+from aiplatform.queue_presence import may_queue_answer
 from aiplatform.roles import TRAINING
 from training import doorbell, selectors, supervision
 from training.cli.views import RunView
@@ -81,7 +82,7 @@ class RunWaiter:
             self._queued_s = None
         elif self._queued_s is None:
             self._queued_s = now_s
-        elif now_s - self._queued_s >= ANSWER_AFTER_S:
+        if self._queued_s is not None and (now_s - self._queued_s >= ANSWER_AFTER_S or not may_queue_answer()):
             doorbell.answer(str(run.pk))
         if now_s - self._supervised_s >= settings.TRAINING_SUPERVISE_S:
             self._supervised_s = now_s
