@@ -86,8 +86,7 @@ class Server:
 
     def pids(self) -> list[int]:
         """Return the process ids of all its processes that live."""
-        wanted = f"{MARK}={self._mark}".encode()
-        return [pid for pid in _all_pids() if wanted in _read(pid, "environ").split(b"\0")]
+        return marked_pids(self._mark)
 
     def cpu_s(self) -> float:
         """Return the processor seconds that its living processes have used, with the children they waited for."""
@@ -114,6 +113,29 @@ class Server:
                 break
             _signal_all(left, number)
             time.sleep(1.0)
+
+
+def marked_pids(mark: str) -> list[int]:
+    """Return the process ids of all that live and have this mark in their environment (variable `MARK`)."""
+    wanted = f"{MARK}={mark}".encode()
+    return [pid for pid in _all_pids() if wanted in _read(pid, "environ").split(b"\0")]
+
+
+def command_of(pid: int) -> str:
+    """Return a process's command line; empty if it has ended."""
+    return _read(pid, "cmdline").replace(b"\0", b" ").decode("utf-8", "replace").strip()
+
+
+def parent_of(pid: int) -> int:
+    """Return the process id of a process's parent; 0 if it has ended."""
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return int(fields[1]) if len(fields) > 1 else 0
+
+
+def own_cpu_s(pid: int) -> float:
+    """Return the processor seconds of a process itself, without its children; 0 if it has ended."""
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return sum(map(int, fields[11:13])) / TICKS_PER_S if len(fields) > 13 else 0.0
 
 
 def answers(url: str, statuses: Iterable[int] = (200,)) -> bool:

@@ -43,9 +43,11 @@ def ring(run_id: UUID) -> None:
 
 
 def count_unanswered() -> int:
-    """Return how many doorbells lie in the queue; those in it are late, not lost."""
-    broker = get_broker()
-    return int(broker.queue_size()) + int(broker.lock_size())
+    """Return how many doorbells lie in the queue and nobody has taken; those are late, not lost.
+
+    One that was taken is answered at once, or its worker has died: then the queue gives it out again much later.
+    """
+    return int(get_broker().queue_size())
 
 
 def answer(run_id: str) -> str:

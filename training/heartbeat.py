@@ -15,8 +15,9 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, connections
 
+from aiplatform.broken_connections import close_broken_connections
 from training.leases import StaleFenceError, renew_lease
 from training.memory_guard import MemoryGuard
 from training.states import ExitClass
@@ -80,7 +81,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         try:
-            close_old_connections()
+            close_broken_connections()
             reason = renew_lease(self._run_id, self._fence)
             self._renewed_s = time.monotonic()
             if reason:

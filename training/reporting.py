@@ -14,9 +14,10 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 from django.utils import timezone
 
+from aiplatform.broken_connections import close_broken_connections
 from training.event_files import FOLDER, EventFile
 from training.heartbeat import StopFlag
 from training.leases import StaleFenceError, write_data, write_epoch, write_run
@@ -39,7 +40,7 @@ def persist(write: Callable[[], object]) -> None:
     deadline_s = time.monotonic() + PERSIST_FOR_S
     while True:
         try:
-            close_old_connections()
+            close_broken_connections()
             write()
         except DatabaseError:
             if time.monotonic() > deadline_s:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Count, Max, Min, Model, Q, QuerySet
+from django.db.models import Count, F, Max, Min, Model, Q, QuerySet
 from django.utils import timezone
 
 from aiplatform.errors import InvalidInputError, NotFoundError
@@ -28,6 +29,7 @@ from training.names import LATEST
 from training.states import ACTIVE_STATES, ENDED_STATES, DeployState, RunState, SearchState, TrialState, VersionState
 
 Row = TypeVar("Row", bound=Model)
+FEWEST_POINTS, MOST_POINTS = 2, 10_000  # of a curve that is thinned
 _ID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
 
 
@@ -141,9 +143,25 @@ def list_due_deployments() -> list[Run]:
     return list(Run.objects.filter(deploy_state=DeployState.PENDING, deploy_next_at__lte=timezone.now()))
 
 
-def list_epochs(run: Run) -> list[EpochMetrics]:
-    """Return a run's epochs in order."""
-    return list(run.epochs.all())
+def list_epochs(run: Run, *, since: datetime | None = None) -> list[EpochMetrics]:
+    """Return a run's epochs in order, or those that were recorded at a moment or after it."""
+    epochs = run.epochs.all()
+    return list(epochs if since is None else epochs.filter(recorded_at__gte=since))
+
+
+def list_epoch_rows(run: Run, *, points: int | None = None) -> list[dict[str, Any]]:
+    """Return `epoch`, `values`, `recorded_at` of a run's epochs in order: all, or about `points`, the last among them.
+
+    What is left out is not read. Raises: InvalidInputError if `points` is not from 2 to 10,000.
+    """
+    epochs = run.epochs.all()
+    if points is not None:
+        if not FEWEST_POINTS <= points <= MOST_POINTS:
+            raise InvalidInputError(f"points must be from {FEWEST_POINTS} to {MOST_POINTS}, not {points}")
+        last = epochs.aggregate(last=Max("epoch"))["last"] or 0
+        stride = max(1, math.ceil(last / points))
+        epochs = epochs.alias(beyond=F("epoch") % stride).filter(Q(beyond=0) | Q(epoch=last))
+    return [dict(row) for row in epochs.values("epoch", "values", "recorded_at")]
 
 
 def charts_mark(run: Run) -> tuple[Any, ...]:

@@ -46,12 +46,13 @@ class UsageMeter:
         self._proc = proc
         self._session = os.getsid(0) if session is None else session
         self._gpus = open_gpus()
+        self._strangers: set[int] = set()  # living processes of other sessions: none of them can come into this one
         self._ticks_before: float | None = None
         self._measured_s = time.monotonic()
 
     def measure(self) -> Usage:
         """Return what the session takes now."""
-        processes = _session_processes(self._proc, self._session)
+        processes = self._session_processes()
         memory_bytes = sum(int(fields[_RSS]) for fields in processes.values()) * resource.getpagesize()
         gpu_share, gpu_memory = self._gpus.measure(set(processes)) if self._gpus else (None, None)
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -62,6 +63,25 @@ class UsageMeter:
             gpu_share=gpu_share,
             gpu_memory_bytes=gpu_memory,
         )
+
+    def _session_processes(self) -> dict[int, list[str]]:
+        """Return the fields of the session's living processes by their ids.
+
+        A stranger is read once: a machine may have thousands, and this is done each second beside the learning.
+        """
+        living = {int(name) for name in os.listdir(self._proc) if name.isdigit()}  # noqa: PTH208  (paths are slow)
+        self._strangers &= living
+        found = {}
+        for pid in living - self._strangers:
+            try:
+                fields = (self._proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue  # it has just ended
+            if int(fields[_SESSION]) == self._session:
+                found[pid] = fields
+            else:
+                self._strangers.add(pid)
+        return found
 
     def _cores(self, processes: dict[int, list[str]]) -> float:
         ticks = _ticks(processes)
@@ -103,18 +123,3 @@ def memory_limit_bytes(*, proc: Path = _PROC, cgroup: Path = _CGROUP) -> int | N
             limit = int((cgroup / name).read_text())
             found.append(min(limit, _UNLIMITED))
     return min(found, default=None)
-
-
-def _session_processes(proc: Path, session: int) -> dict[int, list[str]]:
-    """Return the fields of the session's living processes by their ids."""
-    found = {}
-    for entry in proc.iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has just ended
-        if int(fields[_SESSION]) == session:
-            found[int(entry.name)] = fields
-    return found

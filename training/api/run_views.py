@@ -195,12 +195,16 @@ class RunMetrics(APIView):
 
     @extend_schema(
         summary="Show a run's metrics by epoch",
+        parameters=[
+            OpenApiParameter("points", int, description="About so many epochs, evenly spread, 2 to 10000; without: all")
+        ],
         responses=EpochSerializer(many=True),
         operation_id="training_runs_metrics_list",
     )
     def get(self, request: Request, run_id: str) -> Response:
-        """Answer the metrics of every epoch."""
-        return Response(EpochSerializer(selectors.list_epochs(selectors.get_run(run_id)), many=True).data)
+        """Answer the metrics of every epoch, or of some, evenly spread."""
+        run = selectors.get_run(run_id)
+        return Response(selectors.list_epoch_rows(run, points=_read_points(request.query_params.get("points"))))
 
 
 class RunUsageDetail(APIView):
@@ -233,6 +237,14 @@ class RunLog(APIView):
         run = selectors.get_run(run_id)
         lines = _read_lines(request.query_params.get("lines", "200"))
         return Response({"log": run_files.read_log_tail(run.pk, lines=lines), "host": run.host})
+
+
+def _read_points(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdigit() or len(text) > 9:
+        raise InvalidInputError(f"points must be a whole number from 2 to 10000, not '{text}'")
+    return int(text)
 
 
 def _read_lines(text: str) -> int:

@@ -1,19 +1,22 @@
 """Waits for a run in a command, and does the queue's and the clock's work if nobody else does.
 
-So `train run` works with nothing but a database: if the doorbell is not answered within a second,
-the command answers it itself, by the same claim as the queue's worker, and it supervises while it
+So `train run` works with nothing but a database: if the doorbell is not answered within a second (or nobody can be
+there to answer it), the command answers it itself, by the same claim as the queue's worker, and it supervises while it
 waits. A worker or clock that does exist is not disturbed: every step is conditional.
 """
 
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 
+from aiplatform.broken_connections import close_broken_connections
+from aiplatform.queue_presence import may_queue_answer
 from aiplatform.roles import TRAINING
 from training import doorbell, selectors, supervision
 from training.cli.views import RunView
@@ -24,6 +27,9 @@ from training.states import DeployState, RunState
 log = structlog.get_logger(__name__)
 
 POLL_S = 0.2
+LONG_POLL_S = 0.4  # of a run that takes its time: each look costs processor time that the run could use
+PATIENT_AFTER_S = 10.0
+CLOCKS_DIFFER = timedelta(minutes=5)  # of machines that train one run after the other, at most
 ANSWER_AFTER_S = 1.0
 ASK_WHY_EVERY_S = 2.0
 DEPLOY_PATIENCE_S = 15.0
@@ -34,7 +40,9 @@ class RunWaiter:
 
     def __init__(self, run_id: UUID, view: RunView) -> None:
         self._run_id, self._view = run_id, view
-        self._seen_epochs: dict[int, object] = {}
+        self._began_s = time.monotonic()
+        self._seen_epochs: dict[int, datetime] = {}
+        self._seen_until: datetime | None = None
         self._queued_s: float | None = None
         self._supervised_s = 0.0
         self._ended_s: float | None = None
@@ -47,11 +55,12 @@ class RunWaiter:
             if run is not None and self._is_over(run):
                 self._view.end(run)
                 return run
-            time.sleep(POLL_S)
+            is_long = time.monotonic() - self._began_s > PATIENT_AFTER_S
+            time.sleep(LONG_POLL_S if is_long else POLL_S)
 
     def _look(self) -> Run | None:
         try:
-            close_old_connections()
+            close_broken_connections()
             run = selectors.get_run(self._run_id)
             self._show(run)
             if TRAINING in settings.ROLES:
@@ -62,10 +71,12 @@ class RunWaiter:
         return run
 
     def _show(self, run: Run) -> None:
-        for epoch in selectors.list_epochs(run):
+        since = self._seen_until and self._seen_until - CLOCKS_DIFFER
+        for epoch in selectors.list_epochs(run, since=since):
             if self._seen_epochs.get(epoch.epoch) != epoch.recorded_at:
                 self._seen_epochs[epoch.epoch] = epoch.recorded_at
                 self._view.end_epoch(run, epoch)
+            self._seen_until = max(self._seen_until or epoch.recorded_at, epoch.recorded_at)
         self._view.update(run, self._why_it_waits(run))
 
     def _why_it_waits(self, run: Run) -> str:
@@ -84,7 +95,7 @@ class RunWaiter:
             self._queued_s = None
         elif self._queued_s is None:
             self._queued_s = now_s
-        elif now_s - self._queued_s >= ANSWER_AFTER_S:
+        if self._queued_s is not None and (now_s - self._queued_s >= ANSWER_AFTER_S or not may_queue_answer()):
             doorbell.answer(str(run.pk))
         if now_s - self._supervised_s >= settings.TRAINING_SUPERVISE_S:
             self._supervised_s = now_s

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from aiplatform.roles import INFERENCE, TRAINING
 from training import processes
 from training.launchers.base import CPUS_VARIABLE, MEMORY_EXIT_CODE, Handle, LaunchOrder, Liveness, ProcessEnd
 from training.parallel.place import THREADS
@@ -97,9 +98,16 @@ class LocalLauncher:
 
 
 def trainer_environment(grant: Grant | None = None) -> dict[str, str]:
-    """Return what a trainer inherits from this process, what it gets by default, and what binds it to its grant."""
+    """Return what a trainer inherits from this process, what it gets by default, what it is, and what binds it.
+
+    It trains, and orders the deployment: of an inference service that is not elsewhere it needs the part that takes
+    orders. The other apps and the console would more than double the time until it begins.
+    """
     inherited = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
-    return {**_DEFAULTS, **inherited, **(_bounds(grant) if grant else {})}
+    is_inference_here = INFERENCE in settings.ROLES and not settings.SERVICE_URLS.get(INFERENCE)
+    roles = [TRAINING, INFERENCE] if is_inference_here else [TRAINING]
+    bounds = _bounds(grant) if grant else {}
+    return {**_DEFAULTS, **inherited, "AIPLATFORM_ROLES": ",".join(roles), **bounds}
 
 
 def _bounds(grant: Grant) -> dict[str, str]:

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from django.db import connections
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from training import doorbell, selectors, supervision
@@ -70,6 +72,18 @@ def test_a_lost_doorbell_is_rung_again_and_a_late_one_is_not(bench: Bench) -> No
     OrmQ.objects.all().delete()
     supervision.ring_waiting()
     assert OrmQ.objects.count() == 1
+
+
+def test_a_doorbell_that_was_taken_by_a_worker_that_died_is_rung_again(bench: Bench) -> None:
+    run = bench.create()
+    bench.until(run, lambda r: r.rung_at is not None, supervised=False)
+    OrmQ.objects.update(lock=timezone.now() + timedelta(seconds=110))  # taken; it is given out again that late
+    time.sleep(bench.settings.TRAINING_RING_AGAIN_S)
+    supervision.ring_waiting()
+    assert OrmQ.objects.count() == 2
+    time.sleep(bench.settings.TRAINING_RING_AGAIN_S)
+    supervision.ring_waiting()
+    assert OrmQ.objects.count() == 2  # nobody has taken the second one yet
 
 
 @pytest.mark.e2e

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import resource
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -129,6 +131,37 @@ def test_a_meter_sees_its_own_session() -> None:
     limit = memory_limit_bytes()
     assert limit is not None
     assert limit > used.memory_bytes
+
+
+def write_process(proc: Path, pid: int, *, session: int, pages: int) -> None:
+    """Write a process's line as the kernel has it."""
+    (proc / str(pid)).mkdir(exist_ok=True)
+    fields = ["0"] * 40
+    fields[3], fields[21] = str(session), str(pages)
+    (proc / str(pid) / "stat").write_text(f"{pid} (a (name) of it) {' '.join(fields)}")
+
+
+def test_a_meter_reads_its_own_processes_each_time_and_strangers_once(tmp_path: Path) -> None:
+    page = resource.getpagesize()
+    write_process(tmp_path, 10, session=10, pages=5)
+    write_process(tmp_path, 11, session=10, pages=1)
+    write_process(tmp_path, 20, session=20, pages=100)
+    (tmp_path / "meminfo").write_text("no process")
+    meter = UsageMeter(proc=tmp_path, session=10)
+    assert meter.measure().memory_bytes == 6 * page
+    (tmp_path / "20" / "stat").write_text("what nobody reads again")
+    write_process(tmp_path, 10, session=10, pages=7)
+    assert meter.measure().memory_bytes == 8 * page
+
+
+def test_a_number_that_a_stranger_had_may_be_one_of_ours_later(tmp_path: Path) -> None:
+    write_process(tmp_path, 20, session=20, pages=100)
+    meter = UsageMeter(proc=tmp_path, session=10)
+    assert meter.measure().memory_bytes == 0
+    shutil.rmtree(tmp_path / "20")
+    meter.measure()
+    write_process(tmp_path, 20, session=10, pages=3)
+    assert meter.measure().memory_bytes == 3 * resource.getpagesize()
 
 
 def test_a_framework_that_is_being_imported_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 from django.core.checks import run_checks
 from prometheus_client import REGISTRY
 
+from aiplatform.roles import INFERENCE, ROLES, TRAINING
 from training import checks, processes, supervision
 from training.launchers.base import LaunchOrder
 from training.launchers.local import LocalLauncher, trainer_environment
@@ -43,6 +44,22 @@ def test_waiting_threads_of_a_trainer_leave_the_processor_to_others(
     environment = trainer_environment()
     assert environment["OMP_WAIT_POLICY"] == expected
     assert "PROMETHEUS_MULTIPROC_DIR" not in environment
+
+
+@pytest.mark.parametrize(
+    ("roles", "address", "expected"),
+    [
+        (frozenset(ROLES), "", "training,inference"),
+        (frozenset(ROLES), "http://inference:8000", "training"),
+        (frozenset({TRAINING}), "http://inference:8000", "training"),
+    ],
+)
+def test_a_trainer_is_no_more_of_the_platform_than_it_needs(
+    settings: Any, roles: frozenset[str], address: str, expected: str
+) -> None:
+    settings.ROLES = roles
+    settings.SERVICE_URLS = {**settings.SERVICE_URLS, INFERENCE: address}
+    assert trainer_environment()["AIPLATFORM_ROLES"] == expected
 
 
 def test_a_run_that_was_killed_for_memory_is_not_tried_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
