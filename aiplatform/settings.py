@@ -296,6 +296,9 @@ TRAINING_NAMESPACE = env.text("TRAINING_NAMESPACE", "", "The cluster's namespace
 TRAINING_KUBECONFIG = env.text(
     "TRAINING_KUBECONFIG", "", "How the cluster is reached; empty: as this pod, else as kubectl does"
 )
+TRAINING_WORKERS_PER_NODE = env.integer(
+    "TRAINING_WORKERS_PER_NODE", 1, "On a cluster: processes of a run in one pod; further workers are further pods"
+)
 TRAINING_SLOTS = env.integer("TRAINING_SLOTS", 1, "Trainings at the same time; further runs wait in the queue")
 TRAINING_ATTEMPTS = env.integer("TRAINING_ATTEMPTS", 3, "Processes that a run may lose before it fails as lost")
 TRAINING_LEASE_S = env.number("TRAINING_LEASE_S", 30.0, "A training process silent for so long has lost its run")

@@ -64,7 +64,8 @@ def start_trainer(claim: Claim) -> str:
     try:
         launcher = get_launcher()
         oom_kills = launcher.count_oom_kills()
-        handle = launcher.launch(LaunchOrder(run_id=claim.run_id, fence=claim.fence, folder=folder))
+        workers = selectors.count_workers(claim.run_id)
+        handle = launcher.launch(LaunchOrder(run_id=claim.run_id, fence=claim.fence, folder=folder, workers=workers))
     except (OSError, PlatformError) as error:
         end_run(claim.run_id, claim.fence, ExitClass.FAILED, message=f"the trainer could not be started: {error}")
         return "could not start"

@@ -9,9 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import django
+
+if TYPE_CHECKING:
+    from training.parallel.nodes import Seat
 
 
 def main(arguments: list[str]) -> int:
@@ -24,7 +28,11 @@ def main(arguments: list[str]) -> int:
     import structlog
 
     from training.launchers.base import LOG_VARIABLE
+    from training.parallel.nodes import this_seat
 
+    seat = this_seat()
+    if seat is not None and seat.rank:
+        return _take_part(run_id, fence, seat)
     if os.environ.get(LOG_VARIABLE):
         _write_into_log(run_id)
 
@@ -39,6 +47,18 @@ def main(arguments: list[str]) -> int:
     prefer_for_oom_kill()
     structlog.contextvars.bind_contextvars(run=str(run_id), fence=fence)
     return Attempt(Claim(run_id=run_id, fence=fence, attempt=0), flag).run()
+
+
+def _take_part(run_id: UUID, fence: int, seat: Seat) -> int:
+    """Do the work of a process that does not lead; what it writes is its pod's log, for the run's is the leader's."""
+    import structlog
+
+    from training.node_member import NodeMember
+    from training.processes import prefer_for_oom_kill
+
+    prefer_for_oom_kill()
+    structlog.contextvars.bind_contextvars(run=str(run_id), fence=fence, rank=seat.rank)
+    return NodeMember(run_id, fence, seat).run()
 
 
 def _write_into_log(run_id: UUID) -> None:

@@ -26,11 +26,12 @@ class Liveness(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchOrder:
-    """What to start: one attempt at one run, with the fence that it holds."""
+    """What to start: one attempt at one run, with the fence that it holds, in so many processes (`workers`)."""
 
     run_id: UUID
     fence: int
     folder: Path
+    workers: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
