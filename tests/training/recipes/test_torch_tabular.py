@@ -20,7 +20,7 @@ from training.exporting.texts import known_texts
 
 pytestmark = [
     pytest.mark.torch,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.filterwarnings(
         "ignore::DeprecationWarning:torch.*", "ignore::FutureWarning:torch.*", "ignore:.*LeafSpec:FutureWarning"
     ),
