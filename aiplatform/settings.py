@@ -296,6 +296,9 @@ TRAINING_NAMESPACE = env.text("TRAINING_NAMESPACE", "", "The cluster's namespace
 TRAINING_KUBECONFIG = env.text(
     "TRAINING_KUBECONFIG", "", "How the cluster is reached; empty: as this pod, else as kubectl does"
 )
+TRAINING_WORKERS_PER_NODE = env.integer(
+    "TRAINING_WORKERS_PER_NODE", 1, "On a cluster: processes of a run in one pod; further workers are further pods"
+)
 TRAINING_SLOTS = env.integer(
     "TRAINING_SLOTS",
     1,

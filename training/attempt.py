@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,9 +21,7 @@ from django.utils.module_loading import import_string
 
 from training import deployment, engines, processes, provenance
 from training.cli.texts import metrics_text
-from training.data.sql_places import parse_databases
-from training.dataset_registry import data_cache, find_sources
-from training.failures import Moment, explain_error, memory_sentence
+from training.failures import READING, Moment, explain_error, memory_sentence
 from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
 from training.launchers.base import HOST_VARIABLE, NAME_VARIABLE, Handle
 from training.leases import (
@@ -40,11 +37,13 @@ from training.leases import (
 )
 from training.memory_guard import MemoryGuard
 from training.models import Run
+from training.orders import team_key, training_order
+from training.parallel.nodes import Nodes, this_seat
 from training.publishing import Origin, adopt_published, publish_model
 from training.reasons import stop_message
-from training.recipes.api import StopRequestedError, TrainedModel, TrainingOrder, WorkerLostError
+from training.recipes.api import StopRequestedError, TrainedModel, WorkerLostError
 from training.reporting import RunReporter, persist
-from training.run_files import run_folder, work_folder
+from training.run_files import run_folder
 from training.states import ExitClass
 from training.usage import memory_limit_bytes, peak_gpu_bytes, peak_memory_bytes
 
@@ -102,7 +101,7 @@ class Attempt:
         origin = self._record_origin()
         learn = import_string(settings.TRAINING_LEARN)
         self._reporter.enter("preparing")
-        trained = learn(self._order(run), self._reporter)
+        trained = learn(training_order(run, nodes=self._nodes()), self._reporter)
         if self._flag.is_set() and self._flag.reason:
             raise StopRequestedError("asked to stop before the model was published")
         self._reporter.complete_history(trained.history)
@@ -127,22 +126,24 @@ class Attempt:
         persist(lambda: complete_trial(self._claim.run_id, self._claim.fence, data_fingerprint=fingerprint))
         self._reporter.log("learned and tested; a trial registers no version")
 
-    def _order(self, run: Run) -> TrainingOrder:
-        work_dir: Path = work_folder(self._folder)
-        work_dir.mkdir(parents=True, exist_ok=True)
-        sources = find_sources(run.data_uri, run.target)
-        return TrainingOrder(
-            recipe=run.recipe,
-            parameters=run.parameters,
-            data_uri=sources.uri,
-            target=sources.target or None,
-            expected=sources.expected,
-            seed=run.seed,
-            work_dir=work_dir,
-            cache=data_cache(),
-            memory_bytes=settings.DATA_MEMORY_BYTES,
-            databases=parse_databases(settings.DATA_DATABASES),
-        )
+    def _nodes(self) -> Nodes | None:
+        """Return what this process needs to lead those of other machines; None if there are none."""
+        seat = this_seat()
+        if seat is None:
+            return None
+        waits: list[str] = []  # what is told already: only a change is progress
+
+        def look(what: str) -> None:
+            if self._flag.is_set():
+                raise StopRequestedError("asked to stop before all nodes had come")
+            if waits[-1:] != [what]:
+                waits.append(what)
+                self._reporter.enter(what or READING)
+                if what:
+                    self._reporter.log(what)
+
+        key = team_key(self._claim.run_id, self._claim.fence)
+        return Nodes(seat=seat, key=key, look=look, ask_stop=self._flag.set)
 
     def _record_origin(self) -> Origin:
         commit = provenance.code_commit(settings.BASE_DIR, known=settings.CODE_COMMIT)

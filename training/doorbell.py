@@ -66,8 +66,9 @@ def answer(run_id: str) -> str:
 def start_trainer(claim: Claim, grant: Grant | None = None, ask: Ask | None = None) -> str:
     """Start the process for a claimed run; a start that fails ends the run."""
     order = LaunchOrder(
-        run_id=claim.run_id, fence=claim.fence, folder=run_folder(claim.run_id), grant=grant, ask=ask or Ask()
-    )
+        run_id=claim.run_id, fence=claim.fence, folder=run_folder(claim.run_id), grant=grant, ask=ask or Ask(),
+        workers=selectors.count_workers(claim.run_id),
+    )  # fmt: skip
     try:
         launcher = get_launcher()
         oom_kills = launcher.count_oom_kills()

@@ -131,6 +131,12 @@ def list_active_runs() -> list[Run]:
     return list(Run.objects.filter(state__in=ACTIVE_STATES))
 
 
+def count_workers(run_id: UUID) -> int:
+    """Return how many processes share a run's steps; a recipe may have no such parameter."""
+    parameters = Run.objects.values_list("parameters", flat=True).get(pk=run_id)
+    return int(parameters.get("workers", 1))
+
+
 def list_runs_to_ring(*, silent_s: float) -> list[Run]:
     """Return queued runs for which nobody rang during the last `silent_s` seconds, oldest first."""
     since = timezone.now() - timedelta(seconds=silent_s)

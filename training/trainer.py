@@ -10,11 +10,15 @@ import contextlib
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import django
 
 from training.launchers.base import CPUS_VARIABLE
+
+if TYPE_CHECKING:
+    from training.parallel.nodes import Seat
 
 
 def main(arguments: list[str]) -> int:
@@ -28,7 +32,11 @@ def main(arguments: list[str]) -> int:
     import structlog
 
     from training.launchers.base import LOG_VARIABLE
+    from training.parallel.nodes import this_seat
 
+    seat = this_seat()
+    if seat is not None and seat.rank:
+        return _take_part(run_id, fence, seat)
     if os.environ.get(LOG_VARIABLE):
         _write_into_log(run_id)
     _tell_people_only()
@@ -51,6 +59,18 @@ def _bind_to_cores(numbers: str) -> None:
     if numbers:
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {int(number) for number in numbers.split(",")})
+
+
+def _take_part(run_id: UUID, fence: int, seat: Seat) -> int:
+    """Do the work of a process that does not lead; what it writes is its pod's log, for the run's is the leader's."""
+    import structlog
+
+    from training.node_member import NodeMember
+    from training.processes import prefer_for_oom_kill
+
+    prefer_for_oom_kill()
+    structlog.contextvars.bind_contextvars(run=str(run_id), fence=fence, rank=seat.rank)
+    return NodeMember(run_id, fence, seat).run()
 
 
 def _write_into_log(run_id: UUID) -> None:

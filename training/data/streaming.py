@@ -15,10 +15,10 @@ import pyarrow as pa
 from pyarrow import compute
 
 from aiplatform.artifacts import Arrays, ImageInput
-from aiplatform.errors import InvalidConfigurationError, InvalidInputError
+from aiplatform.errors import InvalidInputError
 from aiplatform.tensors import DType, TensorSpec
 from training.data.columns import ColumnFiles, ColumnWriter
-from training.data.dataset import IMAGE, Array, DataKind, Dataset
+from training.data.dataset import IMAGE, Array, DataKind, Dataset, Target
 from training.data.labels import encode_labels
 from training.data.reading import Reading
 from training.data.split import TEST, TIME, TRAIN, VALIDATION, split_parts
@@ -34,7 +34,7 @@ from training.data.table import (
     texts_of,
 )
 from training.data.table_files import TableRows
-from training.data.targets import REGRESSION
+from training.data.targets import CLASSIFICATION, REGRESSION, Truth, encode_target
 
 BUFFERS = 8  # a buffer may take this part of the memory: two are held, and what is made of them
 _TRUTH = ("true", "false")
@@ -74,14 +74,35 @@ class _Seen:
         texts: Array = np.array(list(self.names), dtype=object)[self._joined()]
         return texts
 
-    def encode(self, where: str) -> tuple[Array, tuple[str, ...]]:
-        """Return the rows' classes (n,) and the classes' names, as encode_labels does."""
+    def encode(self, where: str) -> Truth:
+        """Return the rows' classes, as encode_labels does."""
         codes, labels = encode_labels({"target": np.array(list(self.names))}, where=where)
-        classes: Array = codes["target"][self._joined()]
-        return classes, labels
+        return Truth(values=codes["target"][self._joined()], labels=labels, target=Target.CLASSES)
 
     def _joined(self) -> Array:
         return np.concatenate(self.codes)
+
+
+class _Targets:
+    """The targets of all rows: numbers as they are, texts as codes. Which they are decide the first rows."""
+
+    def __init__(self) -> None:
+        self._numbers: list[Array] = []
+        self._texts = _Seen()
+
+    def add(self, values: Array) -> None:
+        if values.dtype.kind in "fiu":
+            self._numbers.append(values)
+        else:
+            self._texts.add(values)
+
+    def encode(self, where: str, *, task: str) -> Truth:
+        """Return what is learned, as of rows in memory."""
+        if self._numbers:
+            return encode_target(np.concatenate(self._numbers), task=task, where=where)
+        if task == REGRESSION:
+            return encode_target(self._texts.texts()[:1], task=task, where=where)  # which says that they are no numbers
+        return self._texts.encode(where)
 
 
 def build_streamed_dataset(
@@ -91,12 +112,7 @@ def build_streamed_dataset(
 
     Raises: InvalidInputError if there are no rows, or they cannot be used or split as ordered.
     """
-    if reading.task == REGRESSION:
-        raise InvalidConfigurationError(
-            f"'{reading.report.source}' takes more than DATA_MEMORY_BYTES, {memory_bytes}, in memory; only classes are "
-            "learned from disk: a number as target (task=regression) needs a higher limit"
-        )
-    report, targets, values = reading.report, _Seen(), _Values(reading)
+    report, targets, values = reading.report, _Targets(), _Values(reading)
     report.is_streamed = True
     with ColumnWriter(folder) as writer:
         for block in blocks:
@@ -110,23 +126,25 @@ def build_streamed_dataset(
     if not writer.rows:
         raise InvalidInputError(f"'{report.source}' has no rows")
     files = writer.finish()
-    codes, labels = targets.encode(report.source)
-    chosen = split_parts(codes, rule=reading.split, seed=reading.seed, values=values.joined())
+    task = reading.task if kind is DataKind.TABLE else CLASSIFICATION
+    truth = targets.encode(report.source, task=task)
+    chosen = split_parts(truth.values, rule=reading.split, seed=reading.seed, values=values.joined())
     report.rows = {TRAIN: len(chosen.train), VALIDATION: len(chosen.validation), TEST: len(chosen.test)}
     buffer_bytes = memory_bytes // BUFFERS
 
     def part(places: Array) -> StreamedPart:
-        return make_part(files, places, codes[places], buffer_bytes=buffer_bytes, seed=reading.seed)
+        return make_part(files, places, truth.values[places], buffer_bytes=buffer_bytes, seed=reading.seed)
 
     return Dataset(
         kind=kind,
         inputs=_specs(files, kind),
-        labels=labels,
+        labels=truth.labels,
         image=_image(files) if kind is DataKind.IMAGES else None,
         train=part(chosen.train),
         validation=part(chosen.validation),
         test=part(chosen.test),
         fingerprint=reading.fingerprint,
+        target=truth.target,
     )
 
 

@@ -12,6 +12,7 @@ from training.exporting.convert import convert
 from training.exporting.messages import ExportForm, ExportOrder, ParityReport
 from training.exporting.parity import FloatIo, compare
 from training.exporting.rows import choose_rows
+from training.exporting.texts import TextsAsBytes, bytes_specs
 from training.importing.messages import KINDS
 from training.runtimes import ModelForm, Runtime, RuntimeOptions, open_runtime
 from training.runtimes.base import GivenSignature, reading
@@ -26,18 +27,15 @@ def export(order: ExportOrder, folder: Path) -> ParityReport:
 
     The version's model is opened first: its framework's threads are set before it first computes.
     """
-    signature = order.manifest.signature
-    if order.manifest.text_bytes:
-        raise InvalidConfigurationError(
-            f"{order.manifest.name} takes texts as bytes ({', '.join(order.manifest.text_bytes)}), which only this "
-            "platform's serving prepares; it can be exported as artifact"
-        )
+    signature, widths = order.manifest.signature, order.manifest.text_bytes
     form = find_form(order.manifest)
     own = order.manifest.computed if form is ModelForm.TORCH_EXPORT else signature  # a program has one signature only
-    given = GivenSignature(inputs=signature.inputs, outputs=own.outputs)
+    given = GivenSignature(inputs=bytes_specs(signature.inputs, widths), outputs=own.outputs)
     name = signature.name if form is ModelForm.SAVED_MODEL else ""
     model = locate_model(Path(order.artifact) / "model", form)
     before = open_runtime(form, model, RuntimeOptions(given=given, signature_name=name, threads=1))
+    if widths:
+        before = TextsAsBytes(before, signature.inputs, widths)
     rows = choose_rows(order, folder / "data")
     out = folder / OUTPUT
     out.mkdir()

@@ -13,7 +13,8 @@ from aiplatform.artifacts import Arrays, Manifest
 from aiplatform.errors import InvalidConfigurationError, InvalidInputError
 from aiplatform.tensors import FREE, DType
 from training.exporting.messages import ExportForm, ExportOrder, Quantization
-from training.runtimes.base import ModelForm, RuntimeOptions, reading
+from training.exporting.texts import bytes_specs, known_texts, take_texts
+from training.runtimes.base import GivenSignature, ModelForm, RuntimeOptions, reading
 from training.runtimes.files import locate_model
 
 ONNX_OPSET = 17
@@ -103,7 +104,7 @@ def _program_to_onnx(order: ExportOrder, source: Path, calibration: Arrays, targ
     from training.runtimes.torch_program import TorchProgramRuntime
     from training.runtimes.torch_program import open_model as open_program
 
-    runtime: TorchProgramRuntime = open_program(locate_model(source, ModelForm.TORCH_EXPORT), RuntimeOptions())
+    runtime: TorchProgramRuntime = open_program(locate_model(source, ModelForm.TORCH_EXPORT), _as_bytes(order))
     computed, wanted = order.manifest.computed, {spec.name for spec in order.manifest.signature.outputs}
     names: dict[str, Any] = {
         "input_names": [spec.name for spec in computed.inputs],
@@ -112,6 +113,18 @@ def _program_to_onnx(order: ExportOrder, source: Path, calibration: Arrays, targ
     exported: Any = torch.onnx.export(runtime.program, dynamo=True, **names)
     _keep_outputs(exported.model, wanted)
     exported.save(str(target))
+    widths = order.manifest.text_bytes
+    if widths:
+        import onnx
+
+        model = onnx.load(str(target))
+        take_texts(model, known_texts(runtime.program, computed.inputs, widths))
+        onnx.save(model, str(target))
+
+
+def _as_bytes(order: ExportOrder) -> RuntimeOptions:
+    inputs = bytes_specs(order.manifest.signature.inputs, order.manifest.text_bytes)
+    return RuntimeOptions(given=GivenSignature(inputs=inputs if order.manifest.text_bytes else ()))
 
 
 def _keep_outputs(model: Any, wanted: set[str]) -> None:

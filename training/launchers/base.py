@@ -31,13 +31,17 @@ class Liveness(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchOrder:
-    """What to start: one attempt at one run, with the fence that it holds, and what it was granted of what it asked."""
+    """What to start: one attempt at one run, with the fence that it holds, in so many processes (`workers`).
+
+    `grant` is what it was granted of what it asks for; on a cluster each of its pods asks for that much.
+    """
 
     run_id: UUID
     fence: int
     folder: Path
     grant: Grant | None = None
     ask: Ask = field(default_factory=Ask)
+    workers: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

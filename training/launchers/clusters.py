@@ -16,9 +16,20 @@ from django.conf import settings
 from aiplatform.errors import UnavailableError
 from training.launchers.base import MEMORY_EXIT_CODE, Handle, LaunchOrder, Liveness, ProcessEnd
 from training.launchers.cluster import Cluster, Kind
-from training.launchers.manifests import TEMPLATES, Manifest, job_of, name_of, read_template, trainjob_of
+from training.launchers.manifests import (
+    TEMPLATES,
+    Layout,
+    Manifest,
+    choose_layout,
+    job_of,
+    name_of,
+    read_template,
+    trainjob_of,
+)
+from training.processes import LOST_EXIT_CODE
 
 OUT_OF_MEMORY = "OOMKilled"
+INDEX_LABEL, LEADER = "batch.kubernetes.io/job-completion-index", "0"
 
 
 @functools.cache
@@ -53,11 +64,12 @@ class ClusterLauncher:
         """
         path = Path(settings.TRAINING_JOB_TEMPLATE or TEMPLATES / self.template)
         template = read_template(path, kind=self.manifest_kind)
+        layout = choose_layout(order.workers, per_node=settings.TRAINING_WORKERS_PER_NODE)
         handle = Handle(host=self._host, pid=0, started=name_of(order))
-        self._cluster.create(self.kind, self.fill(order, template, host=self._host))
+        self._cluster.create(self.kind, self.fill(order, template, host=self._host, layout=layout))
         return handle
 
-    def fill(self, order: LaunchOrder, template: Manifest, *, host: str) -> Manifest:
+    def fill(self, order: LaunchOrder, template: Manifest, *, host: str, layout: Layout) -> Manifest:
         """Return the object of an attempt."""
         raise NotImplementedError
 
@@ -72,7 +84,10 @@ class ClusterLauncher:
         return Liveness.DEAD if found is None or _has_ended(found) else Liveness.ALIVE
 
     def describe_wait(self, handle: Handle) -> str:
-        """Return why the attempt's pod does not run yet, in the cluster's words; empty if it does, or nobody knows."""
+        """Return why the attempt's pod does not run yet, in the cluster's words; empty if it does, or nobody knows.
+
+        Of many nodes it is the leader's pod: it says itself for which others it waits.
+        """
         if handle.host != self._host:
             return ""
         try:
@@ -81,6 +96,7 @@ class ClusterLauncher:
             return ""
         if not pods:
             return "waiting for the cluster to make a pod"
+        pods = [pod for pod in pods if _index(pod) == LEADER] or pods
         phases = [pod.get("status", {}).get("phase") for pod in pods]
         if any(phase != "Pending" for phase in phases):
             return ""
@@ -100,7 +116,8 @@ class ClusterLauncher:
         ends = [end for pod in pods for end in _container_ends(pod)]
         codes = [int(end.get("exitCode", 0)) for end in ends]
         failed = [code for code in codes if code]
-        code = next(iter(failed or codes), None)
+        first = [code for code in failed if code != LOST_EXIT_CODE]  # the others ended because one was gone
+        code = next(iter(first or failed or codes), None)
         # A container that was killed says 128 and the signal's number.
         return ProcessEnd(
             exit_code=128 - code if code is not None and code > 128 else code,
@@ -127,9 +144,9 @@ class KubernetesLauncher(ClusterLauncher):
     template = "job.yaml"
     manifest_kind = "Job"
 
-    def fill(self, order: LaunchOrder, template: Manifest, *, host: str) -> Manifest:
+    def fill(self, order: LaunchOrder, template: Manifest, *, host: str, layout: Layout) -> Manifest:
         """Return the Job of an attempt."""
-        return job_of(order, template, host=host)
+        return job_of(order, template, host=host, layout=layout)
 
 
 class KubeflowLauncher(ClusterLauncher):
@@ -141,15 +158,20 @@ class KubeflowLauncher(ClusterLauncher):
     template = "trainjob.yaml"
     manifest_kind = "TrainJob"
 
-    def fill(self, order: LaunchOrder, template: Manifest, *, host: str) -> Manifest:
+    def fill(self, order: LaunchOrder, template: Manifest, *, host: str, layout: Layout) -> Manifest:
         """Return the TrainJob of an attempt."""
-        return trainjob_of(order, template, host=host)
+        return trainjob_of(order, template, host=host, layout=layout)
 
 
 def _has_ended(found: Manifest) -> bool:
     """Say so of a Job or a TrainJob; both say it by the same conditions."""
     conditions = found.get("status", {}).get("conditions", [])
     return any(one.get("type") in ("Complete", "Failed") and one.get("status") == "True" for one in conditions)
+
+
+def _index(pod: Manifest) -> str:
+    """Return which node of its Job a pod is; the only one is the first."""
+    return str(pod.get("metadata", {}).get("labels", {}).get(INDEX_LABEL, LEADER))
 
 
 def _container_ends(pod: Manifest) -> list[dict[str, Any]]:

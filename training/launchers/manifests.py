@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from aiplatform.errors import InvalidConfigurationError
 from training.launchers.base import HOST_VARIABLE, LOG_VARIABLE, NAME_VARIABLE, LaunchOrder
+from training.parallel.nodes import FIRST_PORT, HOSTS, PROCESSES
 from training.resources.amounts import Ask
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -17,7 +19,36 @@ GPU_RESOURCE = "nvidia.com/gpu"
 TRAINER = "trainer"  # the container of a Job's template that trains
 RUN_LABEL, FENCE_LABEL = "aiplatform.io/run", "aiplatform.io/fence"
 
+SERVICE = "training-nodes"  # the headless Service that gives a Job's pods their names
+NODE_PORT = 29400
+JOBSET_NODES = "node"  # what Kubeflow calls the Job of a TrainJob's nodes
+
 Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """On how many nodes an attempt is, with how many processes each."""
+
+    nodes: int = 1
+    processes: int = 1
+
+
+ONE_NODE = Layout()
+
+
+def choose_layout(workers: int, *, per_node: int) -> Layout:
+    """Return where so many processes are: on one node, or on as many as it takes with `per_node` each.
+
+    Raises: InvalidConfigurationError if the last node would have fewer.
+    """
+    if workers <= per_node:
+        return Layout(nodes=1, processes=workers)
+    if workers % per_node:
+        raise InvalidConfigurationError(
+            f"workers must be at most TRAINING_WORKERS_PER_NODE, {per_node}, or a multiple of it, not {workers}"
+        )
+    return Layout(nodes=workers // per_node, processes=per_node)
 
 
 def read_template(path: Path, *, kind: str) -> Manifest:
@@ -40,8 +71,8 @@ def name_of(order: LaunchOrder) -> str:
     return f"train-{order.run_id.hex[:20]}-{order.fence}"
 
 
-def job_of(order: LaunchOrder, template: Manifest, *, host: str) -> Manifest:
-    """Return the Job of one attempt.
+def job_of(order: LaunchOrder, template: Manifest, *, host: str, layout: Layout = ONE_NODE) -> Manifest:
+    """Return the Job of one attempt; on many nodes an indexed one, whose pods have names that last.
 
     Raises: InvalidConfigurationError if the template has no container `trainer`.
     """
@@ -60,15 +91,23 @@ def job_of(order: LaunchOrder, template: Manifest, *, host: str) -> Manifest:
         )
     _fill(trainer, order, host=host)
     _ask(trainer, order.ask, key="resources")
+    if layout.nodes > 1:
+        spec |= {"completionMode": "Indexed", "completions": layout.nodes, "parallelism": layout.nodes}
+        service = pod["spec"].setdefault("subdomain", SERVICE)
+        _place(trainer, [f"{name_of(order)}-{node}.{service}" for node in range(layout.nodes)], layout)
     return manifest
 
 
-def trainjob_of(order: LaunchOrder, template: Manifest, *, host: str) -> Manifest:
-    """Return the TrainJob of one attempt."""
+def trainjob_of(order: LaunchOrder, template: Manifest, *, host: str, layout: Layout = ONE_NODE) -> Manifest:
+    """Return the TrainJob of one attempt; its pods' names come from the JobSet that Kubeflow makes of it."""
     manifest = _named(order, template)
     trainer = manifest.setdefault("spec", {}).setdefault("trainer", {})
     _fill(trainer, order, host=host)
     _ask(trainer, order.ask, key="resourcesPerNode")
+    trainer["numNodes"] = layout.nodes
+    if layout.nodes > 1:
+        name = name_of(order)
+        _place(trainer, [f"{name}-{JOBSET_NODES}-0-{node}.{name}" for node in range(layout.nodes)], layout)
     return manifest
 
 
@@ -85,7 +124,16 @@ def _named(order: LaunchOrder, template: Manifest) -> Manifest:
 def _fill(trainer: Manifest, order: LaunchOrder, *, host: str) -> None:
     trainer["command"] = ["python", "-m", "training.trainer"]
     trainer["args"] = [str(order.run_id), str(order.fence)]
-    ours = {HOST_VARIABLE: host, NAME_VARIABLE: name_of(order), LOG_VARIABLE: "run"}
+    _set_environment(trainer, {HOST_VARIABLE: host, NAME_VARIABLE: name_of(order), LOG_VARIABLE: "run"})
+
+
+def _place(trainer: Manifest, hosts: list[str], layout: Layout) -> None:
+    """Say where all nodes are; which of them a pod is says the cluster, by JOB_COMPLETION_INDEX."""
+    known = {HOSTS: ",".join(hosts), FIRST_PORT: str(NODE_PORT), PROCESSES: str(layout.processes)}
+    _set_environment(trainer, known)
+
+
+def _set_environment(trainer: Manifest, ours: dict[str, str]) -> None:
     kept = [one for one in trainer.get("env", []) if one.get("name") not in ours]
     trainer["env"] = kept + [{"name": name, "value": value} for name, value in ours.items()]
 

@@ -6,10 +6,12 @@ reads, because the main one may be waiting for the others in the middle of a ste
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -19,11 +21,12 @@ import numpy as np
 
 from aiplatform.errors import PlatformError
 from training.data.cache import DataCache
-from training.data.dataset import Dataset
+from training.data.dataset import IMAGE, Dataset
 from training.parallel.messages import END, Command, Load, MemberOrder, Step, decode_command, decode_order
 from training.parallel.place import this_place, worker_folder
 from training.processes import prefer_for_oom_kill
 from training.recipes.api import TrainingOrder
+from training.recipes.augmentation import Augmentation, parse_augmentation
 from training.recipes.recipe import SharingLearner
 from training.recipes.registry import load_recipe, resolve_parameters
 
@@ -42,8 +45,8 @@ def main(source: IO[bytes]) -> int:
         return LEADER_GONE
     commands = read_commands(source, leave=lambda: os._exit(LEADER_GONE))
     try:
-        learner, data = come_up(decode_order(first))
-        follow(learner, data, commands)
+        member = come_up(decode_order(first))
+        member.follow(commands)
     except PlatformError as error:
         print(f"worker {this_place().rank}: {error}", file=sys.stderr, flush=True)  # noqa: T201 (the run's log)
         return REFUSED
@@ -55,22 +58,55 @@ def read_commands(source: IO[bytes], *, leave: Callable[[], None]) -> Iterator[C
     waiting: SimpleQueue[Command] = SimpleQueue()
 
     def read() -> None:
-        for line in source:
-            command = decode_command(line)
-            waiting.put(command)
-            if command == END:
-                return
+        with contextlib.suppress(OSError):  # of a connection that is cut, or silent for too long
+            for line in source:
+                command = decode_command(line)
+                waiting.put(command)
+                if command == END:
+                    return
         leave()
 
     Thread(target=read, name="commands", daemon=True).start()  # now: the leader may go while the data is loaded
     return iter(waiting.get, END)
 
 
-def come_up(order: MemberOrder) -> tuple[SharingLearner, Dataset]:
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A learner in its place in a team, with the data that it learns from."""
+
+    learner: SharingLearner
+    data: Dataset
+    augmentation: Augmentation | None
+    seed: int
+    rank: int
+
+    def follow(self, commands: Iterator[Command]) -> None:
+        """Do each command."""
+        for command in commands:
+            if isinstance(command, Step):
+                self._learn(command)
+            elif isinstance(command, Load):
+                self.learner.load_state(Path(command.path))
+                self.learner.reseed(command.seed)
+
+    def _learn(self, step: Step) -> None:
+        if step.rate is not None:
+            self.learner.set_learning_rate(step.rate)
+        inputs, labels = self.data.train.rows(np.array(step.rows, dtype=np.int64))
+        if self.augmentation is not None and len(labels):
+            images = self.augmentation.apply(
+                inputs[IMAGE], seed=self.seed, epoch=step.epoch, step=step.step, rank=self.rank
+            )
+            inputs = {**inputs, IMAGE: images}
+        self.learner.train_batch(inputs, labels, rows=step.of)
+
+
+def come_up(order: MemberOrder) -> Member:
     """Load the data and build the learner, which takes its place in the team."""
     recipe = load_recipe(order.recipe)
     parameters = recipe.Parameters(**resolve_parameters(order.recipe, order.parameters))
-    scratch = worker_folder(Path(order.work_dir), this_place().rank)
+    rank = this_place().rank
+    scratch = worker_folder(Path(order.work_dir), rank)
     cache = DataCache(folder=Path(order.cache_dir), limit_bytes=order.cache_bytes) if order.cache_dir else None
     own = TrainingOrder(
         recipe=order.recipe, parameters=order.parameters, data_uri=order.data_uri, target=order.target,
@@ -79,20 +115,13 @@ def come_up(order: MemberOrder) -> tuple[SharingLearner, Dataset]:
     )  # fmt: skip
     data = recipe.load_data(own, parameters)
     learner = recipe.build_learner(data.description, parameters, order.seed)
-    return cast("SharingLearner", learner), data  # the leader has asked for `can_share`
-
-
-def follow(learner: SharingLearner, data: Dataset, commands: Iterator[Command]) -> None:
-    """Do each command."""
-    for command in commands:
-        if isinstance(command, Step):
-            if command.rate is not None:
-                learner.set_learning_rate(command.rate)
-            inputs, labels = data.train.rows(np.array(command.rows, dtype=np.int64))
-            learner.train_batch(inputs, labels, rows=command.of)
-        elif isinstance(command, Load):
-            learner.load_state(Path(command.path))
-            learner.reseed(command.seed)
+    return Member(
+        learner=cast("SharingLearner", learner),  # the leader has asked for `can_share`
+        data=data,
+        augmentation=parse_augmentation(getattr(parameters, "augment", "")),
+        seed=order.seed,
+        rank=rank,
+    )
 
 
 if __name__ == "__main__":

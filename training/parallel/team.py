@@ -1,7 +1,8 @@
 """The leader's side: starts the members, tells them what to do, and notices when one is gone.
 
-Members are in the trainer's session, so whoever ends it with its children ends them. They end by themselves when
-the leader's end of their input closes, however the leader died.
+Members on this machine are in the trainer's session, so whoever ends it with its children ends them; those of other
+machines are started by the cluster and come here. All end by themselves when the leader's end of their link closes,
+however the leader died.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, cast
+from typing import Self
 
 import numpy as np
 
+from aiplatform.errors import InvalidConfigurationError
 from training.data.dataset import Array
-from training.parallel.messages import END, Command, Load, MemberOrder, Step, encode
+from training.parallel.links import Link, ProcessLink
+from training.parallel.meeting import Meeting
+from training.parallel.messages import END, Load, MemberOrder, Step
 from training.parallel.place import NAMES, THREADS, environment_of, worker_folder
 from training.processes import LOST_EXIT_CODE
 from training.recipes.api import Reporter, TrainingOrder, WorkerLostError
@@ -31,6 +35,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 NOTICE_S = 20.0  # which the engine has to notice that a member is gone
 END_S = 5.0  # which members have to end
 LOOK_S = 0.2
+FAR_LOOK_S = 5.0  # in which the end of a member on another machine is heard of, after its engine has failed here
+# What engines say when the other side of a connection is gone.
+_GONE_ERRORS = {"UnavailableError", "AbortedError", "DistBackendError", "DistNetworkError"}
+_GONE_WORDS = ("gloo/transport", "Connection closed by peer", "Connection reset by peer")
 
 
 class Team:
@@ -41,25 +49,26 @@ class Team:
 
     def __init__(self, order: TrainingOrder, *, world: int, reporter: Reporter, end: Callable[[int], None] = os._exit):
         self._order, self._world, self._reporter, self._end = order, world, reporter, end
-        self._members: list[subprocess.Popen[bytes]] = []
+        self._links: list[Link] = []
         self._before: dict[str, str | None] = {}
         self._is_closing = threading.Event()
         self._lost = ""
         self._rate: float | None = None
 
     def __enter__(self) -> Self:
-        ports = free_ports(2 * self._world)
-        cores = len(os.sched_getaffinity(0))
+        place_of, here = self._places()
         self._before = {name: os.environ.get(name) for name in (*NAMES, *THREADS)}
         try:
-            for rank in range(1, self._world):
-                self._members.append(self._start(environment_of(rank, ports, cores=cores)))
+            for rank in range(1, here):
+                self._start(place_of(rank))
+            os.environ.update(place_of(0))
+            if self._order.nodes is not None:
+                self._links += Meeting(self._order.nodes).gather(self._describe_lost)
         except BaseException:
             self._finish()
             raise
-        os.environ.update(environment_of(0, ports, cores=cores))
         threading.Thread(target=self._watch, name="team-watch", daemon=True).start()
-        self._reporter.log(f"a team of {self._world} processes shares each batch")
+        self._reporter.log(f"a team of {self._world} processes shares each batch{self._describe_nodes()}")
         return self
 
     def __exit__(
@@ -67,7 +76,9 @@ class Team:
     ) -> None:
         # An engine says it in its own words that a member is gone, and may say it before the member's end is seen.
         if isinstance(error, Exception) and not self._lost:
-            self._is_closing.wait(2 * LOOK_S)
+            self._wait_for_loss(2 * LOOK_S if self._order.nodes is None else FAR_LOOK_S)
+            if self._order.nodes is not None and not self._lost and _tells_of_loss(error):
+                self._lost = f"the connection to a worker is gone: {type(error).__name__}"
         lost = self._lost
         self._finish()
         if lost and isinstance(error, Exception):
@@ -75,21 +86,21 @@ class Team:
 
     @property
     def process_ids(self) -> list[int]:
-        """Return the members' process ids, without the leader's."""
-        return [member.pid for member in self._members]
+        """Return the process ids of the members on this machine, without the leader's."""
+        return [link.process.pid for link in self._links if isinstance(link, ProcessLink)]
 
     def set_learning_rate(self, rate: float) -> None:
         """Have the members use another learning rate from the next step on."""
         self._rate = rate
 
-    def share(self, rows: Array) -> Array:
+    def share(self, rows: Array, *, epoch: int, step: int) -> Array:
         """Tell each member its share of a step's rows, and return the leader's.
 
         Raises: WorkerLostError if a member is gone.
         """
         shares = np.array_split(rows, self._world)
-        for member, share in zip(self._members, shares[1:], strict=True):
-            self._tell(member, Step(rows=share.tolist(), of=len(rows), rate=self._rate))
+        for link, share in zip(self._links, shares[1:], strict=True):
+            link.tell(Step(rows=share.tolist(), of=len(rows), epoch=epoch, step=step, rate=self._rate))
         self._rate = None
         return shares[0]
 
@@ -99,54 +110,68 @@ class Team:
         Raises: WorkerLostError if a member is gone.
         """
         save_state(self._state_file)
-        for rank, member in enumerate(self._members, start=1):
-            self._tell(member, Load(path=str(self._state_file), seed=self._order.seed + rank))
+        for rank, link in enumerate(self._links, start=1):
+            link.tell(Load(path=str(self._state_file), seed=self._order.seed + rank))
 
     @property
     def _state_file(self) -> Path:
         return self._order.work_dir / "team-state"
 
-    def _start(self, place: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        member = subprocess.Popen(
+    def _places(self) -> tuple[Callable[[int], dict[str, str]], int]:
+        """Return what makes a process the member of a rank, and how many members, the leader among them, are here."""
+        cores = len(os.sched_getaffinity(0))
+        if self._order.nodes is None:
+            ports = free_ports(2 * self._world)
+            return lambda rank: environment_of(rank, ports, cores=cores), self._world
+        seat = self._order.nodes.seat
+        if seat.world != self._world:
+            raise InvalidConfigurationError(
+                f"workers is {self._world}; the cluster has started {len(seat.hosts)} nodes of {seat.processes} each"
+            )
+        return lambda rank: seat.environment_of(rank, cores=cores), seat.processes
+
+    def _describe_nodes(self) -> str:
+        nodes = self._order.nodes
+        return "" if nodes is None else f", on {len(nodes.seat.hosts)} nodes"
+
+    def _start(self, place: Mapping[str, str]) -> None:
+        process = subprocess.Popen(
             [sys.executable, "-m", "training.parallel.member"],
             cwd=PROJECT, env={**os.environ, **place}, stdin=subprocess.PIPE,
         )  # fmt: skip
-        self._tell(member, member_order(self._order))
-        return member
-
-    def _tell(self, member: subprocess.Popen[bytes], message: MemberOrder | Command) -> None:
-        pipe = cast("IO[bytes]", member.stdin)
-        try:
-            pipe.write(encode(message))
-            pipe.flush()
-        except OSError as error:
-            raise WorkerLostError(self._lost or f"a worker of the team is gone: {error}") from error
+        link = ProcessLink(process)
+        self._links.append(link)
+        link.tell(member_order(self._order))
 
     def _watch(self) -> None:
         """See that all members live; end this process if its engine waits for one that does not."""
         while not self._is_closing.wait(LOOK_S):
-            for rank, member in enumerate(self._members, start=1):
-                if member.poll() is not None:
-                    self._lost = f"worker {rank} of {self._world} is gone ({_describe(member.returncode)})"
-                    self._reporter.log(self._lost)
-                    if not self._is_closing.wait(NOTICE_S):
-                        self._end(LOST_EXIT_CODE)
-                    return
+            if lost := self._describe_lost():
+                self._lost = lost
+                self._reporter.log(lost)
+                if not self._is_closing.wait(NOTICE_S):
+                    self._end(LOST_EXIT_CODE)
+                return
+
+    def _describe_lost(self) -> str:
+        for rank, link in enumerate(self._links, start=1):
+            if end := link.describe_end():
+                return f"worker {rank} of {self._world} is gone ({end})"
+        return ""
+
+    def _wait_for_loss(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while not self._lost and time.monotonic() < until_s:
+            time.sleep(LOOK_S / 4)
 
     def _finish(self) -> None:
         self._is_closing.set()
-        for member in self._members:
+        for link in self._links:
             with contextlib.suppress(WorkerLostError):
-                self._tell(member, END)
-            with contextlib.suppress(OSError):
-                cast("IO[bytes]", member.stdin).close()
+                link.tell(END)
         deadline_s = time.monotonic() + END_S
-        for member in self._members:
-            try:
-                member.wait(max(0.0, deadline_s - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                member.kill()
-                member.wait()
+        for link in self._links:
+            link.close(deadline_s)
         for rank in range(1, self._world):
             shutil.rmtree(worker_folder(self._order.work_dir, rank), ignore_errors=True)
         self._state_file.unlink(missing_ok=True)
@@ -177,5 +202,5 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _describe(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
+def _tells_of_loss(error: BaseException) -> bool:
+    return type(error).__name__ in _GONE_ERRORS or any(words in str(error) for words in _GONE_WORDS)

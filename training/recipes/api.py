@@ -19,6 +19,7 @@ from aiplatform.tensors import Signature, TensorSpec
 from training.data.cache import DataCache
 from training.data.dataset import Array
 from training.data.reading import SourceReport
+from training.parallel.nodes import Nodes
 
 CHECKPOINTS_FOLDER = "checkpoints"
 
@@ -42,6 +43,7 @@ class TrainingOrder:
     reports: list[SourceReport] = field(default_factory=list, repr=False, compare=False)  # filled when data is loaded
     memory_bytes: int = 0  # data that takes more stays on disk and is read in buffers; 0: none does
     databases: Mapping[str, str] = field(default_factory=dict, repr=False)  # addresses by name, with their passwords
+    nodes: Nodes | None = None  # where the other processes are that share the steps, if not all are on this machine
 
     @property
     def scratch(self) -> Path:

@@ -1,8 +1,9 @@
 """Random changes of training images, declared in a recipe's parameters: `augment=flip,shift=2,rotate=15,noise=8`.
 
 They are made on the way from the data to the learner, so that the network, and with it the served model, knows nothing
-of them. What is changed, and how, follows from seed, epoch and step alone: a run that goes on from a checkpoint
-learns from the same pictures as an unbroken one. Validation and test rows are never changed.
+of them. What is changed, and how, follows from seed, epoch, step and the number of the process in its team alone: a run
+that goes on from a checkpoint learns from the same pictures as an unbroken one. Validation and test rows are never
+changed.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ class Augmentation:
     noise: float = 0.0
     erase: float = 0.0
 
-    def apply(self, images: Array, *, seed: int, epoch: int, step: int) -> Array:
-        """Return changed images, clipped to 0 to 255.
+    def apply(self, images: Array, *, seed: int, epoch: int, step: int, rank: int = 0) -> Array:
+        """Return changed images, clipped to 0 to 255; each member of a team (`rank`) changes its own share.
 
         Shapes: images (n, height, width, channels), float32, 0 to 255; a new array of the same shape comes back.
         """
-        random = np.random.default_rng([seed, epoch, step, _STREAM])
+        random = np.random.default_rng([seed, epoch, step, _STREAM, *([rank] if rank else [])])
         changed = self._flip(images.astype(np.float32), random)
         if self.rotate or self.zoom:
             changed = _resample(changed, self._transforms(len(images), random))

@@ -11,7 +11,6 @@ from typing import cast
 import numpy as np
 
 from aiplatform.artifacts import Arrays
-from aiplatform.errors import InvalidConfigurationError
 from training.data.dataset import IMAGE, Array, Dataset, Part
 from training.parallel.team import Team
 from training.recipes.api import Reporter, StopRequestedError, TrainingFailedError
@@ -45,9 +44,6 @@ class TrainingLoop:
 
     def __post_init__(self) -> None:
         self._augmentation = parse_augmentation(getattr(self.parameters, "augment", ""))
-        workers = getattr(self.parameters, "workers", 1)
-        if self._augmentation is not None and workers > 1:
-            raise InvalidConfigurationError(f"augment is for one process: 'workers' must be 1 with it, not {workers}")
 
     @property
     def batch_size(self) -> int:
@@ -132,7 +128,9 @@ class TrainingLoop:
             self._save(progress)
 
     def _train_rows(self, progress: Progress, indices: Array) -> tuple[float, float]:
-        mine = indices if self.team is None else self.team.share(indices)
+        mine = indices
+        if self.team is not None:
+            mine = self.team.share(indices, epoch=progress.epoch, step=progress.step)
         inputs, labels = self._rows(mine, progress)
         if self.team is None:
             return self.learner.train_batch(inputs, labels)

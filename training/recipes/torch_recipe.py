@@ -264,7 +264,7 @@ def _device(place: Place) -> Any:
 
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", place.rank % torch.cuda.device_count())
+    return torch.device("cuda", place.local % torch.cuda.device_count())
 
 
 def _shared(network: nn.Module, device: Any) -> Any:
@@ -272,7 +272,7 @@ def _shared(network: nn.Module, device: Any) -> Any:
     import torch
     from torch.nn.parallel import DistributedDataParallel
 
-    has_own_gpu = device.type == "cuda" and torch.cuda.device_count() >= this_place().world
+    has_own_gpu = device.type == "cuda" and torch.cuda.device_count() >= this_place().local_world
     if torch.distributed.is_initialized():  # of an earlier learner in this process
         torch.distributed.destroy_process_group()
     torch.distributed.init_process_group("nccl" if has_own_gpu else "gloo")

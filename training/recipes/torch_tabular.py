@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LARGEST_EMBEDDING = 16
+KNOWN_TEXTS = "columns.{place}.table"  # where a network keeps the bytes of an input's known texts, for its export
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from tests.training.learning.test_learning import order, weights
 from tests.training.recipes.reporters import RememberingReporter
 from training.data import sql, table_blocks, tfrecord
 from training.data.columns import ColumnWriter
-from training.data.dataset import Array, Dataset, Part
+from training.data.dataset import Array, Dataset, Part, Target
 from training.data.reading import SourceReport
 from training.data.sources import load_dataset
 from training.data.streamed import StreamedPart
@@ -129,6 +129,52 @@ def test_images_on_disk_are_those_in_memory(tmp_path: Path, name: str) -> None:
 def test_records_on_disk_are_those_in_memory(tmp_path: Path) -> None:
     made = [example({"age": i, "job": f"j{i % 5}", "y": i % 2}) for i in range(ROWS)]
     assert_alike(*both(str(write_records(tmp_path / "t.tfrecord", made)), tmp_path, "y"))
+
+
+@pytest.mark.parametrize(
+    ("name", "split"), [("t.csv", ""), ("t.csv", "?split=group:house"), ("t.parquet", ""), ("t.db", "")]
+)
+@pytest.mark.parametrize("target", ["age", "day"])
+def test_a_number_to_predict_is_learned_from_disk_as_from_memory(
+    tmp_path: Path, name: str, split: str, target: str
+) -> None:
+    uri = write_table(tmp_path / name) + split
+    task = "regression"
+    if target == "age":  # without a value is a bad row
+        uri += f"{'&' if '?' in uri else '?'}on_bad=skip&bad_limit=0.2"
+    here, there = (
+        load_dataset(uri, target=target, seed=3, scratch=tmp_path / "s", memory_bytes=bytes_, task=task)
+        for bytes_ in (0, MEMORY)
+    )
+    assert isinstance(there.train, StreamedPart)
+    assert (here.target, there.target) == (Target.NUMBER, Target.NUMBER)
+    assert_alike(here, there)
+
+
+def test_which_task_it_is_is_decided_by_all_rows(tmp_path: Path) -> None:
+    lines = ["x,y", *(f"{i},{i % 5}" for i in range(600)), "600,0.5"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    for task, memory_bytes in (("auto", 0), ("auto", MEMORY)):
+        data = load_dataset(
+            str(tmp_path / "t.csv"), target="y", seed=3, scratch=tmp_path / "s", memory_bytes=memory_bytes, task=task
+        )
+        assert data.target is Target.NUMBER, "the last row has a fraction"
+        assert data.train.labels.dtype == np.float32
+    for memory_bytes in (0, MEMORY):
+        with pytest.raises(InvalidInputError, match="labels must be whole numbers or texts"):
+            load_dataset(
+                str(tmp_path / "t.csv"), target="y", seed=3, scratch=tmp_path / "s", memory_bytes=memory_bytes,
+                task="classification",
+            )  # fmt: skip
+
+
+def test_texts_are_no_number_to_predict_on_disk_either(tmp_path: Path) -> None:
+    uri = write_table(tmp_path / "t.csv")
+    for memory_bytes in (0, MEMORY):
+        with pytest.raises(InvalidInputError, match="a regression's target must be numbers, not texts such as"):
+            load_dataset(
+                uri, target="risk", seed=3, scratch=tmp_path / "s", memory_bytes=memory_bytes, task="regression"
+            )
 
 
 def streamed(tmp_path: Path) -> StreamedPart:

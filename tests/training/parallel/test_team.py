@@ -24,6 +24,7 @@ from training.parallel.place import NAMES, Place, environment_of, this_place
 from training.parallel.team import Team
 from training.processes import start_time
 from training.recipes.api import StopRequestedError, TrainedModel, TrainingOrder, WorkerLostError
+from training.recipes.augmentation import parse_augmentation
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -89,6 +90,29 @@ def test_a_killed_member_is_named_and_the_run_goes_on_from_its_checkpoint(tmp_pa
     assert np.allclose(weights(again, tmp_path / "b"), weights(whole, tmp_path / "a"), rtol=1e-9)
 
 
+def test_images_are_changed_in_a_team_too_and_a_run_that_goes_on_learns_from_the_same(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"augment": "flip,shift=1,noise=40", "workers": 2}
+    whole = run(tmp_path / "whole", **options)
+    plain = run(tmp_path / "plain", workers=2)
+    with pytest.raises(StopRequestedError):
+        run(tmp_path / "cut", RememberingReporter(stop_at=(2, 3)), **options)
+    resumed = RememberingReporter()
+    again = run(tmp_path / "cut", resumed, **options)
+    assert resumed.steps[0] == (2, 4), "it goes on within the epoch"
+    assert np.array_equal(weights(again, tmp_path / "b"), weights(whole, tmp_path / "a"))
+    assert not np.allclose(weights(plain, tmp_path / "c"), weights(whole, tmp_path / "d"))
+
+
+def test_each_member_changes_its_images_in_its_own_way() -> None:
+    augmentation = parse_augmentation("noise=40")
+    assert augmentation is not None
+    images = np.full((4, 6, 6, 1), 128, np.uint8)
+    first, second, again = (augmentation.apply(images, seed=1, epoch=1, step=0, rank=rank) for rank in (0, 1, 1))
+    assert not np.array_equal(first, second)
+    assert np.array_equal(second, again)
+    assert np.array_equal(first, augmentation.apply(images, seed=1, epoch=1, step=0)), "alone as before"
+
+
 def test_a_stop_ends_the_members(tmp_path: Path) -> None:
     with pytest.raises(StopRequestedError):
         run(tmp_path / "one", RememberingReporter(stop_at=(1, 2)), workers=3)
@@ -135,7 +159,8 @@ def test_a_recipe_that_cannot_share_refuses_workers(tmp_path: Path) -> None:
 def test_the_environment_says_the_place() -> None:
     assert this_place({}) == Place()
     place = environment_of(1, [1, 2, 3, 4], cores=4)
-    assert this_place(place) == Place(rank=1, world=2)
+    assert this_place(place) == Place(rank=1, world=2, local=1, local_world=2)
+    assert this_place({"RANK": "3", "WORLD_SIZE": "4"}) == Place(rank=3, world=4, local=3, local_world=4)
     assert place["TF_CONFIG"] == (
         '{"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}, "task": {"type": "worker", "index": 1}}'
     )
