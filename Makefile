@@ -10,7 +10,7 @@ DATA ?= digits
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint openapi docs protos requirements clean
+.PHONY: help setup demo serve test test-postgres lint openapi docs protos requirements clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,9 @@ test: $(VENV)/.installed-dev $(if $(filter-out 0,$(TORCH)),$(VENV)/.installed-to
 	@$(if $(filter 0,$(TORCH)),echo "TORCH=0: PyTorch is not installed by this; its tests are left out",:)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not e2e" $(if $(filter 0,$(TORCH)),-m "not e2e and not torch") $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "e2e" $(if $(filter 0,$(TORCH)),-m "e2e and not torch") $(PYTEST_ARGS)
+
+test-postgres: $(VENV)/.installed-dev ## Run tests on a PostgreSQL of their own: PYTEST_ARGS=tests/... (default: monitoring's)
+	$(BIN)/python -m tests.on_postgres $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev $(VENV)/.installed-torch ## Style, types, import contracts, missing migrations, documents
 	$(BIN)/ruff check .

@@ -83,6 +83,20 @@ DEFAULT_RULES: dict[str, dict[str, Any]] = {
         "severity": Severity.WARNING,
         "summary": "What {endpoint} version {version} is asked is unlike what it learned from (PSI {value}).",
     },
+    # Of models that have an embedding; others are no data. A dimension has drifted only if it is far off and
+    # significant, at the settings' own 0.001 over all dimensions, so half of them together are no chance.
+    "embedding-drift": {
+        "name": "Embedding drift",
+        "metric": "drifted_embedding_share",
+        "comparison": Comparison.GE,
+        "threshold": 0.5,
+        "window_s": 300,
+        "for_s": 20,
+        "keep_firing_for_s": 120,
+        "minimum_samples": 200,
+        "severity": Severity.WARNING,
+        "summary": "What {endpoint} version {version} makes of its inputs is new: {value} of its embedding drifted.",
+    },
     "accuracy-drop": {
         "name": "Accuracy drop",
         "kind": RuleKind.CHANGE,

@@ -24,7 +24,8 @@ class Policy:
     step_s, min_samples: so long, and so many requests of the challenger, in each canary step.
     min_labels: with fewer labelled answers of either, a step says nothing of accuracy.
     error_margin, latency_margin, accuracy_margin: how much greater the challenger's share of errors, of
-    answers slower than the champion's p95, and of wrong answers may be.
+    answers slower than the champion's p95, and of wrong answers may be; of numbers, how much greater the mean
+    error may be, in parts of four times the champion's of the day before.
     alpha: the probability that all canary steps together turn an equal challenger away.
     loading_timeout_s: a challenger that is not loaded by then has failed.
     engine_patience_s: so long it may take until it runs on the champion's engine, which is compiled meanwhile.

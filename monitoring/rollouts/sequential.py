@@ -12,9 +12,17 @@ For the true pair of shares the ratio is a non-negative martingale that begins a
 take turns and whenever one looks; E is no greater. So by Ville's inequality the probability that E ever
 reaches 1/alpha under the null is at most alpha: exact for every sample size, with no correction for looking.
 
+Losses from 0 to 1 (an absolute error, divided by a bound and cut off there) are tested in the same way, with k
+their sum. (q/p)^x ((1-q)/(1-p))^(1-x) is convex in x, so its mean for a loss x of mean p is no greater than that
+of an event of probability p, which is 1: the ratio for the true pair of means is then a non-negative
+supermartingale, and Ville's inequality holds as before, whatever the losses' distribution. The price: losses that
+vary less than events of the same mean need more of them than a test that knew it.
+
 Sources: Robbins, Ann. Math. Stat. 41 (1970), the method of mixtures; Wasserman, Ramdas and Balakrishnan,
 PNAS 117 (2020), the ratio to the maximum under the null; Johari et al., Operations Research 70 (2022), the
-mixture SPRT in experiments that are watched; Krichevsky and Trofimov, IEEE Trans. Inf. Theory 27 (1981), the prior.
+mixture SPRT in experiments that are watched; Hoeffding, JASA 58 (1963), the convexity; Waudby-Smith and Ramdas,
+JRSS B 86 (2024), supermartingales for means of bounded variables; Krichevsky and Trofimov, IEEE Trans. Inf.
+Theory 27 (1981), the prior.
 """
 
 from __future__ import annotations
@@ -27,10 +35,10 @@ _HALVINGS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """What was seen of one version: `hits` bad events in `trials`."""
+    """What was seen of one version: `hits` bad events in `trials`, or the sum of as many losses from 0 to 1."""
 
     trials: int
-    hits: int
+    hits: float
 
     def __post_init__(self) -> None:
         if not 0 <= self.hits <= self.trials:

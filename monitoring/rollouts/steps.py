@@ -6,7 +6,8 @@ was carried out before a crash is not carried out again.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from aiplatform.contracts.inference import (
@@ -160,24 +161,37 @@ class CanaryGate(_Gate):
         if first is None:
             slow_ms = world.slow_limit_ms(desk.rollout.endpoint, desk.rollout.champion, now=desk.now)
         since = desk.now if first is None or first.started_at is None else first.started_at
-        counts = [_count(desk, world, version, since, slow_ms) for version in desk.shares]
+        limits = {"slow_ms": slow_ms, "loss_scale": self._loss_scale(desk, world, step, since)}
+        counts = [_count(desk, world, version, since, limits) for version in desk.shares]
         return {
-            "baseline": {"slow_ms": slow_ms, "champion": vars(counts[0]), "challenger": vars(counts[1])},
+            "baseline": {**limits, "champion": vars(counts[0]), "challenger": vars(counts[1])},
         }
 
     def look(self, desk: Desk, world: World, step: RolloutStep, info: EndpointInfo) -> Finding:
         """Judge what both did since the step began."""
         first = self._first(desk, step) or step
         since = first.started_at or desk.now
-        slow_ms = step.baseline.get("slow_ms")
+        limits = {name: step.baseline.get(name) for name in ("slow_ms", "loss_scale")}
         grown = [
-            _count(desk, world, version, since, slow_ms).since(VersionCounts.read(step.baseline.get(name, {})))
+            _count(desk, world, version, since, limits).since(VersionCounts.read(step.baseline.get(name, {})))
             for name, version in zip(("champion", "challenger"), desk.shares, strict=True)
         ]
         champion = grown[0] if step.weight < 100 else grown[0] + self._before(desk, step)
-        found = judge_canary(champion, grown[1], desk.policy, elapsed_s=elapsed(desk, step))
-        evidence = {**found.evidence, "champion": vars(champion), "challenger": vars(grown[1]), "slow_ms": slow_ms}
+        found = judge_canary(
+            champion, grown[1], desk.policy, elapsed_s=elapsed(desk, step), loss_scale=limits["loss_scale"]
+        )
+        evidence = {**found.evidence, **limits, "champion": vars(champion), "challenger": vars(grown[1])}
         return Finding(verdict=found.verdict, text=found.text, evidence=evidence)
+
+    def _loss_scale(self, desk: Desk, world: World, step: RolloutStep, since: datetime) -> float | None:
+        """Return the scale that an earlier step has; else what the labels say by now of the time before the canary."""
+        for earlier in desk.rollout.steps.filter(kind=StepKind.CANARY, number__lt=step.number).order_by("number"):
+            known: float | None = earlier.baseline.get("loss_scale")
+            if known is not None:
+                return known
+        return world.error_scale(
+            desk.rollout.endpoint, desk.rollout.champion, before=since, least=desk.policy.min_labels
+        )
 
     def _first(self, desk: Desk, step: RolloutStep) -> RolloutStep | None:
         started = desk.rollout.steps.filter(kind=StepKind.CANARY, started_at__isnull=False, number__lt=step.number)
@@ -260,5 +274,10 @@ def _slower_engine(desk: Desk, info: EndpointInfo) -> str:
     return "" if mine == theirs else f"it runs on {theirs or 'no engine'}, the champion on {mine or 'no engine'}"
 
 
-def _count(desk: Desk, world: World, version: int, since: Any, slow_ms: float | None) -> VersionCounts:
-    return world.count_version(desk.rollout.endpoint, version, since=since, now=desk.now, slow_ms=slow_ms)
+def _count(
+    desk: Desk, world: World, version: int, since: datetime, limits: Mapping[str, float | None]
+) -> VersionCounts:
+    return world.count_version(
+        desk.rollout.endpoint, version, since=since, now=desk.now, slow_ms=limits["slow_ms"],
+        loss_scale=limits["loss_scale"],
+    )  # fmt: skip

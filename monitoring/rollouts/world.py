@@ -51,7 +51,14 @@ class CountVersion(Protocol):
     """What a version did since a time."""
 
     def __call__(
-        self, endpoint: str, version: int, *, since: datetime, now: datetime, slow_ms: float | None
+        self,
+        endpoint: str,
+        version: int,
+        *,
+        since: datetime,
+        now: datetime,
+        slow_ms: float | None,
+        loss_scale: float | None,
     ) -> VersionCounts: ...
 
 
@@ -59,6 +66,12 @@ class SlowLimit(Protocol):
     """The p95 of a version's last hour, milliseconds."""
 
     def __call__(self, endpoint: str, version: int, *, now: datetime) -> float | None: ...
+
+
+class ErrorScale(Protocol):
+    """The absolute error of a number that is a loss of 1, from a version's labelled predictions before a time."""
+
+    def __call__(self, endpoint: str, version: int, *, before: datetime, least: int) -> float | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +83,7 @@ class World:
     read_requests: ReadRequests
     count_version: CountVersion
     slow_limit_ms: SlowLimit
+    error_scale: ErrorScale
     clock: Callable[[], datetime]
 
 
@@ -78,7 +92,7 @@ def real_world() -> World:
     from django.utils import timezone
 
     from aiplatform.services import inference_client, training_client
-    from monitoring.rollouts.counts import count_version, slow_limit_ms
+    from monitoring.rollouts.counts import count_version, error_scale, slow_limit_ms
     from monitoring.store.requests import read_requests
 
     return World(
@@ -87,5 +101,6 @@ def real_world() -> World:
         read_requests=read_requests,
         count_version=count_version,
         slow_limit_ms=slow_limit_ms,
+        error_scale=error_scale,
         clock=timezone.now,
     )

@@ -1,6 +1,8 @@
 """Reads files of the store with DuckDB: filters, joins the truth, leaves out what was deleted.
 
 One file is one query, so that a damaged file costs its own rows only, and memory holds a few row groups.
+All files of a call share one engine: to start one takes longer than to ask a small file (before it is
+compacted, a day has thousands).
 Rows come to DuckDB as a stream of Arrow batches whose checksums were verified; it has no access to files
 or to the network itself, so any SQL may be asked.
 """
@@ -8,8 +10,7 @@ or to the network itself, so any SQL may be asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -22,6 +23,7 @@ from aiplatform.predictions.tables import BASE_SCHEMA, facts_of
 from monitoring import metrics
 from monitoring.store.locations import milliseconds
 from monitoring.store.opening import open_parquet
+from monitoring.store.selection import Selection, condition, filter_batch, row_groups
 from monitoring.store.tombstones import tombstones_of
 from monitoring.store.truth import truth_of
 
@@ -45,41 +47,59 @@ _SQL = """
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """Which rows of a file: from `since` to before `until`, of a version, of predictions; as `where` says.
+class Engine:
+    """DuckDB, started with the first file that is asked; after a query that failed the next file has a new one."""
 
-    `where` is SQL over the columns as they are read, in which labels are joined; `order` and `limit` are SQL too.
-    Of a file only `columns` are read, and those that every file has; one without one of them has no such rows.
-    """
+    def __init__(self) -> None:
+        self._connection: Any = None
 
-    since: datetime | None = None
-    until: datetime | None = None
-    version: int | None = None
-    prediction_ids: tuple[str, ...] = ()
-    where: str = ""
-    order: str = ""
-    limit: int | None = None
-    columns: tuple[str, ...] | None = field(default=None)
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._close()
+
+    @contextmanager
+    def connection(self) -> Iterator[Any]:
+        """Give the connection; one in which something went wrong is used no more."""
+        if self._connection is None:
+            self._connection = duckdb.connect(":memory:", config=ENGINE)
+            self._connection.execute("SET TimeZone = 'UTC'")
+        try:
+            yield self._connection
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
-def read_file(file: StoredFile, selection: Selection) -> Iterator[Any]:
+def read_file(file: StoredFile, selection: Selection, *, engine: Engine | None = None) -> Iterator[Any]:
     """Give the selected rows of a file as Arrow batches, whose fields say type and shape of tensors.
 
+    One `engine` may read many files, one after the other: each to its end before the next begins.
     Raises: ArtifactError if it cannot be read, ArtifactCorruptError if it is damaged.
     """
+    if engine is None:
+        with Engine() as own:
+            yield from read_file(file, selection, engine=own)
+        return
     with open_parquet(file.uri, size_bytes=file.size_bytes) as source:
         schema = source.schema_arrow
         if not set(BASE_SCHEMA.names) <= set(schema.names):
             raise ArtifactCorruptError(f"{file.uri} holds no predictions and is left out")
         wanted = list(dict.fromkeys((*BASE_SCHEMA.names, *(selection.columns or schema.names))))
-        groups = _row_groups(source, selection)
+        groups = row_groups(source, selection)
         if not groups or not set(wanted) <= set(schema.names):
             return
         schema = pa.schema([schema.field(name) for name in wanted], metadata=schema.metadata)
         pages = _Pages(source.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=wanted))
+        joined = _joined(file)
         try:
-            for batch in _query(file, pa.RecordBatchReader.from_batches(schema, pages), selection):
+            for batch in _selected(engine, pa.RecordBatchReader.from_batches(schema, pages), selection, joined):
                 if batch.num_rows:
                     yield _described(batch, schema)
         except (duckdb.Error, OSError):
@@ -103,12 +123,16 @@ class _Pages:
             raise
 
 
-def _query(file: StoredFile, stream: Any, selection: Selection) -> Iterator[Any]:
-    with duckdb.connect(":memory:", config=ENGINE) as engine:
-        engine.execute("SET TimeZone = 'UTC'")
-        engine.register("rows", stream)
-        _register_truth(engine, file)
-        yield from _asked(engine, selection)
+def _selected(engine: Engine, stream: Any, selection: Selection, joined: dict[str, Any]) -> Iterator[Any]:
+    """Give a file's rows as `_SQL` has them; where that has nothing to join, without planning a query."""
+    if any(table.num_rows for table in joined.values()) or selection.asks_sql:
+        with engine.connection() as connection:
+            for name, table in {"rows": stream, **joined}.items():
+                connection.register(name, table)
+            yield from _asked(connection, selection)
+    else:
+        for batch in stream:
+            yield filter_batch(batch, selection)
 
 
 def read_files(
@@ -119,14 +143,15 @@ def read_files(
     What was given of a file before its damage was found stays given.
     Raises: ArtifactError if the store cannot be read.
     """
-    for file in files:
-        try:
-            for batch in read_file(file, selection):
-                yield file, batch
-        except ArtifactCorruptError as error:
-            note_problem(file, error)
-            if on_problem is not None:
-                on_problem(file, error)
+    with Engine() as engine:
+        for file in files:
+            try:
+                for batch in read_file(file, selection, engine=engine):
+                    yield file, batch
+            except ArtifactCorruptError as error:
+                note_problem(file, error)
+                if on_problem is not None:
+                    on_problem(file, error)
 
 
 def note_problem(file: StoredFile, error: PlatformError) -> None:
@@ -142,7 +167,7 @@ def class_labels_of(schema: Any) -> tuple[str, ...]:
 
 def _asked(engine: Any, selection: Selection) -> Any:
     columns = "*" if selection.columns is None else ", ".join(f'"{name}"' for name in selection.columns)
-    sql = f"SELECT {columns} FROM ({_SQL}) WHERE {_condition(selection)}"  # noqa: S608 - made of our own words
+    sql = f"SELECT {columns} FROM ({_SQL}) WHERE {condition(selection)}"  # noqa: S608 - made of our own words
     if selection.order:
         sql += f" ORDER BY {selection.order}"
     if selection.limit is not None:
@@ -151,58 +176,10 @@ def _asked(engine: Any, selection: Selection) -> Any:
     return engine.sql(sql).to_arrow_reader(BATCH_ROWS)
 
 
-def _condition(selection: Selection) -> str:
-    parts = [f"({selection.where})"] if selection.where else ["true"]
-    if selection.since is not None:
-        parts.append(f"time >= make_timestamptz({_microseconds(selection.since)})")
-    if selection.until is not None:
-        parts.append(f"time < make_timestamptz({_microseconds(selection.until)})")
-    if selection.version is not None:
-        parts.append(f"version = {int(selection.version)}")
-    if selection.prediction_ids:
-        parts.append("prediction_id IN (SELECT prediction_id FROM wanted)")
-    return " AND ".join(parts)
-
-
-def _microseconds(time: datetime) -> int:
-    return round(time.timestamp() * 1e6)
-
-
-def _register_truth(engine: Any, file: StoredFile) -> None:
+def _joined(file: StoredFile) -> dict[str, Any]:
+    """Return the tables that `_SQL` joins to a file's rows."""
     gone, forgotten = tombstones_of(file)
-    engine.register("truth", truth_of(file))
-    engine.register("gone", gone)
-    engine.register("forgotten", forgotten)
-
-
-def _row_groups(source: Any, selection: Selection) -> list[int]:
-    """Return the row groups that may hold what is asked, by their statistics."""
-    places = {name: i for i, name in enumerate(source.schema.names) if name in ("time", "prediction_id")}
-    return [
-        group
-        for group in range(source.num_row_groups)
-        if _may_hold(source.metadata.row_group(group), places, selection)
-    ]
-
-
-def _may_hold(group: Any, places: dict[str, int], selection: Selection) -> bool:
-    time = _statistics(group, places, "time")
-    if time is not None:
-        if selection.since is not None and time.max < selection.since:
-            return False
-        if selection.until is not None and time.min >= selection.until:
-            return False
-    ids = _statistics(group, places, "prediction_id")
-    if selection.prediction_ids and ids is not None:
-        return any(ids.min <= name <= ids.max for name in selection.prediction_ids)
-    return True
-
-
-def _statistics(group: Any, places: dict[str, int], name: str) -> Any:
-    if name not in places:
-        return None
-    found = group.column(places[name]).statistics
-    return found if found is not None and found.has_min_max else None
+    return {"truth": truth_of(file), "gone": gone, "forgotten": forgotten}
 
 
 def _described(batch: Any, schema: Any) -> Any:

@@ -1,6 +1,7 @@
-"""Gate 4: real requests, a growing share of them; tested at every look for errors, slow and wrong answers.
+"""Gate 4: real requests, a growing share of them; tested at every look for errors, slow and wrong answers, and
+for numbers that are further from the truth.
 
-Three tests in each of the steps share alpha evenly (Bonferroni), so the whole canary turns an equal challenger
+Four tests in each of the steps share alpha evenly (Bonferroni), so the whole canary turns an equal challenger
 away with a probability of at most alpha. A step passes when it has lasted, has its least number of requests,
 and no test has found harm; what is proven beyond that (that the difference is below the margin) is told.
 At 100% no request goes to the champion: its arm is what it did in the steps before.
@@ -18,7 +19,7 @@ from monitoring.rollouts.policy import Policy
 from monitoring.rollouts.sequential import Arm, log_evidence_of_harm, log_evidence_of_safety
 from monitoring.rollouts.vocabulary import Verdict
 
-TESTS = 3
+TESTS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class VersionCounts:
     slow: int = 0
     labelled: int = 0
     wrong: int = 0
+    valued: int = 0  # numbers whose truth is known
+    loss: float = 0.0  # the sum of their absolute errors, each divided by the step's scale and at most 1
 
     def __add__(self, other: VersionCounts) -> VersionCounts:
         mine, theirs = asdict(self), asdict(other)
@@ -43,23 +46,32 @@ class VersionCounts:
         grown["errors"] = min(grown["errors"], grown["requests"])
         grown["slow"] = min(grown["slow"], grown["answered"])
         grown["wrong"] = min(grown["wrong"], grown["labelled"])
+        grown["loss"] = min(grown["loss"], grown["valued"])
         return VersionCounts(**grown)
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> VersionCounts:
         """Return what JSON kept."""
-        return cls(**{name: int(values.get(name, 0)) for name in asdict(cls())})
+        return cls(**{name: type(none)(values.get(name, none)) for name, none in asdict(cls()).items()})
 
 
 @dataclass(frozen=True, kw_only=True)
 class CanaryTest:
-    """One test: the bad events that it counts, in both arms, and how much more is allowed."""
+    """One test: the bad events that it counts, in both arms, and how much more is allowed.
+
+    With a `unit` the arms sum losses, of which 1 is that many units of the model's answer.
+    """
 
     name: str
     champion: Arm
     challenger: Arm
     margin: float
     least: int
+    unit: float | None = None
+
+    def told(self, arm: Arm) -> str:
+        """Return what an arm shows: a share, or a mean error in the model's own unit."""
+        return percent(arm.share) if self.unit is None or arm.share is None else f"{arm.share * self.unit:.3g}"
 
     @property
     def is_informed(self) -> bool:
@@ -67,16 +79,23 @@ class CanaryTest:
         return min(self.champion.trials, self.challenger.trials) >= self.least
 
 
-def judge_canary(champion: VersionCounts, challenger: VersionCounts, policy: Policy, *, elapsed_s: float) -> Finding:
-    """Judge a canary step by what both versions did in it so far."""
+def judge_canary(
+    champion: VersionCounts,
+    challenger: VersionCounts,
+    policy: Policy,
+    *,
+    elapsed_s: float,
+    loss_scale: float | None = None,
+) -> Finding:
+    """Judge a canary step by what both versions did in it so far; `loss_scale`: the error that is a loss of 1."""
     limit = math.log(TESTS * len(policy.steps) / policy.alpha)
-    tests = canary_tests(champion, challenger, policy)
+    tests = canary_tests(champion, challenger, policy, loss_scale=loss_scale)
     evidence = {"limit": limit, "tests": [_told(test) for test in tests]}
     for test in tests:
         if test.is_informed and log_evidence_of_harm(test.champion, test.challenger, margin=test.margin) >= limit:
             text = (
-                f"{test.name}: {percent(test.challenger.share)} of {test.challenger.trials}, the champion's "
-                f"{percent(test.champion.share)} of {test.champion.trials}"
+                f"{test.name}: {test.told(test.challenger)} of {test.challenger.trials}, the champion's "
+                f"{test.told(test.champion)} of {test.champion.trials}"
             )
             return Finding(verdict=Verdict.FAIL, text=text, evidence=evidence)
     if challenger.requests < policy.min_samples:
@@ -90,7 +109,9 @@ def judge_canary(champion: VersionCounts, challenger: VersionCounts, policy: Pol
     return Finding(verdict=Verdict.PASS, text=_passed(tests, challenger), evidence=evidence)
 
 
-def canary_tests(champion: VersionCounts, challenger: VersionCounts, policy: Policy) -> list[CanaryTest]:
+def canary_tests(
+    champion: VersionCounts, challenger: VersionCounts, policy: Policy, *, loss_scale: float | None = None
+) -> list[CanaryTest]:
     """Return the tests of a step."""
     return [
         CanaryTest(
@@ -108,17 +129,22 @@ def canary_tests(champion: VersionCounts, challenger: VersionCounts, policy: Pol
             champion=Arm(trials=champion.labelled, hits=champion.wrong),
             challenger=Arm(trials=challenger.labelled, hits=challenger.wrong),
         ),
+        CanaryTest(
+            name="mean error", least=max(1, policy.min_labels), margin=policy.accuracy_margin, unit=loss_scale,
+            champion=Arm(trials=champion.valued, hits=champion.loss),
+            challenger=Arm(trials=challenger.valued, hits=challenger.loss),
+        ),
     ]  # fmt: skip
 
 
 def _passed(tests: list[CanaryTest], challenger: VersionCounts) -> str:
     """Return the shares beside the champion's: alone, a good challenger on hard data would read like a bad one."""
     parts = [
-        f"{test.name} {percent(test.challenger.share)} (the champion's {percent(test.champion.share)})"
+        f"{test.name} {test.told(test.challenger)} (the champion's {test.told(test.champion)})"
         for test in tests
         if test.is_informed
     ]
-    if not tests[2].is_informed:
+    if not any(test.is_informed for test in tests[2:]):
         parts.append("too few labels to speak of accuracy")
     return f"no harm found in {challenger.requests} requests: {', '.join(parts)}"
 

@@ -1,7 +1,7 @@
 """A day of several endpoints through the real ingestion, statistics and evaluation: who is alerted, and who is not.
 
 The well ones are busy by day and slow by night, or have a request every three minutes, or sleep outside office
-hours. One is not well, for an hour each in six ways; so what is quiet here is quiet for a reason.
+hours. One is not well, for an hour each in seven ways; so what is quiet here is quiet for a reason.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from tests.monitoring.artifacts import write_artifact
 from tests.monitoring.factories import make_batch
 from training.calibrating import fit_calibration
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(900)]
 HOUR_S = 3600
 STEP = timedelta(minutes=15)
 EVERY = 5  # the requests of so many minutes come in the first of them: fewer windows to write, the same rates
 FEATURES = 3
+DIMENSIONS = 2  # of the embedding: with so few, one that drifts is half of them, and alerts
 ACCURACY = 0.9
 
 
@@ -45,14 +46,16 @@ class Trouble:
     slowness: float = 1.0
     traffic: float = 1.0
     shift: float = 0.0
+    embedding_shift: float = 0.0
     accuracy: float = ACCURACY
     confidence: float = ACCURACY  # in the mean
 
 
 WELL = Trouble(hour=-1)
 TROUBLES = (
-    Trouble(hour=3, error_share=0.2), Trouble(hour=6, slowness=6.0), Trouble(hour=12, traffic=0.0),
-    Trouble(hour=15, shift=1.5), Trouble(hour=18, accuracy=0.6), Trouble(hour=21, confidence=0.7),
+    Trouble(hour=3, error_share=0.2), Trouble(hour=6, slowness=6.0), Trouble(hour=9, embedding_shift=0.7),
+    Trouble(hour=12, traffic=0.0), Trouble(hour=15, shift=1.5), Trouble(hour=18, accuracy=0.6),
+    Trouble(hour=21, confidence=0.7),
 )  # fmt: skip
 
 
@@ -76,7 +79,7 @@ def record_day(
     is_labelled: bool = False,
 ) -> None:
     """Ingest a day of predictions, and the truth of those of the labelled hours."""
-    draw = np.random.default_rng(seed)
+    draw, draw_embedding = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     by_hour = {trouble.hour: trouble for trouble in troubles}
     for hour in range(24):
         trouble = by_hour.get(hour, WELL)
@@ -96,6 +99,7 @@ def record_day(
             latency_ms=tuple(draw.lognormal(3.0, 0.6, size) * trouble.slowness),
             confidences=trouble.confidence + draw.uniform(-0.1, 0.1, size),
             numeric={f"f{i}": draw.normal(trouble.shift, 1, size) for i in range(FEATURES)},
+            embedding=draw_embedding.normal(trouble.embedding_shift, 1, (size, DIMENSIONS)),
         )  # fmt: skip
         now = day + timedelta(hours=hour + 1)
         record_predictions(batches=[batch], now=now)
@@ -122,7 +126,7 @@ def day(tmp_path: Path) -> datetime:
     draw = np.random.default_rng(7)
     artifact = write_artifact(
         tmp_path, {f"f{i}": draw.normal(0, 1, 20_000) for i in range(FEATURES)}, metrics={"test_accuracy": ACCURACY},
-        calibration=honest_calibration(),
+        calibration=honest_calibration(), embeddings=np.random.default_rng(9).normal(0, 1, (5_000, DIMENSIONS)),
     )  # fmt: skip
     day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2)
     for index, endpoint in enumerate(("busy", "sparse", "office", "unwell")):
@@ -158,7 +162,8 @@ def test_a_quiet_day_alerts_nobody_and_trouble_is_alerted(day: datetime) -> None
     assert not list(errors)
     assert {name for name, _ in seen} == set(AlertRule.objects.values_list("name", flat=True)), "each rule had data"
     assert fired(day) == {
-        ("unwell", "High error rate", 3), ("unwell", "Slower than yesterday", 6), ("unwell", "No traffic", 12),
+        ("unwell", "High error rate", 3), ("unwell", "Slower than yesterday", 6),
+        ("unwell", "Embedding drift", 9), ("unwell", "No traffic", 12),
         ("unwell", "Input drift", 15), ("unwell", "Accuracy drop", 18),
         ("unwell", "Estimated accuracy drop", 21),
     }  # fmt: skip

@@ -179,6 +179,7 @@ class Scene:
     counts: dict[int, VersionCounts] = field(default_factory=dict)
     stored: int = 1000
     truth: str | None = None
+    scale: float | None = None
 
     def __post_init__(self) -> None:
         self.inference = FakeInference(cutter=self.cutter)
@@ -188,7 +189,8 @@ class Scene:
     def world(self) -> World:
         return World(
             inference=self.inference, training=self.training, read_requests=self.read_requests,
-            count_version=self.count_version, slow_limit_ms=lambda *_, **__: 10.0, clock=lambda: self.now,
+            count_version=self.count_version, slow_limit_ms=lambda *_, **__: 10.0,
+            error_scale=lambda *_, **__: self.scale, clock=lambda: self.now,
         )  # fmt: skip
 
     def read_requests(self, endpoint: str, *, limit: int, **_: Any) -> list[StoredRequest]:
@@ -208,8 +210,18 @@ class Scene:
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
-    def serve(self, requests: int = 200, *, bad_errors: float = 0.0, wrong: tuple[float, float] | None = None) -> None:
-        """Let both versions answer so many requests, the challenger with a share of errors."""
+    def serve(
+        self,
+        requests: int = 200,
+        *,
+        bad_errors: float = 0.0,
+        wrong: tuple[float, float] | None = None,
+        errors_of_numbers: tuple[float, float] | None = None,
+    ) -> None:
+        """Let both versions answer so many requests, the challenger with a share of errors.
+
+        `errors_of_numbers`: the mean loss of each, where the truth is a number.
+        """
         for version in (1, 2):
             share = self._share(version)
             if not share:
@@ -219,7 +231,8 @@ class Scene:
             hits = round(requests * wrong[version - 1]) if wrong else 0
             self.counts[version] = self.counts.get(version, VersionCounts()) + VersionCounts(
                 requests=requests, errors=errors, answered=requests - errors, slow=(requests - errors) // 20,
-                labelled=labelled, wrong=hits,
+                labelled=labelled, wrong=hits, valued=requests if errors_of_numbers else 0,
+                loss=requests * errors_of_numbers[version - 1] if errors_of_numbers else 0.0,
             )  # fmt: skip
 
     def _share(self, version: int) -> int:

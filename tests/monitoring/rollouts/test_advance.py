@@ -96,6 +96,33 @@ def test_wrong_labels_in_the_canary_lead_back_too() -> None:
     assert (rollout.state, "wrong answers" in rollout.reason) == ("rolled_back", True)
 
 
+def test_numbers_further_from_the_truth_in_the_canary_lead_back() -> None:
+    scene = Scene(scale=20.0)
+    start(scene)
+    rollout = live_on(scene, errors_of_numbers=(0.25, 0.6))
+    assert rollout.state == "rolled_back"
+    assert "mean error: 12 of 200, the champion's 5 of 200" in rollout.reason
+    step = rollout.steps.get(state="failed")
+    assert (step.kind, step.baseline["loss_scale"], step.evidence["loss_scale"]) == ("canary", 20.0, 20.0)
+
+
+def test_numbers_as_near_to_the_truth_pass_and_are_told_in_the_models_own_unit() -> None:
+    scene = Scene(scale=20.0)
+    start(scene)
+    rollout = live_on(scene, errors_of_numbers=(0.25, 0.24))
+    assert rollout.state == "promoted"
+    last = rollout.steps.get(kind="canary", weight=100)
+    assert "mean error 4.8 (the champion's 5)" in last.text
+
+
+def test_without_labels_of_the_time_before_numbers_are_not_judged() -> None:
+    scene = Scene(scale=None)
+    start(scene)
+    rollout = live_on(scene)
+    assert rollout.state == "promoted"
+    assert "too few labels to speak of accuracy" in rollout.steps.get(kind="canary", weight=50).text
+
+
 def test_callers_who_all_stay_with_the_champion_are_named_as_the_reason_for_waiting() -> None:
     policy = Policy(min_samples=20)
     found = judge_canary(VersionCounts(requests=500), VersionCounts(), policy, elapsed_s=900)

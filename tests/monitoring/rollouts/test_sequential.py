@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def first_alarm(champion: np.ndarray, challenger: np.ndarray, *, every: int = 5,
     a, b = np.cumsum(champion), np.cumsum(challenger)
     for n in range(every, len(b) + 1, every):
         evidence = log_evidence_of_harm(
-            Arm(trials=n, hits=int(a[n - 1])), Arm(trials=n, hits=int(b[n - 1])), margin=margin
+            Arm(trials=n, hits=float(a[n - 1])), Arm(trials=n, hits=float(b[n - 1])), margin=margin
         )
         if evidence >= LIMIT:
             return n
@@ -31,6 +32,28 @@ def test_equal_versions_are_accused_no_more_often_than_alpha_however_often_one_l
     random = np.random.default_rng(7)
     alarms = sum(first_alarm(random.random(600) < share, random.random(600) < share) is not None for _ in range(RUNS))
     assert alarms / RUNS <= ALPHA
+
+
+@pytest.mark.parametrize("kind", ["normal", "heavy tails", "skewed"])
+def test_equal_losses_of_any_distribution_are_no_harm_either(kind: str) -> None:
+    draw = np.random.default_rng(11)
+    draws: dict[str, Callable[[], np.ndarray]] = {
+        "normal": lambda: np.abs(draw.normal(0, 0.31, 600)),
+        "heavy tails": lambda: 0.2 * np.abs(draw.standard_cauchy(600)),
+        "skewed": lambda: draw.beta(0.2, 0.8, 600),
+    }
+    losses = [[np.minimum(draws[kind](), 1.0) for _ in range(2)] for _ in range(RUNS)]
+    assert sum(first_alarm(*pair) is not None for pair in losses) / RUNS <= ALPHA
+
+
+def test_errors_of_twice_the_size_are_found_soon() -> None:
+    draw = np.random.default_rng(12)
+    found = [
+        first_alarm(*(np.minimum(np.abs(draw.normal(0, size, 600)), 1.0) for size in (0.31, 0.62)), margin=0.02)
+        for _ in range(100)
+    ]
+    assert all(found)
+    assert np.median([n for n in found if n]) <= 250
 
 
 def test_a_difference_within_the_margin_is_no_harm() -> None:
