@@ -26,7 +26,7 @@ class Shown(RunView):
     def __init__(self) -> None:
         self.epochs: list[int] = []
 
-    def update(self, run: Run) -> None:
+    def update(self, run: Run, waits: str = "") -> None:
         """Show nothing."""
 
     def end_epoch(self, run: Run, epoch: EpochMetrics) -> None:

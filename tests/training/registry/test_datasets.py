@@ -18,15 +18,14 @@ from aiplatform.errors import InvalidInputError, NotFoundError
 from aiplatform.http.authentication import IdentityUser
 from aiplatform.identity import Identity, Scope
 from training import dataset_registry
-from training.attempt import Attempt
 from training.data.reading import SourceReport
 from training.data.registered import add_options, parse_reference
 from training.data.sources import load_dataset
 from training.dataset_models import DatasetVersion, RunData
 from training.dataset_registry import compare_versions, find_sources, get_version, register_dataset
-from training.heartbeat import StopFlag
-from training.leases import Claim, claim_run, write_data
+from training.leases import claim_run, write_data
 from training.models import Run
+from training.orders import training_order
 from training.services import RunOrder, create_run
 
 pytestmark = pytest.mark.django_db
@@ -91,8 +90,7 @@ def test_an_order_by_name_is_pinned_and_takes_the_target(loans: DatasetVersion) 
 
 def test_an_attempt_gets_the_source_and_what_it_must_be(loans: DatasetVersion, tmp_path: Path) -> None:
     run = create_run(RunOrder(recipe="keras_tabular", data_uri="dataset:loans?split=ordered", model_name="loans"))
-    attempt = Attempt(Claim(run_id=run.pk, fence=1, attempt=1), StopFlag())
-    order = attempt._order(Run.objects.get(pk=run.pk))
+    order = training_order(Run.objects.get(pk=run.pk))
     assert order.data_uri == f"{loans.source_uri}?split=ordered"
     assert order.expected == {order.data_uri: loans.fingerprint}
     options: dict[str, Any] = {"target": order.target, "seed": 1, "scratch": tmp_path, "expected": order.expected}
