@@ -18,6 +18,8 @@ import pytest
 
 from tests.gateway.support import LocalServer, Seen, local_server
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 MAX_RSS_MIB = 120
 FORBIDDEN = ("tensorflow", "keras", "torch", "pandas", "pyarrow", "sklearn", "numpy", "datasketches", "scipy", "PIL")

@@ -14,6 +14,7 @@ from django.core.exceptions import NON_FIELD_ERRORS
 from django.forms import BoundField
 
 from aiplatform.errors import PlatformError
+from training.admin.resource_fields import RESOURCES, ResourceFields
 from training.data.sql_places import check_no_password
 from training.names import check_public_name
 from training.recipes.parameters import Parameter, check_value
@@ -37,7 +38,7 @@ class ParameterRow:
     over: BoundField | None
 
 
-class OrderForm(forms.Form):
+class OrderForm(ResourceFields):
     """What every training says: data, model, seed, and the recipe's parameters."""
 
     searches = False
@@ -65,8 +66,18 @@ class OrderForm(forms.Form):
 
     @property
     def general(self) -> list[BoundField]:
-        """Return the fields that are no parameters."""
-        return [field for field in self if not field.name.startswith((_SET, _OVER))]
+        """Return the fields that are neither parameters nor asked of a machine."""
+        return [field for field in self if not field.name.startswith((_SET, _OVER)) and field.name not in RESOURCES]
+
+    @property
+    def asked(self) -> list[BoundField]:
+        """Return the fields that are asked of a machine."""
+        return [self[name] for name in RESOURCES]
+
+    @property
+    def has_asked(self) -> bool:
+        """Return whether one of those is filled in, or is wrong."""
+        return any(field.errors or field.value() not in (None, "", 0, "0") for field in self.asked)
 
     @property
     def rows(self) -> list[ParameterRow]:
@@ -110,7 +121,8 @@ class OrderForm(forms.Form):
 
     def _common(self) -> dict[str, Any]:
         names = ("data_uri", "target", "model_name", "seed")
-        return {"recipe": self.recipe.name, **{name: self.cleaned_data[name] for name in names}}
+        chosen = {name: self.cleaned_data[name] for name in names}
+        return {"recipe": self.recipe.name, "resources": self.resources(), **chosen}
 
 
 class RunForm(OrderForm):

@@ -11,13 +11,13 @@ from django.http import HttpRequest
 
 from aiplatform.errors import InvalidInputError
 from training import selectors
+from training.admin.resource_fields import RESOURCES, ResourceFields, resource_values
 from training.annotating import LONGEST_NOTES, RunChanges
 from training.cli.arguments import parse_settings
 from training.models import Run
-from training.resources.asking import ResourceOrder, parse_size
 
 
-class CloneForm(forms.Form):
+class CloneForm(ResourceFields):
     """What a clone does otherwise."""
 
     parameters = forms.CharField(
@@ -31,30 +31,12 @@ class CloneForm(forms.Form):
         label="Deploy to", max_length=63, required=False, help_text="An endpoint; empty: it is not deployed."
     )
 
-    cores = forms.FloatField(required=False, help_text="Empty: the machine's share.")
-    memory = forms.CharField(
-        required=False, max_length=20, help_text="As 512M or 3.5G, and a limit; empty: as runs like it took."
-    )
-    gpus = forms.IntegerField(label="GPUs", required=False, min_value=0, help_text="Empty: the machine's share.")
-    gpu_memory = forms.CharField(label="GPU memory", required=False, max_length=20, help_text="Of each device.")
-    priority = forms.IntegerField(initial=0, required=False, help_text="-100 to 100; higher goes first.")
-
     @staticmethod
     def initial_of(run: Run) -> dict[str, Any]:
         """Return the fields as the run has them."""
         lines = "\n".join(f"{name}={value}" for name, value in run.parameters.items())
-        fields = ("data_uri", "target", "model_name", "seed", "cores", "gpus", "priority")
-        sizes = {"memory": run.memory_bytes, "gpu_memory": run.gpu_memory_bytes}
-        shown = {name: "" if size is None else str(size) for name, size in sizes.items()}
-        return {"parameters": lines, **shown, **{name: getattr(run, name) for name in fields}}
-
-    def clean_memory(self) -> int | None:
-        """Return the bytes."""
-        return _size(self.cleaned_data["memory"])
-
-    def clean_gpu_memory(self) -> int | None:
-        """Return the bytes."""
-        return _size(self.cleaned_data["gpu_memory"])
+        fields = ("data_uri", "target", "model_name", "seed")
+        return {"parameters": lines, **resource_values(run), **{name: getattr(run, name) for name in fields}}
 
     def clean_parameters(self) -> dict[str, str]:
         """Return the parameters by name."""
@@ -66,22 +48,8 @@ class CloneForm(forms.Form):
 
     def changes(self) -> RunChanges:
         """Return what was filled in."""
-        fields = dict(self.cleaned_data)
-        resources = ResourceOrder(
-            cores=fields.pop("cores"),
-            memory_bytes=fields.pop("memory"),
-            gpus=fields.pop("gpus"),
-            gpu_memory_bytes=fields.pop("gpu_memory"),
-            priority=fields.pop("priority") or 0,
-        )
-        return RunChanges(**fields, resources=resources)
-
-
-def _size(text: str) -> int | None:
-    try:
-        return parse_size(text) if text.strip() else None
-    except InvalidInputError as error:
-        raise forms.ValidationError(error.message) from error
+        fields = {name: value for name, value in self.cleaned_data.items() if name not in RESOURCES}
+        return RunChanges(**fields, resources=self.resources())
 
 
 class AnnotationForm(forms.Form):

@@ -48,6 +48,7 @@ class Meeting:
         self._ranks = range(seat.processes, seat.world)
         self._come: dict[int, SocketLink] = {}
         self._lock = threading.Lock()
+        self._is_called_off = False
 
     def gather(self, describe_lost: Callable[[], str]) -> list[SocketLink]:
         """Return a link to each, in the order of their ranks, when all have come.
@@ -60,8 +61,7 @@ class Meeting:
             try:
                 self._wait(server, describe_lost)
             except BaseException:
-                for link in self._come.values():
-                    link.close(0)
+                self._send_home()
                 raise
         self._nodes.look("")
         return [self._come[rank] for rank in self._ranks]
@@ -89,8 +89,14 @@ class Meeting:
             return
         link = SocketLink(connection, ask_stop=self._nodes.ask_stop)  # it says that it lives from now on
         with self._lock:
-            is_second = self._come.setdefault(rank, link) is not link
-        if is_second:
+            is_too_late = self._is_called_off or self._come.setdefault(rank, link) is not link
+        if is_too_late:
+            link.close(0)
+
+    def _send_home(self) -> None:
+        with self._lock:  # who proves itself from now on is closed by its own thread
+            self._is_called_off = True
+        for link in self._come.values():
             link.close(0)
 
     def _describe_lost(self) -> str:

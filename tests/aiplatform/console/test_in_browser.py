@@ -14,7 +14,12 @@ from aiplatform.console.charts import bar_chart, line_chart
 from aiplatform.wiring import Panel
 from tests.aiplatform.console.fake_world import World
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.xdist_group("browser"),
+]
 
 SCREENSHOTS = Path(__file__).resolve().parents[3] / "test-output" / "screenshots"
 

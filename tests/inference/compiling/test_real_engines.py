@@ -37,7 +37,7 @@ from tests.inference.endpoints.fakes import poll
 from tests.inference.reconcile.conftest import FakeStore
 from tests.inference.serving_fakes import make_info
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @dataclass

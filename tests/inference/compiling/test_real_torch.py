@@ -17,7 +17,7 @@ from inference.compiling.table import CandidateState
 from inference.engines import EngineKind, EngineOptions, open_engine
 from tests.inference.compiling.models import TORCH_MANIFEST, pictures, write_torch_artifact
 
-pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.torch, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

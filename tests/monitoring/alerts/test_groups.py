@@ -11,6 +11,8 @@ from monitoring.alerts import marks
 from monitoring.models.alerts import AlertGroup, Escalation, GroupMember, Inhibition, Notification, Route
 from tests.monitoring.alerts.world import World, event_kinds, make_channel, make_rule, only_alert, set_route
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def grouped(world: World) -> World:

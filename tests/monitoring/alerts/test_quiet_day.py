@@ -28,7 +28,7 @@ from tests.monitoring.artifacts import write_artifact
 from tests.monitoring.factories import make_batch
 from training.calibrating import fit_calibration
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.django_db, pytest.mark.timeout(900)]
 HOUR_S = 3600
 STEP = timedelta(minutes=15)
 EVERY = 5  # the requests of so many minutes come in the first of them: fewer windows to write, the same rates

@@ -18,7 +18,7 @@ from monitoring.performance.results import ChangeEvent
 from monitoring.statistics import measure
 from tests.monitoring.factories import NOW, make_batch
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.long, pytest.mark.django_db]
 START = NOW - timedelta(minutes=60)
 
 

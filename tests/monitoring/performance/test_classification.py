@@ -14,6 +14,8 @@ from monitoring.performance.labelled_rows import LabelledRow, count_rows
 from monitoring.performance.results import ClassificationResult
 from tests.monitoring.performance.rows import count, labelled, random_probabilities
 
+pytestmark = pytest.mark.long
+
 
 def measured(truth: np.ndarray, probabilities: np.ndarray, *, windows: int = 1) -> ClassificationResult:
     found = measure_classification(count(labelled(truth.tolist(), probabilities), windows=windows))

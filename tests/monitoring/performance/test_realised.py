@@ -25,7 +25,7 @@ from tests.monitoring.artifacts import write_artifact
 from tests.monitoring.factories import NOW, make_batch
 from tests.monitoring.performance.rows import random_probabilities
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.long, pytest.mark.django_db]
 PERIOD = Period.last(3600, now=NOW)
 CLASSES = ("cat", "dog", "owl")
 

@@ -11,6 +11,8 @@ from monitoring.performance.labelled_rows import count_rows
 from monitoring.performance.regression import measure_regression
 from tests.monitoring.performance.rows import count, valued
 
+pytestmark = pytest.mark.long
+
 
 def make(rows: int, *, seed: int, centre: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)

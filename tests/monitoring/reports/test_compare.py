@@ -19,6 +19,8 @@ from monitoring.selectors import Period
 from tests.monitoring.factories import NOW
 from tests.monitoring.reports.scenes import Scene
 
+pytestmark = pytest.mark.long
+
 ONE, TWO = Side(endpoint="digits", version=1), Side(endpoint="digits", version=2)
 
 

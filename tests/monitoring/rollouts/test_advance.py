@@ -19,7 +19,7 @@ from monitoring.rollouts.policy import Policy
 from monitoring.rollouts.vocabulary import Verdict
 from tests.monitoring.rollouts.fakes import Cutter, Killed, Scene, compare
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.long, pytest.mark.django_db]
 
 POLICY = {"steps": [5, 50, 100], "step_s": 60, "min_samples": 50, "shadow_s": 60, "shadow_requests": 20,
           "replay_requests": 40, "min_labels": 20, "alpha": 0.05}  # fmt: skip

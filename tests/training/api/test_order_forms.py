@@ -82,6 +82,16 @@ def test_a_training_is_queued_as_filled_in(staff: Client) -> None:
     assert chosen == {"epochs": 2, "schedule": "linear", "deterministic": False, "learning_rate": 0.002}
 
 
+def test_what_a_training_and_each_trial_ask_of_a_machine_is_ordered_too(staff: Client) -> None:
+    asked = {"cores": "1", "memory": "512M", "gpus": "0", "priority": "7"}
+    assert "training-asked" in staff.get(RUN).content.decode()
+    staff.post(RUN, {**ORDER, **asked})
+    run = Run.objects.get()
+    assert (run.cores, run.memory_bytes, run.gpus, run.priority) == (1.0, 512 * 2**20, 0, 7)
+    staff.post(SEARCH, {**SEARCH_ORDER, **asked})
+    assert Search.objects.get().resources["memory_bytes"] == 512 * 2**20
+
+
 @pytest.mark.parametrize(
     ("change", "field", "words"),
     [
@@ -93,6 +103,9 @@ def test_a_training_is_queued_as_filled_in(staff: Client) -> None:
         ({"set_epochs": "two"}, "set_epochs", "of type int, not 'two'"),
         ({"set_schedule": "up"}, "set_schedule", "valid choice"),
         ({"deploy_endpoint": "A B"}, "deploy_endpoint", "endpoint name"),
+        ({"cores": "0"}, "cores", "greater than or equal to 0.01"),
+        ({"memory": "much"}, "memory", "'much'"),
+        ({"priority": "101"}, "priority", "less than or equal to 100"),
     ],
 )
 def test_what_is_wrong_with_a_training_is_said_at_its_field(

@@ -27,6 +27,8 @@ from training.states import ExitClass, RunState
 from ..conftest import Bench
 from ..stand_in import RECIPE
 
+pytestmark = pytest.mark.long
+
 ORDER = ["train", "run", RECIPE, "--data", "digits", "--name", "sleepy"]
 
 

@@ -26,7 +26,7 @@ from training.models import ModelVersion
 from ..importing import makers
 from ..importing.conftest import Models
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.long, pytest.mark.django_db]
 
 
 def run_litert(path: Path, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

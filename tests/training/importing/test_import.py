@@ -27,7 +27,7 @@ from training.runtimes import ModelForm, RuntimeOptions, open_runtime
 from . import makers
 from .conftest import Models
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.long, pytest.mark.django_db]
 
 
 def open_artifact(record: dict[str, Any]) -> tuple[Path, Manifest]:

@@ -31,7 +31,7 @@ from training.supervision import release_local_trainers
 
 SHARED = Path(__file__).parents[4] / "shared"
 ORDER = LaunchOrder(run_id=UUID("01234567-89ab-cdef-0123-456789abcdef"), fence=7, folder=Path("/data/runs/one"))
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from training.recipes.api import TrainingOrder
 from training.services import RunOrder, create_run
 from training.states import ExitClass, RunState
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 PATIENCE_S = 180.0
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from aiplatform.errors import InvalidConfigurationError
 from tests.training.launchers.fake_cluster import free_range
-from training.parallel import links
+from training.parallel import links, meeting
 from training.parallel.links import SocketLink
 from training.parallel.meeting import Meeting, NotOfThisTeamError, come_to_leader, prove_leader
 from training.parallel.messages import END, Alive, Failed, Leave, decode_command, encode
@@ -123,6 +123,27 @@ def test_the_wait_ends_when_the_run_is_to_stop(leader: Leader) -> None:
     with come(leader.seat, 1):
         leader.is_stopped = True
         assert isinstance(leader.error(), StopRequestedError)
+
+
+def test_who_proves_itself_when_the_meeting_is_called_off_is_closed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    proved, called_off = threading.Event(), threading.Event()
+
+    def prove_late(connection: socket.socket, key: bytes) -> int:
+        rank = prove_leader(connection, key)
+        proved.set()
+        assert called_off.wait(20)
+        return rank
+
+    monkeypatch.setattr(meeting, "prove_leader", prove_late)
+    leader = Leader(a_seat(2))
+    with come(leader.seat, 1) as late:
+        assert proved.wait(20)
+        leader.is_stopped = True
+        assert isinstance(leader.error(), StopRequestedError)
+        called_off.set()
+        late.settimeout(20)
+        while late.recv(100):  # a sign of life may come before the end
+            pass
 
 
 def test_a_member_that_goes_before_all_have_come_is_named(leader: Leader) -> None:

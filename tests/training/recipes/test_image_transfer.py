@@ -15,6 +15,7 @@ from tests.training.recipes.serving import open_as
 from training.recipes import backbones
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]

@@ -17,7 +17,7 @@ from django.core.management.base import CommandError
 from tests.conftest import ROOT
 from training.recipes.registry import get_recipe, list_recipes, resolve_parameters
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def new(name: str, *arguments: str) -> str:

@@ -24,6 +24,7 @@ from training.recipes.api import TrainedModel
 from training.recipes.registry import SHIPPED, get_recipe
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*", "ignore::FutureWarning:torch.*"),
 ]

@@ -14,6 +14,8 @@ from training.states import ExitClass, RunState, VersionState
 
 from ..conftest import Bench
 
+pytestmark = pytest.mark.long
+
 
 def test_a_run_becomes_one_ready_version_with_its_lineage(bench: Bench) -> None:
     run = bench.until_ended(bench.start(seed=7))
