@@ -17,6 +17,7 @@ from tests.e2e.pages import keep, pick
 from tests.e2e.topology import Platform, wait_until
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.e2e,
     pytest.mark.browser,
     pytest.mark.timeout(420),
@@ -37,7 +38,7 @@ def test_a_run_is_watched_until_it_succeeded(page: Any, platform: Platform, run_
     page.goto(f"/admin/training/run/{run_id}/change/")
     page.get_by_text("What was ordered").wait_for()
     page.get_by_text(re.compile("succeeded", re.IGNORECASE)).first.wait_for(timeout=120_000)
-    page.locator("#run-live svg").first.wait_for()
+    page.locator("#run-live[data-ended='1'] svg").first.wait_for()  # loaded once more, for the last time
     keep(page, "run")
 
 

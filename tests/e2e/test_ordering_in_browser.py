@@ -13,7 +13,13 @@ import pytest
 from tests.e2e.pages import keep, pick
 from tests.e2e.topology import Platform, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.e2e,
+    pytest.mark.browser,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("e2e"),
+]
 
 RECIPE = "tests.training.numpy_recipe:Shares"
 PATIENCE_S = 240  # of a minute's cron line and a training in a process of its own, on a busy machine

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.topology import Platform, Server, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.timeout(420), pytest.mark.xdist_group("e2e")]
 
 MODEL = "digits"
 

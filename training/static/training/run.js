@@ -9,6 +9,14 @@
   const log = document.getElementById("run-log");
   log.scrollTop = log.scrollHeight;
 
+  // Whoever is leaving for another page must not be called back by the reload; if it was a download, it comes later.
+  let leftAt = -Infinity;
+  window.addEventListener("beforeunload", () => { leftAt = performance.now(); });
+  const reload = () => {
+    const wait = leftAt + 3000 - performance.now();
+    if (wait > 0) window.setTimeout(reload, wait); else window.location.reload();
+  };
+
   const put = (id, html) => { document.getElementById(id).innerHTML = html; };
 
   const showLog = (text, isWhole) => {
@@ -30,7 +38,7 @@
         put("run-head", run.head);
         put("run-charts", run.charts);
         if (run.log !== null) showLog(run.log, true);
-        if (run.is_ended) { window.location.reload(); return; }
+        if (run.is_ended) { reload(); return; }
       }
     } catch (error) { /* the server restarts; the next look finds it again */ }
     window.setTimeout(look, document.hidden ? every * 5 : every);
@@ -42,7 +50,7 @@
     on("head", (data) => put("run-head", data.html));
     on("charts", (data) => put("run-charts", data.html));
     on("log", (data) => showLog(data.text, false));
-    on("end", () => { source.close(); window.location.reload(); });
+    on("end", () => { source.close(); reload(); });
     source.addEventListener("error", () => { // CLOSED: refused for good, or a server that cannot; otherwise it comes again by itself
       if (source.readyState === EventSource.CLOSED) window.setTimeout(look, every);
     });
