@@ -85,7 +85,10 @@ class FitParameters:
         FLOAT32, choices=(FLOAT32, BFLOAT16), help="Numbers of the network while it learns; it is served in float32."
     )
     workers: int = parameter(
-        1, minimum=1, maximum=64, help="Share each batch among so many processes of this machine (data-parallel)."
+        1,
+        minimum=1,
+        maximum=64,
+        help="Share each batch among so many processes (data-parallel), of several pods on a cluster.",
     )
     deterministic: bool = parameter(True, help="Same order, same weights, where the device allows; off may be faster.")
     patience: int = parameter(
