@@ -5,7 +5,9 @@ A queue holds a shared lock on a file in DATA_DIR for as long as it lives; the k
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import time
 from pathlib import Path
 from typing import IO
 
@@ -15,17 +17,32 @@ from django.db import connection
 
 log = structlog.get_logger(__name__)
 
+PATIENCE_S = 5.0
+
 
 def announce_queue() -> IO[bytes] | None:
     """Take the lock of a queue that runs; it is held until the file is closed. None if the folder refuses it."""
-    try:
-        _lock_file().parent.mkdir(parents=True, exist_ok=True)
-        file = _lock_file().open("ab")
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        log.warning("queue_not_announced", error=str(error))
-        return None
-    return file
+    with contextlib.ExitStack() as stack:
+        try:
+            _lock_file().parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(_lock_file().open("ab"))
+            _share(file, until_s=time.monotonic() + PATIENCE_S)
+        except OSError as error:
+            log.warning("queue_not_announced", error=str(error))
+            return None
+        stack.pop_all()
+        return file
+
+
+def _share(file: IO[bytes], *, until_s: float) -> None:
+    """Take part in the lock; whoever looks whether there is a queue has it alone for an instant."""
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.01)
 
 
 def may_queue_answer() -> bool:

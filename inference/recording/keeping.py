@@ -33,9 +33,10 @@ ALL_INPUTS = ""  # the name under which the pseudonym of all inputs together sta
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
-def is_sampled(prediction_id: str, share: float) -> bool:
-    """Say whether a prediction belongs to a share of all; every process says the same of it."""
-    return crc32(prediction_id.encode()) < share * ALL_DIGESTS
+def sample(events: Sequence[PredictionEvent], share: float) -> list[PredictionEvent]:
+    """Return those whose prediction belongs to a share of all; every process says the same of it."""
+    bound = share * ALL_DIGESTS
+    return [event for event in events if crc32(event.prediction_id.encode()) < bound]
 
 
 def trace_id_of(traceparent: str) -> str | None:
@@ -91,8 +92,7 @@ class RowKeeper:
             if policy is None:
                 self._on_drop(sum([event.rows for event in theirs]), "no_policy")
             elif policy.sample_share > 0:
-                bound = policy.sample_share * ALL_DIGESTS  # as `is_sampled`, which is called for each prediction
-                chosen += [event for event in theirs if crc32(event.prediction_id.encode()) < bound]
+                chosen += sample(theirs, policy.sample_share)
         return chosen
 
     def keep(self, events: Sequence[PredictionEvent]) -> None:

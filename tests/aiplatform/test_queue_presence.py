@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from aiplatform import queue_presence
 from aiplatform.queue_presence import announce_queue, may_queue_answer
 
 
@@ -47,6 +50,28 @@ def test_a_queue_may_answer_until_it_has_ended() -> None:
 def test_of_a_database_elsewhere_a_queue_may_run_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "vendor", "postgresql")
     assert may_queue_answer()
+
+
+@pytest.mark.usefixtures("on_sqlite")
+def test_a_queue_that_starts_while_somebody_looks_is_announced_all_the_same(folder: Path) -> None:
+    folder.mkdir()
+    with (folder / "queue.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        looker = threading.Timer(0.1, fcntl.flock, args=(file, fcntl.LOCK_UN))
+        looker.start()
+        announced = announce_queue()
+        looker.join()
+    assert announced is not None
+    assert may_queue_answer()
+    announced.close()
+
+
+def test_a_lock_that_nobody_lets_go_keeps_no_queue_from_running(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_presence, "PATIENCE_S", 0.05)
+    folder.mkdir()
+    with (folder / "queue.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert announce_queue() is None
 
 
 def test_a_folder_that_cannot_be_written_keeps_no_queue_from_running(folder: Path) -> None:

@@ -150,7 +150,11 @@ class SearchForm(OrderForm):
 
     trials = forms.IntegerField(min_value=1, max_value=MOST_TRIALS, initial=20, help_text="Trainings altogether.")
     parallel = forms.IntegerField(
-        label="At once", min_value=1, max_value=MOST_PARALLEL, initial=1, help_text="As far as TRAINING_SLOTS allows."
+        label="At once",
+        min_value=1,
+        max_value=MOST_PARALLEL,
+        initial=1,
+        help_text="As far as there is room on the machines.",
     )
     metric = forms.CharField(
         initial="val_loss",

@@ -13,7 +13,7 @@ from aiplatform.errors import UnavailableError
 from aiplatform.predictions.pseudonyms import pseudonym
 from aiplatform.predictions.rows import StoredRows, StoreRows
 from inference.prediction_ids import new_prediction_id
-from inference.recording.keeping import FORM, RowKeeper, is_sampled, trace_id_of
+from inference.recording.keeping import FORM, RowKeeper, sample, trace_id_of
 from inference.recording.policies import PolicyBook
 from inference.recording.recorder import PredictionRecorder
 from inference.recording.spool import Spool, read_spooled
@@ -68,11 +68,12 @@ def test_all_rows_are_kept_whole_with_ids_times_trace_and_outputs(tmp_path: Path
 
 def test_a_share_of_the_predictions_is_kept_and_every_process_keeps_the_same() -> None:
     ids = [new_prediction_id(1_700_000_000.0 + i) for i in range(20_000)]
-    kept = [name for name in ids if is_sampled(name, 0.1)]
+    events = [event(1)._replace(prediction_id=name) for name in ids]
+    kept = [one.prediction_id for one in sample(events, 0.1)]
     assert 1800 < len(kept) < 2200
-    assert kept == [name for name in ids if is_sampled(name, 0.1)]
-    assert set(kept) <= {name for name in ids if is_sampled(name, 0.5)}
-    assert not any(is_sampled(name, 0.0) for name in ids) and all(is_sampled(name, 1.0) for name in ids)
+    assert kept == [one.prediction_id for one in sample(list(events), 0.1)]
+    assert set(kept) <= {one.prediction_id for one in sample(events, 0.5)}
+    assert sample(events, 0.0) == [] and len(sample(events, 1.0)) == len(events)
 
 
 def test_a_redacted_feature_never_reaches_the_disk(tmp_path: Path) -> None:
