@@ -7,6 +7,7 @@ decision is a conditional UPDATE under the run's fence, so that only one of them
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import structlog
@@ -24,6 +25,7 @@ from training.reasons import stop_message
 from training.resources.granting import decide_queue, settle_leases
 from training.resources.hosts import register_host
 from training.resources.ledger import read_ledger
+from training.resources.queueing import Decision
 from training.run_files import run_folder
 from training.searching.advancing import advance_searches
 from training.states import ExitClass, RunState
@@ -42,22 +44,19 @@ def supervise() -> None:
             log.exception("supervision_failed", run=str(run.pk))
     advance_searches()
     settle_leases()
-    ring_waiting()
+    register_host(get_launcher())
+    ledger = read_ledger()
+    decisions = decide_queue(ledger)
+    ring_waiting(decisions)
     deployment.deploy_due()
-    _observe_resources()
+    ready = sum(bool(one.host) for one in decisions)
+    metrics.observe_resources(ledger.states(), ready=ready, waiting=len(decisions) - ready)
     metrics.observe_runs(
         selectors.count_runs_by_state(),
         longest_wait_s=selectors.longest_wait_s(),
         longest_run_s=selectors.longest_run_s(),
         last_run_s=selectors.last_run_s(),
     )
-
-
-def _observe_resources() -> None:
-    ledger = read_ledger()
-    decisions = decide_queue(ledger)
-    ready = sum(bool(one.host) for one in decisions)
-    metrics.observe_resources(ledger.states(), ready=ready, waiting=len(decisions) - ready)
 
 
 def supervise_run(run: Run) -> None:
@@ -88,13 +87,11 @@ def conclude_dead(run: Run) -> None:
     take_back_run(run.pk, run.fence, reason, message=message)
 
 
-def ring_waiting() -> None:
+def ring_waiting(decisions: Iterable[Decision]) -> None:
     """Ring again for runs for which there is room, if their doorbells are lost or were declined."""
-    register_host(get_launcher())
-    waiting = selectors.list_runs_to_ring(silent_s=settings.TRAINING_RING_AGAIN_S)
-    if waiting:
-        ready = {decision.run_id for decision in decide_queue() if decision.host}
-        waiting = [run for run in waiting if run.pk in ready]
+    ready = {decision.run_id for decision in decisions if decision.host}
+    silent = selectors.list_runs_to_ring(silent_s=settings.TRAINING_RING_AGAIN_S) if ready else []
+    waiting = [run for run in silent if run.pk in ready]
     if waiting and not doorbell.count_unanswered():
         for run in waiting:
             log.info("doorbell_rung_again", run=str(run.pk))

@@ -21,7 +21,10 @@ from rest_framework.test import APIClient
 from aiplatform.http.authentication import IdentityUser
 from aiplatform.identity import Identity, Scope
 from training import doorbell, processes, selectors, supervision
+from training.launchers import get_launcher
 from training.models import Run
+from training.resources.granting import decide_queue
+from training.resources.hosts import register_host
 from training.services import RunOrder, create_run
 from training.states import ACTIVE_STATES
 
@@ -114,6 +117,11 @@ class Bench:
     def fresh(self, run: Run) -> Run:
         """Read a run again."""
         return Run.objects.get(pk=run.pk)
+
+    def ring_waiting(self) -> None:
+        """Ring for those who wait, as supervision does."""
+        register_host(get_launcher())
+        supervision.ring_waiting(decide_queue())
 
     def until(self, run: Run, is_so: Callable[[Run], bool], *, timeout_s: float = 25, supervised: bool = True) -> Run:
         """Supervise until something is so of a run."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from training.models import ResourceHost, Run
 from training.resources.amounts import HostState
-from training.resources.granting import decide_queue, used_shares
+from training.resources.granting import decide_queue, find_decision, used_shares
 from training.resources.ledger import HeldLease, Ledger, read_ledger
 from training.resources.queueing import Decision
 from training.resources.wording import cores_text, memory_text
@@ -37,7 +37,8 @@ def waiting_reasons() -> dict[UUID, str]:
 
 def waiting_reason(run: Run) -> str:
     """Return why a run waits; empty if it does not."""
-    return waiting_reasons().get(run.pk, "") if run.state == RunState.QUEUED else ""
+    decision = find_decision(run.pk) if run.state == RunState.QUEUED else None
+    return decision.reason if decision else ""
 
 
 def ask_text(run: Run) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from training import doorbell, processes, supervision
+from training import doorbell, processes
 from training.launchers.local import trainer_environment
 from training.memory_guard import MemoryGuard, end_others
 from training.models import ResourceLease, Run
@@ -169,7 +169,7 @@ def test_supervision_rings_only_for_runs_for_which_there_is_room(bench: Bench, m
     monkeypatch.setattr(doorbell, "ring", rung.append)
     monkeypatch.setattr(doorbell, "count_unanswered", lambda: 0)
     time.sleep(bench.settings.TRAINING_RING_AGAIN_S)
-    supervision.ring_waiting()
+    bench.ring_waiting()
     assert rung == []
 
 

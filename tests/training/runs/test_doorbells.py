@@ -67,10 +67,10 @@ def test_a_lost_doorbell_is_rung_again_and_a_late_one_is_not(bench: Bench) -> No
     run = bench.create()
     bench.until(run, lambda r: r.rung_at is not None, supervised=False)
     time.sleep(bench.settings.TRAINING_RING_AGAIN_S)
-    supervision.ring_waiting()
+    bench.ring_waiting()
     assert OrmQ.objects.count() == 1  # the first still lies in the queue
     OrmQ.objects.all().delete()
-    supervision.ring_waiting()
+    bench.ring_waiting()
     assert OrmQ.objects.count() == 1
 
 
@@ -79,10 +79,10 @@ def test_a_doorbell_that_was_taken_by_a_worker_that_died_is_rung_again(bench: Be
     bench.until(run, lambda r: r.rung_at is not None, supervised=False)
     OrmQ.objects.update(lock=timezone.now() + timedelta(seconds=110))  # taken; it is given out again that late
     time.sleep(bench.settings.TRAINING_RING_AGAIN_S)
-    supervision.ring_waiting()
+    bench.ring_waiting()
     assert OrmQ.objects.count() == 2
     time.sleep(bench.settings.TRAINING_RING_AGAIN_S)
-    supervision.ring_waiting()
+    bench.ring_waiting()
     assert OrmQ.objects.count() == 2  # nobody has taken the second one yet
 
 
