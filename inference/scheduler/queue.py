@@ -29,6 +29,7 @@ from aiplatform.tensors import FREE, Signature
 from inference.engines.base import Engine
 from inference.recording_api import Metrics
 from inference.scheduler.batch import is_batchable, run_batch
+from inference.scheduler.call_size import best_call_rows
 from inference.scheduler.job import (
     Arrays,
     AsyncJob,
@@ -91,6 +92,7 @@ class BatchQueue:
         self._is_closed = False
         self._drive_due: asyncio.AbstractEventLoop | None = None  # whose list of calls `_drive` stands in
         self._slow_calls = 0
+        self._call_rows = best_call_rows(call_ms or {}, limits.max_batch_rows)
         one_row_ms = (call_ms or {}).get(1, float("inf"))
         self._is_inline = one_row_ms <= limits.inline_ms / 2
         self._seconds_per_row = one_row_ms / 1000 if self._is_inline else 0.001  # moving average
@@ -217,7 +219,7 @@ class BatchQueue:
     def _enqueue(self, job: Job) -> None:
         self._refuse_too_large(job)
         key = () if self._has_one_shape else batch_key(job.inputs)
-        parts = cut_job(job, self._limits.max_batch_rows, key)
+        parts = cut_job(job, self._call_rows, key)
         with self._lock:
             if self._is_closed:
                 raise UnavailableError(f"version {self._version} of model '{self._endpoint}' is being unloaded")
@@ -263,7 +265,7 @@ class BatchQueue:
 
     def _comes_too_late(self, job: Job) -> bool:
         """Say whether a job would expire before its turn: better refused now than dropped then."""
-        return self._waiting.rows >= self._limits.max_batch_rows and self._wait_s > job.patience_s
+        return self._waiting.rows >= self._call_rows and self._wait_s > job.patience_s
 
     def _too_slow(self, job: Job) -> QueueFullError:
         return QueueFullError(
@@ -298,18 +300,20 @@ class BatchQueue:
             return
         self._drive_due = loop
         delay_ms = self._limits.max_queue_delay_ms
-        if delay_ms > 0 and self._waiting.rows < self._limits.max_batch_rows:
+        if delay_ms > 0 and self._waiting.rows < self._call_rows:
             loop.call_later(delay_ms / 1000, self._drive, loop)
         else:
             loop.call_soon(self._drive, loop)
 
     def _drive(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run one batch, then let the loop read what has come in meanwhile."""
+        """Run as many rows as the loop may be held for, then let it read what has come in meanwhile."""
         self._drive_due = None
+        rows_left = self._affordable_rows()
+        while rows_left > 0 and self._waiting and self._is_inline:
+            with self._calls:
+                rows_left -= self._run_next(min(rows_left, self._call_rows), here=loop) or rows_left
         if not self._is_inline:
             return
-        with self._calls:
-            self._run_next(self._inline_rows(), here=loop)
         if self._waiting and self._drive_due is None:
             self._drive_due = loop
             loop.call_soon(self._drive, loop)
@@ -318,9 +322,9 @@ class BatchQueue:
         """Run batches in the thread that waits for a job, until it is done: what waits behind it is the loop's."""
         while not job.future.done() and self._waiting and self._is_inline:
             with self._calls:
-                self._run_next(self._limits.max_batch_rows)
+                self._run_next(self._call_rows)
 
-    def _inline_rows(self) -> int:
+    def _affordable_rows(self) -> int:
         affordable = int(self._limits.inline_ms / 1000 / max(self._seconds_per_row, 1e-9))
         return max(1, min(affordable, self._limits.max_batch_rows))
 
@@ -354,31 +358,33 @@ class BatchQueue:
                     return
                 self._await_more_rows()
             with self._turn():
-                self._run_next(self._limits.max_batch_rows)
+                self._run_next(self._call_rows)
 
     def _await_more_rows(self) -> None:
         if self._limits.max_queue_delay_ms <= 0:
             return
         until = time.monotonic() + self._limits.max_queue_delay_ms / 1000
-        while self._waiting.rows < self._limits.max_batch_rows and not self._is_closed:
+        while self._waiting.rows < self._call_rows and not self._is_closed:
             left_s = until - time.monotonic()
             if left_s <= 0 or not self._wakes.wait(left_s):
                 return
 
     # --- both -------------------------------------------------------------------------------------
 
-    def _run_next(self, max_rows: int, *, here: asyncio.AbstractEventLoop | None = None) -> None:
+    def _run_next(self, max_rows: int, *, here: asyncio.AbstractEventLoop | None = None) -> int:
+        """Run one call and hand its answers over; return how many rows it had."""
         with self._lock:
             parts, late = self._waiting.take_batch(max_rows, time.monotonic())
             depth = self._waiting.rows
         self._metrics.set_queue_depth(endpoint=self._endpoint, version=self._version, rows=depth)
         if late:
             deliver(late, here=here)
+        rows = sum([part.rows for part in parts])
         if parts:
-            deliver(self._run(parts), here=here)
+            deliver(self._run(parts, rows), here=here)
+        return rows
 
-    def _run(self, parts: list[Part]) -> Results:
-        rows = sum(part.rows for part in parts)
+    def _run(self, parts: list[Part], rows: int) -> Results:
         self._metrics.observe_batch(endpoint=self._endpoint, version=self._version, rows=rows)
         started = time.monotonic()
         results = run_batch(self._engine, parts)

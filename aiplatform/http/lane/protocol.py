@@ -18,6 +18,7 @@ from aiplatform.http.closing import leaving
 from aiplatform.http.lane.exchange import Exchange
 from aiplatform.http.lane.handler import LaneHandler, Plan
 from aiplatform.http.lane.head import END, KNOWN_HEADS, MAX_HEAD_BYTES, Head, parse_head
+from aiplatform.http.lane.kept import KeptBytes
 
 MAX_BODY_BYTES = 1024 * 1024  # larger ones are read by gunicorn, once their sender is known
 MAX_PIPELINED_BYTES = 256 * 1024  # kept while an answer is on its way; then the connection is not read
@@ -39,8 +40,10 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]
         super().__init__(worker)
         self._has_fed = False  # gunicorn has bytes of a request that it has not answered
         self._exchange: Exchange | None = None
-        self._kept = bytearray()  # a body that is not whole, or what came behind a request
+        self._kept = KeptBytes()  # a request that is not whole, or what came behind one
         self._kept_whole = 0  # how long the request will be whose beginning is kept; 0: none is
+        self._kept_plan: Plan | None = None  # of that request,
+        self._kept_body_at = 0  # and where its body begins
         self._is_full = False
         self._last_s = 0.0
 
@@ -53,10 +56,10 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]
     def data_received(self, data: bytes) -> None:
         """Take what has come onto the lane, or pass it on."""
         if self._kept_whole:
-            self._kept += data
-            if len(self._kept) >= self._kept_whole:
-                self._take_kept()
-        elif self._exchange is not None or self._kept:
+            self._kept.add(data)
+            if self._kept.size >= self._kept_whole:
+                self._take_whole()
+        elif self._exchange is not None or self._kept.size:
             self._keep_pipelined(data)
         elif self._has_fed or self.reader is not None or self._websocket is not None:
             super().data_received(data)
@@ -88,7 +91,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]
             return
         if self._keepalive_handle is None:
             self._arm_keepalive_timer()
-        if self._kept:
+        if self._kept.size:
             # Not from here: the answer may come from within the call that took the request.
             self.worker.loop.call_soon(self._take_kept)
 
@@ -105,21 +108,34 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]
         start = end + len(END)
         whole = start + head.content_length
         if len(data) < whole:
+            self._kept_plan, self._kept_body_at = plan, start
             self._wait_for_body(data, whole)
         elif len(data) == whole:
-            self._start(plan, data, start)
+            if not self._start(plan, data[start:]):
+                self._pass_on(data)
         else:
-            self._kept += data[whole:]
-            self._start(plan, data[:whole], start)
+            self._kept.add(data[whole:])
+            if not self._start(plan, data[start:whole]):
+                self._pass_on(data[:whole] + self._release_kept())
 
-    def _start(self, plan: Plan, data: bytes, body_at: int) -> None:
-        handler = type(self).handler
-        exchange = self._exchange = Exchange(self)
-        self._last_s = time.monotonic()
-        if handler is not None and handler.start(plan, data[body_at:], exchange):
+    def _take_whole(self) -> None:
+        """Take the request that has come in pieces; its body is put together once, and the head left out."""
+        if self._kept.size > self._kept_whole:  # something is behind it
+            self._begin(self._release_kept())
             return
+        kept, self._kept, self._kept_whole = self._kept, KeptBytes(), 0
+        if not self._start(self._kept_plan, kept.tail(self._kept_body_at)):
+            self._pass_on(kept.tail(0))
+
+    def _start(self, plan: Plan, body: bytes) -> bool:
+        """Hand a request over; False if its handler leaves it to gunicorn."""
+        handler = type(self).handler
+        self._exchange = exchange = Exchange(self)
+        self._last_s = time.monotonic()
+        if handler is not None and handler.start(plan, body, exchange):
+            return True
         self._exchange = None
-        self._pass_on(data + self._release_kept())
+        return False
 
     def _find_plan(self, raw: bytes) -> tuple[Head, Plan] | None:
         known = type(self)._known
@@ -145,7 +161,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]
     # --- what is kept -----------------------------------------------------------------------------
 
     def _wait_for_body(self, data: bytes, whole: int) -> None:
-        self._kept += data
+        self._kept.add(data)
         self._kept_whole = whole
         self._last_s = time.monotonic()
         if self._keepalive_handle is None:
@@ -153,12 +169,12 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]
 
     def _take_kept(self) -> None:
         """Go on with what is kept, as if it came now."""
-        if self._exchange is not None or self._closed or not self._kept:
+        if self._exchange is not None or self._closed or not self._kept.size:
             return
         self._begin(self._release_kept())
 
     def _release_kept(self) -> bytes:
-        data = bytes(self._kept)
+        data = self._kept.tail(0)
         self._kept.clear()
         self._kept_whole = 0
         if self._is_full:
@@ -167,8 +183,8 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]
         return data
 
     def _keep_pipelined(self, data: bytes) -> None:
-        self._kept += data
-        if len(self._kept) > MAX_PIPELINED_BYTES and not self._is_full:
+        self._kept.add(data)
+        if self._kept.size > MAX_PIPELINED_BYTES and not self._is_full:
             self._is_full = True
             self._pause_reading()
 
