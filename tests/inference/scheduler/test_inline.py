@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from typing import Any
@@ -13,6 +14,7 @@ from aiplatform.errors import DeadlineExceededError, PlatformError, QueueFullErr
 from inference.engines import Arrays
 from inference.recording_api import NoMetrics
 from inference.scheduler import BatchLimits, BatchQueue
+from inference.scheduler.run_delay import run_delay_s
 from tests.inference.serving_fakes import DOUBLING, POISON, FakeEngine, rows
 
 
@@ -112,6 +114,29 @@ def test_an_engine_that_becomes_slow_leaves_the_loop() -> None:
     assert not queue.is_inline
     assert any(name.startswith("engine-double-1") for name in engine.callers)
     queue.close()
+
+
+def test_an_engine_that_is_slow_because_others_have_the_processor_stays_on_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = FakeEngine(delay_s=0.03)
+    delays = itertools.count()
+    monkeypatch.setattr("inference.scheduler.queue.run_delay_s", lambda: 10.0 * next(delays))
+    queue = make_inline(engine, inline_ms=1.0)
+
+    async def main() -> None:
+        for i in range(6):
+            await queue.run(rows(i), deadline=soon())
+
+    asyncio.run(main())
+    assert queue.is_inline
+    queue.close()
+
+
+def test_the_kernel_says_how_long_a_thread_waited_for_the_processor() -> None:
+    before = run_delay_s()
+    time.sleep(0.001)
+    assert run_delay_s() >= before >= 0
 
 
 def test_threads_and_the_loop_never_call_the_engine_at_once() -> None:
