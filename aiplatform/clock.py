@@ -14,10 +14,13 @@ import structlog
 from django.db import close_old_connections, connections
 from prometheus_client import Counter, Histogram
 
+from aiplatform.broken_connections import close_broken_connections, rest_connections
 from aiplatform.context import begin_request, choose_request_id
 from aiplatform.wiring import Job
 
 log = structlog.get_logger(__name__)
+
+KEPT_WITHIN_S = 10.0  # a job that comes again within this keeps its connection to a database server
 
 JOB_RUNS = Counter("aiplatform_job_runs_total", "Runs of the clock's jobs", ["job", "outcome"])
 JOB_SECONDS = Histogram("aiplatform_job_seconds", "Duration of the clock's jobs", ["job"])
@@ -67,7 +70,7 @@ def _say_goodbye(job: Job) -> None:
 def run_job(job: Job) -> bool:
     """Run a job once, count it, and say whether it went well; its error goes to the log."""
     begin_request(choose_request_id(""))
-    close_old_connections()
+    close_broken_connections()
     outcome = "error"
     with JOB_SECONDS.labels(job.name).time():
         try:
@@ -76,5 +79,8 @@ def run_job(job: Job) -> bool:
         except Exception:
             log.exception("job_failed", job=job.name)
     JOB_RUNS.labels(job.name, outcome).inc()
-    close_old_connections()
+    if job.interval_s > KEPT_WITHIN_S:
+        close_old_connections()
+    else:
+        rest_connections()
     return outcome == "ok"

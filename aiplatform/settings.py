@@ -107,7 +107,9 @@ def _databases(url: str) -> dict[str, dict[str, Any]]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
     else:
-        database.setdefault("OPTIONS", {})["connect_timeout"] = 5
+        # A connection that is kept (by the clock, by loops) must not hang for long on a server that is gone.
+        patience = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
+        database["OPTIONS"] = {**patience, **database.get("OPTIONS", {})}
         database["CONN_HEALTH_CHECKS"] = True
     return {"default": database}
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, connections
 
+from aiplatform.broken_connections import close_broken_connections, rest_connections
 from gateway import metrics
 from gateway.discovery.health import check_backends
 from gateway.forwarding.upstreams import Upstreams
@@ -37,10 +39,11 @@ class GatewayLoop:
     gateway: Gateway
     upstreams: Upstreams
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _database: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))  # its connection is kept
 
     async def start(self) -> None:
         """Load the tokens, then go on in the background; a database that is down does not stop it."""
-        await asyncio.to_thread(_with_connection, self.gateway.identities.refresh)
+        await self._ask(self.gateway.identities.refresh)
         self._repeat(settings.IDENTITY_REFRESH_S, self._refresh)
         self._repeat(LAST_USED_INTERVAL_S, self._write_last_used)
         if settings.REDIS_URL:
@@ -55,13 +58,25 @@ class GatewayLoop:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self._write_last_used()
+        await self._ask(connections.close_all)
+        self._database.shutdown(wait=False)
         await self.upstreams.close()
+
+    async def _ask(self, work: Callable[[], object]) -> None:
+        def do() -> None:
+            close_broken_connections()
+            try:
+                work()
+            finally:
+                rest_connections()
+
+        await asyncio.get_running_loop().run_in_executor(self._database, do)
 
     def _repeat(self, interval_s: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks.append(asyncio.create_task(_repeat(interval_s, work)))
 
     async def _refresh(self) -> None:
-        await asyncio.to_thread(_with_connection, self.gateway.identities.refresh)
+        await self._ask(self.gateway.identities.refresh)
         metrics.identities_age.set(self.gateway.identities.age_s)
         self.gateway.limiter.forget_idle()
 
@@ -72,7 +87,7 @@ class GatewayLoop:
         used = self.gateway.identities.take_used()
         if used:
             with contextlib.suppress(DatabaseError):  # the next use will be written
-                await asyncio.to_thread(_with_connection, lambda: write_last_used(used))
+                await self._ask(lambda: write_last_used(used))
 
     async def _look_at_addresses(self) -> None:
         await asyncio.to_thread(self.gateway.find_addresses)
@@ -91,12 +106,3 @@ async def _repeat(interval_s: float, work: Callable[[], Coroutine[Any, Any, None
         except Exception:  # one bad round must not end all later ones
             log.exception("gateway_loop_failed")
         await asyncio.sleep(interval_s)
-
-
-def _with_connection(work: Callable[[], object]) -> None:
-    # asyncio's pool may give any thread; each keeps its connection only while it is good.
-    close_old_connections()
-    try:
-        work()
-    finally:
-        connection.close()

@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.db import Error, connections
 from django.utils import timezone
 
+from aiplatform.broken_connections import close_broken_connections, rest_connections
 from aiplatform.contracts.inference import ReplicaState
 from aiplatform.errors import UnavailableError
 from inference.connections import tidy_connections
@@ -32,15 +33,18 @@ class StatusRow:
 
 
 class DatabaseStore:
-    """Reads desired state and writes status; UnavailableError while the database is away."""
+    """Reads desired state and writes status; UnavailableError while the database is away.
+
+    It is asked every second by the same thread, whose connection to a database server is kept.
+    """
 
     def __init__(self) -> None:
         self._generations: dict[str, int] | None = None
         self._desired: dict[str, DesiredEndpoint] = {}
 
-    @tidy_connections()
     def read_desired(self) -> dict[str, DesiredEndpoint]:
         """Return the desired state; one small query as long as no generation has changed."""
+        close_broken_connections()
         try:
             generations = read_generations()
             if generations != self._generations:
@@ -49,10 +53,12 @@ class DatabaseStore:
             return self._desired
         except Error as error:
             raise _away(error) from error
+        finally:
+            rest_connections()
 
-    @tidy_connections()
     def write_status(self, replica: str, rows: Sequence[StatusRow]) -> None:
         """Replace what this replica says; forget replicas that have long been silent."""
+        close_broken_connections()
         now = timezone.now()
         fields = ["state", "message", "engine", "generation_seen", "heartbeat_at"]
         found = [
@@ -73,6 +79,8 @@ class DatabaseStore:
             ReplicaStatus.objects.filter(heartbeat_at__lt=now - timedelta(seconds=FORGOTTEN_AFTER_S)).delete()
         except Error as error:
             raise _away(error) from error
+        finally:
+            rest_connections()
 
     @tidy_connections()
     def remove_status(self, replica: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from django.db import connection
 
 from aiplatform.clock import Clock, run_job
 from aiplatform.wiring import Job
@@ -38,3 +39,19 @@ def test_a_slow_job_and_a_failing_job_do_not_hold_up_the_others() -> None:
     thread.join(timeout=10)
     assert ticked == [True, True, True]
     assert not thread.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("interval_s", "vendor", "is_kept"),
+    [(1.0, "postgresql", True), (1.0, "sqlite", False), (60.0, "postgresql", False)],
+)
+def test_a_job_that_comes_again_soon_keeps_its_connection_to_a_server(
+    interval_s: float, vendor: str, is_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[int] = []
+    monkeypatch.setattr(connection, "vendor", vendor)  # whatever the tests run on
+    monkeypatch.setattr(connection, "close", lambda: closed.append(1))
+    monkeypatch.setattr(connection, "close_if_unusable_or_obsolete", lambda: closed.append(1))
+    run_job(Job(name="ask", interval_s=interval_s, run=connection.ensure_connection))
+    assert (not closed) is is_kept
