@@ -15,6 +15,7 @@ from django.core.asgi import get_asgi_application
 
 from aiplatform.http.closing import close_when_leaving
 from aiplatform.http.lane.protocol import use_lane
+from aiplatform.http.succession import succession
 from aiplatform.predict_routes import build_lane, build_predict_chain, is_predict_path
 from aiplatform.rpc.chain import grpc_lifespans
 from aiplatform.wiring import AsgiApplication, Receive, Scope, Send, wiring
@@ -49,6 +50,7 @@ async def _run_lifespan(receive: Receive, send: Send) -> None:
         await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
         raise
     await send({"type": "lifespan.startup.complete"})
+    succession.note_serving()
     await receive()  # shutdown
     for part in reversed(parts):
         await part.stop()

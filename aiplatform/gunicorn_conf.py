@@ -15,6 +15,7 @@ from aiplatform import settings
 from aiplatform.http.closing import leaving
 from aiplatform.http.keep_alive import keep_long_tails
 from aiplatform.http.lane.protocol import open_lane
+from aiplatform.http.succession import succession
 from aiplatform.roles import GATEWAY, INFERENCE
 from aiplatform.rpc.listening import held
 
@@ -44,19 +45,29 @@ SWITCH_INTERVAL_S = 0.0005
 
 
 def on_starting(server: Any) -> None:
-    """Hold gRPC's port, so that clients wait while workers are replaced."""
+    """Hold gRPC's port, so that clients wait while workers are replaced; know of workers that start."""
+    succession.open()
+    stop = server.stop
+
+    def stop_all(graceful: bool = True) -> None:
+        succession.note_stop()
+        stop(graceful)
+
+    server.stop = stop_all  # gunicorn calls no hook before it stops
     if settings.GRPC_BIND and settings.ROLES & {GATEWAY, INFERENCE}:
         held.open(settings.GRPC_BIND, server.cfg.workers)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
     """Choose the socket of gRPC's port for a new worker: that of one that has gone, if there is any."""
+    succession.note_start(worker.age)
     worker.grpc_place = held.choose(other.grpc_place for other in server.WORKERS.values())
 
 
 def post_fork(server: Any, worker: Any) -> None:
     """Give idle connections less time at the end than the whole shutdown has; see to kept connections and threads."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    succession.become(worker.age)
     held.keep_own(worker.grpc_place)
     keep_long_tails()
     open_lane()
@@ -65,6 +76,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Take a dead worker's gauges out of /metrics."""
+    """Take a dead worker's gauges out of /metrics; nobody waits for it any more."""
+    succession.note_end(worker.age)
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,25 +84,33 @@ def test_a_worker_that_is_killed_is_replaced_and_the_platform_answers_meanwhile(
 def test_workers_that_are_replaced_under_load_fail_no_request(two_workers: Platform) -> None:
     done = threading.Event()
 
+    answered_s: list[float] = []
+
     def ask_on_a_kept_connection() -> list[int]:
         statuses = []
         with httpx.Client(base_url=two_workers.url, timeout=30, trust_env=False) as client:
             while not done.is_set():
                 statuses.append(client.post("/v1/models/x:predict", json={"instances": [1]}).status_code)
+                answered_s.append(time.monotonic())
         return statuses
 
     with ThreadPoolExecutor(8) as clients:
         asking = [clients.submit(ask_on_a_kept_connection) for _ in range(8)]
         try:
+            began_s = time.monotonic()
             for _ in range(2):
                 before = worker_pids(two_workers)
                 os.kill(arbiter_pid(two_workers), signal.SIGHUP)
                 wait_until(partial(have_changed, two_workers, before), within_s=60, what="all workers are new")
+            took_s = (time.monotonic() - began_s) / 2
         finally:
             done.set()
         statuses = [status for client in asking for status in client.result()]
     assert set(statuses) == {401}, "no token: but an answer, each time"
     assert len(statuses) > 100
+    moments_s = sorted(answered_s)
+    longest_gap_s = max(after - before for before, after in pairwise(moments_s))
+    assert longest_gap_s < took_s / 2, "the old workers went before the new ones served"
 
 
 def test_workers_that_are_replaced_under_load_fail_no_grpc_call(two_workers: Platform) -> None:
