@@ -12,7 +12,7 @@ from training.data.dataset import Array
 from training.recipes.reading import join_answers
 
 
-class Answer(np.ndarray):  # type: ignore[type-arg]
+class Answer(np.ndarray):
     """An array that can be watched."""
 
 
@@ -39,7 +39,7 @@ def test_no_batchs_answer_lives_longer_than_the_next_ones_making() -> None:
 
 @pytest.mark.parametrize("rows", [3, 5])
 def test_a_row_too_few_or_too_many_is_an_error(rows: int) -> None:
-    with pytest.raises(ValueError, match="rows|broadcast"):
+    with pytest.raises(ValueError, match=r"rows|broadcast"):
         join_answers(iter([np.zeros((4, 1))]), rows)
     with pytest.raises(ValueError, match="0 rows of 2"):
         join_answers(iter([]), 2)
