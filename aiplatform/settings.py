@@ -316,6 +316,11 @@ TRAINING_GPUS = env.items(
     "GPUs of this machine that trainings may hold: all, none, or numbers or UUIDs with commas",
     shown="all",
 )
+TRAINING_CGROUP = env.text(
+    "TRAINING_CGROUP",
+    "auto",
+    "Cgroup (version 2) in which each training gets one of its own; auto: one that systemd delegated; none: no cgroups",
+)
 TRAINING_BACKFILL_S = env.number(
     "TRAINING_BACKFILL_S", 600.0, "How long smaller runs may pass one for which there is no room yet"
 )

@@ -21,9 +21,10 @@ from django.utils.module_loading import import_string
 
 from training import deployment, engines, processes, provenance
 from training.cli.texts import metrics_text
-from training.failures import READING, Moment, explain_error, memory_sentence
+from training.failures import READING, Moment, explain_error, own_limit_sentence
 from training.heartbeat import STALE_EXIT_CODE, Heartbeat, StopFlag
 from training.launchers.base import HOST_VARIABLE, NAME_VARIABLE, Handle
+from training.launchers.limits import InForce
 from training.leases import (
     Claim,
     StaleFenceError,
@@ -36,7 +37,7 @@ from training.leases import (
     write_run,
 )
 from training.memory_guard import MemoryGuard
-from training.models import Run
+from training.models import ResourceLease, Run
 from training.orders import team_key, training_order
 from training.parallel.nodes import Nodes, this_seat
 from training.publishing import Origin, adopt_published, publish_model
@@ -55,8 +56,8 @@ MOST_CLASSES_KEPT = 100  # of a confusion matrix: it grows with their square
 class Attempt:
     """Does the work of one claim."""
 
-    def __init__(self, claim: Claim, flag: StopFlag) -> None:
-        self._claim, self._flag = claim, flag
+    def __init__(self, claim: Claim, flag: StopFlag, held: InForce | None = None) -> None:
+        self._claim, self._flag, self._held = claim, flag, held or InForce()
         self._folder = run_folder(claim.run_id)
         self._reporter = RunReporter(claim.run_id, claim.fence, flag)
         self._parameters: Mapping[str, Any] = {}
@@ -69,10 +70,7 @@ class Attempt:
             heartbeat.start()
             run = Run.objects.get(pk=self._claim.run_id)
             self._parameters = run.parameters
-            if run.memory_bytes:
-                limit_bytes = run.memory_bytes
-                tell = partial(self._fail_over_limit, limit_bytes)
-                heartbeat.guard_memory(MemoryGuard(limit_bytes, tell=tell))
+            self._hold(run, heartbeat)
             self._train(run)
         except StopRequestedError:
             return self._stop()
@@ -88,6 +86,15 @@ class Attempt:
         engines.compile_quietly(self._claim.run_id)
         deploy_quietly(self._claim.run_id)
         return 0
+
+    def _hold(self, run: Run, heartbeat: Heartbeat) -> None:
+        """Note by what the run is held, and look at its memory where the kernel does not hold it."""
+        ResourceLease.objects.filter(run=run, fence=self._claim.fence).update(limits=self._held.by)
+        if self._held.why_not:
+            self._reporter.log(f"the run has no cgroup: {self._held.why_not}")
+        if run.memory_bytes and not self._held.is_memory_held:
+            tell = partial(self._fail_over_limit, run.memory_bytes)
+            heartbeat.guard_memory(MemoryGuard(run.memory_bytes, tell=tell))
 
     def _come_up(self) -> None:
         record_process(self._claim.run_id, self._claim.fence, _own_handle(), oom_kills=processes.count_oom_kills())
@@ -168,7 +175,7 @@ class Attempt:
     def _fail_over_limit(self, limit_bytes: int, held_bytes: int) -> None:
         """End the run: it holds more memory than it asked for. Called by the heartbeat's thread."""
         moment = replace(self._moment(), peak_bytes=held_bytes, limit_bytes=limit_bytes, gpu_peak_bytes=None)
-        message = f"{memory_sentence(moment)}, or a greater --memory when it is resumed: it was ended at its own limit"
+        message = own_limit_sentence(moment)
         self._reporter.log(f"failed: {message}")
         end_run(self._claim.run_id, self._claim.fence, ExitClass.OUT_OF_MEMORY, message=message)
 

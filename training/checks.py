@@ -14,6 +14,7 @@ from aiplatform.roles import TRAINING
 from aiplatform.storage import is_remote, local_path
 from training.data.sql_places import parse_databases
 from training.launchers import get_launcher
+from training.launchers.cgroups import AUTO, NONE, find_delegation
 
 _POSITIVE = (
     "TRAINING_LEASE_S", "TRAINING_STALL_S", "TRAINING_WALL_CLOCK_S", "TRAINING_STOP_GRACE_S",
@@ -64,6 +65,19 @@ def check_launcher(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     except InvalidConfigurationError as error:
         return [Error(error.message, hint="Set TRAINING_LAUNCHER=local.", id="training.E002")]
     return []
+
+
+@register()
+def check_cgroup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A cgroup that TRAINING_CGROUP names can hold trainings where this process starts them."""
+    wanted = settings.TRAINING_CGROUP
+    if wanted in (AUTO, NONE) or TRAINING not in settings.ROLES or settings.TRAINING_LAUNCHER != "local":
+        return []
+    found = find_delegation(wanted)
+    if found.folder is not None:
+        return []
+    hint = "Name a group of version 2 without processes that this user may write and that has 'memory', or auto."
+    return [Warning(f"TRAINING_CGROUP: {found.why}; runs are watched instead", hint=hint, id="training.W002")]
 
 
 @register()

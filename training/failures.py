@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiplatform.errors import PlatformError
@@ -72,6 +72,9 @@ def explain_error(error: BaseException, moment: Moment) -> tuple[ExitClass, str]
 
 def explain_end(end: ProcessEnd, moment: Moment, *, is_starting: bool) -> tuple[ExitClass, str]:
     """Return the exit class of a process that is gone without a word, and one line."""
+    if end.limit_bytes:
+        own = replace(moment, peak_bytes=end.peak_bytes, limit_bytes=end.limit_bytes, gpu_peak_bytes=None)
+        return ExitClass.OUT_OF_MEMORY, own_limit_sentence(own)
     if end.is_out_of_memory:
         return ExitClass.OUT_OF_MEMORY, f"{memory_sentence(moment)} (the system killed the training process)"
     how = _describe_exit_code(end.exit_code)
@@ -90,6 +93,11 @@ def memory_sentence(moment: Moment) -> str:
     else:
         taken = "how much the run held was not measured"
     return f"out of memory{_place(moment)}: {taken}; {_what_to_lower(moment)}"
+
+
+def own_limit_sentence(moment: Moment) -> str:
+    """Return the same of a run that went over what it had asked for itself."""
+    return f"{memory_sentence(moment)}, or a greater --memory when it is resumed: it was ended at its own limit"
 
 
 def telling_line(text: str) -> str:

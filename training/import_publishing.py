@@ -28,12 +28,12 @@ from aiplatform.artifacts import (
     stage_artifact,
 )
 from aiplatform.calibration import CALIBRATION as ARTIFACT_CALIBRATION
-from aiplatform.errors import ArtifactError
+from aiplatform.errors import ArtifactError, ConflictError
 from training import registry
 from training.importing import messages
 from training.importing.messages import Examined
 from training.models import ModelVersion
-from training.publishing import Origin, clear_remnant
+from training.publishing import Origin, clear_place
 from training.runtimes.base import ModelForm
 from training.states import VersionState
 
@@ -59,7 +59,7 @@ class ImportedModel:
 def publish_import(name: str, imported: ImportedModel, origin: Origin, *, scratch: Path) -> ModelVersion:
     """Write the artifact and make it the next version of a model; nothing stays if that fails.
 
-    Raises: ArtifactError if the store refuses.
+    Raises: ArtifactError if the store refuses; ConflictError if it took so long that another cleared it away.
     """
     version = registry.reserve_import(model_name=name)
     try:
@@ -72,7 +72,11 @@ def publish_import(name: str, imported: ImportedModel, origin: Origin, *, scratc
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactError(f"could not write the artifact to {version.artifact_uri}: {error}") from error
-    return registry.complete_import(version=version, manifest=manifest, digest=digest)
+    try:
+        return registry.complete_import(version=version, manifest=manifest, digest=digest)
+    except ConflictError:
+        _clear(version.artifact_uri)
+        raise
 
 
 def clear_abandoned_imports(name: str, *, older_s: float) -> None:
@@ -85,12 +89,17 @@ def clear_abandoned_imports(name: str, *, older_s: float) -> None:
 
 
 def _forget(version: ModelVersion) -> None:
+    """Remove a version that is not ready, then its files: in this order nothing can become ready without them."""
+    forgotten, _ = ModelVersion.objects.filter(pk=version.pk, state=VersionState.PENDING).delete()
+    if forgotten:
+        _clear(version.artifact_uri)
+
+
+def _clear(uri: str) -> None:
     try:
-        clear_remnant(version)
+        clear_place(uri)
     except ArtifactError as error:
-        log.warning("remnant_left", uri=version.artifact_uri, error=error.message)
-        return
-    ModelVersion.objects.filter(pk=version.pk, state=VersionState.PENDING).delete()
+        log.warning("remnant_left", uri=uri, error=error.message)
 
 
 def _fill(staged: StagedArtifact, imported: ImportedModel) -> None:

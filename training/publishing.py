@@ -1,8 +1,11 @@
 """From a trained model to a version of the registry, so that dying anywhere leaves at most one.
 
 The number is reserved first, the artifact moved into its place in one step, then version and run
-are completed together. A later attempt finds its own artifact in place and only completes; what a
-dead attempt left half done is cleared away, since no ready version can lie there.
+are completed together. A later attempt adopts the artifact that it finds in the place of the one before, or
+takes a place of its own and clears that one away.
+
+An attempt that is taken for dead may be only asleep, and wake at any of these steps. So no place is ever written by
+two attempts, and the version's row says whose place counts: what lies in any other is of no use to anybody.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from aiplatform.artifacts import (
 )
 from aiplatform.errors import ArtifactError
 from aiplatform.storage import is_remote, local_path, open_filesystem, store_errors
-from training.leases import Claim
+from training.leases import Claim, StaleFenceError, write_run
 from training.models import ModelVersion, Run
 from training.recipes.api import TrainedModel
 from training.registry import complete_run, reserve_version
@@ -46,18 +49,34 @@ def publish_model(run: Run, claim: Claim, trained: TrainedModel, origin: Origin,
 
     Raises: ArtifactError if the store refuses; StaleFenceError if the claim is no longer good.
     """
-    version = reserve_version(run_id=run.pk, fence=claim.fence, model_name=run.model_name)
-    clear_remnant(version)
+    reserved = reserve_version(run_id=run.pk, fence=claim.fence, model_name=run.model_name)
+    version = reserved.version
+    for place in filter(None, (reserved.abandoned, version.artifact_uri)):
+        clear_place(place)
     manifest = build_manifest(run, version, trained, origin)
     try:
         with stage_artifact(version.artifact_uri, scratch=scratch) as staged:
             trained.write_to(staged)
+            write_run(run.pk, claim.fence)  # whoever is stale by now need not begin
             staged.commit(manifest)
+        stored, digest = read_manifest(version.artifact_uri)
+        complete_run(run_id=run.pk, fence=claim.fence, version=version, manifest=stored, digest=digest)
     except OSError as error:
         raise ArtifactError(f"could not write the artifact to {version.artifact_uri}: {error}") from error
-    stored, digest = read_manifest(version.artifact_uri)
-    complete_run(run_id=run.pk, fence=claim.fence, version=version, manifest=stored, digest=digest)
+    except StaleFenceError:
+        _leave_place(version)
+        raise
     return version
+
+
+def _leave_place(version: ModelVersion) -> None:
+    """Clear this attempt's place, unless the version's row still names it: then the next one adopts or clears it."""
+    if ModelVersion.objects.filter(pk=version.pk, artifact_uri=version.artifact_uri).exists():
+        return
+    try:
+        clear_place(version.artifact_uri)
+    except ArtifactError as error:
+        log.warning("remnant_left", uri=version.artifact_uri, error=error.message)
 
 
 def adopt_published(run: Run, claim: Claim) -> ModelVersion | None:
@@ -77,12 +96,11 @@ def adopt_published(run: Run, claim: Claim) -> ModelVersion | None:
     return version
 
 
-def clear_remnant(version: ModelVersion) -> None:
-    """Remove what lies where a pending version is to be written.
+def clear_place(uri: str) -> None:
+    """Remove what lies in a place that no ready version has.
 
     Raises: ArtifactError if it cannot be removed.
     """
-    uri = version.artifact_uri
     with store_errors(f"could not clear {uri} of what a dead attempt left there"):
         if is_remote(uri):
             filesystem, root = open_filesystem(uri)

@@ -1,13 +1,15 @@
 """Changes of the registry: a version's number, its readiness, and the aliases that point to it.
 
 A version belongs to one run (or to none, if it was imported), and a run has at most one: however
-often an attempt dies between its steps, the next one finds the same number. Once ready a version
-never changes.
+often an attempt dies between its steps, the next one finds the same number. Each attempt has a place
+of its own for the artifact, so that one that was taken for dead and wakes again can touch no other's.
+Once ready a version never changes.
 """
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -29,8 +31,16 @@ from training.states import DeployState, RunState, VersionState
 log = structlog.get_logger(__name__)
 
 
-def reserve_version(*, run_id: UUID, fence: int, model_name: str) -> ModelVersion:
-    """Return the run's version, with the model's next number if it has none yet.
+@dataclass(frozen=True, kw_only=True)
+class Reservation:
+    """A version whose `artifact_uri` is this attempt's place; `abandoned`: an earlier one's, which is nobody's now."""
+
+    version: ModelVersion
+    abandoned: str = ""
+
+
+def reserve_version(*, run_id: UUID, fence: int, model_name: str) -> Reservation:
+    """Return the run's version, with the model's next number if it has none yet, at a place of this attempt's own.
 
     Raises: StaleFenceError if the claim is no longer good.
     """
@@ -41,9 +51,11 @@ def reserve_version(*, run_id: UUID, fence: int, model_name: str) -> ModelVersio
         RegisteredModel.objects.get_or_create(name=model_name)
         model = RegisteredModel.objects.select_for_update().get(name=model_name)
         found = ModelVersion.objects.filter(run_id=run_id).first()
-        if found is not None:
-            return found
-        return _next_version(model, run_id=run_id)
+        if found is None:
+            return Reservation(version=_next_version(model, run_id=run_id, fence=fence))
+        abandoned, found.artifact_uri = found.artifact_uri, _place(model, found.version, fence)
+        found.save(update_fields=["artifact_uri"])
+        return Reservation(version=found, abandoned=abandoned if abandoned != found.artifact_uri else "")
 
 
 def complete_run(*, run_id: UUID, fence: int, version: ModelVersion, manifest: Manifest, digest: str) -> None:
@@ -94,15 +106,21 @@ def complete_import(*, version: ModelVersion, manifest: Manifest, digest: str) -
     return selectors.get_version(manifest.name, str(version.version))
 
 
-def _next_version(model: RegisteredModel, *, run_id: UUID | None) -> ModelVersion:
+def _next_version(model: RegisteredModel, *, run_id: UUID | None, fence: int = 1) -> ModelVersion:
     model.last_version += 1
     model.save(update_fields=["last_version"])
     return ModelVersion.objects.create(
         model=model,
         version=model.last_version,
         run_id=run_id,
-        artifact_uri=join_uri(settings.ARTIFACT_STORE, model.name, str(model.last_version)),
+        artifact_uri=_place(model, model.last_version, fence),
     )
+
+
+def _place(model: RegisteredModel, version: int, fence: int) -> str:
+    """Return where an attempt puts its artifact: `digits/3`, and `digits/3-7` under a later fence than the first."""
+    name = str(version) if fence == 1 else f"{version}-{fence}"
+    return join_uri(settings.ARTIFACT_STORE, model.name, name)
 
 
 def _make_ready(version: ModelVersion, manifest: Manifest, digest: str) -> int:

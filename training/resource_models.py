@@ -19,6 +19,7 @@ class ResourceHost(models.Model):
     slots = models.PositiveIntegerField(default=1)
     has_own_cores = models.BooleanField(default=False)
     has_own_memory = models.BooleanField(default=False)
+    limits = models.CharField(max_length=200, blank=True, help_text="By what runs are held to their limits")
     seen_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -42,6 +43,7 @@ class ResourceLease(models.Model):
     cpus = models.JSONField(default=list)
     memory_bytes = models.PositiveBigIntegerField()
     memory_limit_bytes = models.PositiveBigIntegerField(default=0, help_text="0: it was estimated, and is no limit")
+    limits = models.CharField(max_length=20, blank=True, help_text="By what the run is held: cgroup, or watched")
     gpus = models.JSONField(default=list, help_text="UUIDs of the devices that are this run's alone")
     gpu_memory_bytes = models.PositiveBigIntegerField(default=0)
     share = models.FloatField(default=0, help_text="The greatest of its shares of the machine")

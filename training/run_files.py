@@ -46,6 +46,11 @@ def exit_file(folder: Path, fence: int) -> Path:
     return folder / f"exit-{fence}.txt"
 
 
+def group_file(folder: Path, fence: int) -> Path:
+    """Return where what became of one attempt's cgroup is kept, if it had one."""
+    return folder / f"group-{fence}.json"
+
+
 def read_log_tail(run_id: UUID, *, lines: int) -> str | None:
     """Return the last lines of a run's log without a library's noise; None if there is no log on this machine."""
     try:

@@ -16,6 +16,7 @@ from uuid import UUID
 import django
 
 from training.launchers.base import CPUS_VARIABLE
+from training.launchers.limits import LIMITS_VARIABLE, put_in_force
 
 if TYPE_CHECKING:
     from training.parallel.nodes import Seat
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> int:
     """Do one attempt; return the exit code."""
     run_id, fence = UUID(arguments[0]), int(arguments[1])
+    held = put_in_force(os.environ.pop(LIMITS_VARIABLE, ""))  # first: what is taken from here on counts
     _bind_to_cores(os.environ.get(CPUS_VARIABLE, ""))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiplatform.settings")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow: warnings, not what processor it found
@@ -51,7 +53,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever wants it ended cancels the run
     prefer_for_oom_kill()
     structlog.contextvars.bind_contextvars(run=str(run_id), fence=fence)
-    return Attempt(Claim(run_id=run_id, fence=fence, attempt=0), flag).run()
+    return Attempt(Claim(run_id=run_id, fence=fence, attempt=0), flag, held).run()
 
 
 def _bind_to_cores(numbers: str) -> None:

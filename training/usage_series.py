@@ -52,22 +52,32 @@ class UsageRecorder:
         self._guard: MemoryGuard | None = None
 
     def guard_memory(self, guard: MemoryGuard) -> None:
-        """Have each measurement looked at by the guard."""
+        """Have each measurement looked at by the guard, and this process's own memory between them."""
         self._guard = guard
+        guard.start(record=self._note)
 
     def beat(self) -> None:
         """Measure; write now and then. Raises StaleFenceError if the claim is no longer good."""
+        usage = self._measure()
+        if self._guard is not None and self._guard.is_exceeded(usage.memory_bytes):
+            self._guard.end(usage.memory_bytes, record=self.write)
+        pause_s = min(WRITE_EVERY_S, FIRST_INTERVAL_S * self._writes)  # soon at first: memory may run out early
+        if time.monotonic() - self._written_s >= pause_s:
+            self.write()
+
+    def _measure(self) -> Usage:
         usage = self._meter.measure()
         self._cpu_seconds = max(self._cpu_seconds, usage.cpu_seconds)
         if self._series is None:
             self._series = self._load()
         self._series.add(time.time(), usage)
         self._peak_bytes = max(self._peak_bytes, usage.memory_bytes, peak_memory_bytes())
-        if self._guard is not None and self._guard.is_exceeded(usage.memory_bytes):
-            self._guard.end(usage.memory_bytes, record=self.write)
-        pause_s = min(WRITE_EVERY_S, FIRST_INTERVAL_S * self._writes)  # soon at first: memory may run out early
-        if time.monotonic() - self._written_s >= pause_s:
-            self.write()
+        return usage
+
+    def _note(self) -> None:
+        """Measure once more and write: a run may go over its limit before it was ever measured."""
+        self._measure()
+        self.write()
 
     def write(self) -> None:
         """Write what was measured."""

@@ -57,7 +57,7 @@ def _host(host: dict[str, Any]) -> dict[str, Any]:
                 "url": _run_page(one["run"]) if one["run"] else "",
                 "cores_shown": cores_text(one["cores"]) if one["cores"] else "-",
                 "memory_shown": memory_text(one["memory_bytes"]),
-                "limit_shown": memory_text(one["memory_limit_bytes"]) if one["memory_limit_bytes"] else "-",
+                "limit_shown": _limit_text(one),
                 "peak_shown": memory_text(one["memory_peak_bytes"]) if one["memory_peak_bytes"] else "-",
                 "gpus_shown": ", ".join(str(index[uuid]) for uuid in one["gpus"] if uuid in index) or "-",
             }
@@ -80,6 +80,13 @@ def _bars(host: dict[str, Any]) -> list[tuple[str, str, int]]:
             _share(memory, host["memory_bytes"]),
         ),
     ]
+
+
+def _limit_text(holder: dict[str, Any]) -> str:
+    if not holder["memory_limit_bytes"]:
+        return "-"
+    by = f" ({holder['limits']})" if holder["limits"] else ""
+    return f"{memory_text(holder['memory_limit_bytes'])}{by}"
 
 
 def _share(part: float, whole: float) -> int:

@@ -46,6 +46,8 @@ def write_resources(out: TextIO, record: Mapping[str, Any]) -> None:
     """Write machines with their holders, then the queue."""
     for host in record["hosts"]:
         out.write(f"{_host_line(host)}\n")
+        if host["limits"]:
+            out.write(f"    limits: {host['limits']}\n")
         for holder in host["holders"]:
             out.write(f"    {_holder_line(holder, host)}\n")
     if not record["hosts"]:
@@ -79,4 +81,6 @@ def _holder_line(holder: Mapping[str, Any], host: Mapping[str, Any]) -> str:
     index = {gpu["uuid"]: gpu["index"] for gpu in host["gpus"]}
     gpus = ", ".join(str(index[uuid]) for uuid in holder["gpus"] if uuid in index)
     devices = f", GPU {gpus}" if gpus else ""
-    return f"{holder['name']}  {cores}{memory_text(holder['memory_bytes'])} memory{peak}{devices}"
+    limit = f", limit {memory_text(holder['memory_limit_bytes'])}" if holder["memory_limit_bytes"] else ""
+    by = f" ({holder['limits']})" if limit and holder["limits"] else ""
+    return f"{holder['name']}  {cores}{memory_text(holder['memory_bytes'])} memory{peak}{limit}{by}{devices}"

@@ -134,6 +134,12 @@ class ColumnFiles:
         found = {name: self._read_runs(column, runs) for name, column in self.columns.items()}
         return found if is_ordered else {name: array[back] for name, array in found.items()}
 
+    def read_range(self, name: str, start: int, stop: int) -> Array:
+        """Return a column's rows from `start` until before `stop`; it is not of texts."""
+        column = self.columns[name]
+        with (self.folder / f"{column.stem}.bin").open("rb", buffering=0) as file:
+            return self._read_block(column, file, start, stop)
+
     def _read_runs(self, column: Column, runs: list[Array]) -> Array:
         read = self._read_texts if column.is_text else self._read_fixed
         suffix = "txt" if column.is_text else "bin"
@@ -142,6 +148,10 @@ class ColumnFiles:
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def _read_fixed(self, column: Column, file: BinaryIO, start: int, stop: int, run: Array) -> Array:
+        block = self._read_block(column, file, start, stop)
+        return block if len(run) == stop - start else block[run - start]
+
+    def _read_block(self, column: Column, file: BinaryIO, start: int, stop: int) -> Array:
         size = column.row_bytes
         block: Array = np.empty((stop - start, *column.shape), dtype=column.dtype)
         target, done = block.data.cast("B"), 0
@@ -150,7 +160,7 @@ class ColumnFiles:
             if not read:
                 raise OSError(f"'{column.name}' is cut: {file.name}")
             done += read
-        return block if len(run) == stop - start else block[run - start]
+        return block
 
     def _read_texts(self, column: Column, file: BinaryIO, start: int, stop: int, run: Array) -> Array:
         with (self.folder / f"{column.stem}.end").open("rb") as ends_file:

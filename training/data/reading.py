@@ -38,6 +38,7 @@ class SourceReport:
     bad_count: int = 0
     bad: list[BadRow] = field(default_factory=list)
     is_streamed: bool = False
+    note: str = ""  # what the log says beside
 
     def add_bad(self, where: str, reason: str) -> None:
         """Note a row that cannot be used."""
@@ -76,6 +77,8 @@ class SourceReport:
         said = [f"data '{self.source}': {rows or 'no'} rows, split={self.split}, fingerprint {self.fingerprint or '-'}"]
         if self.is_streamed:
             said.append("it is larger than DATA_MEMORY_BYTES: read in shards, shuffled through a buffer")
+        if self.note:
+            said.append(self.note)
         if self.bad_count:
             said.append(f"{self.bad_count} bad rows (on_bad={self.on_bad}), the first of them:")
             said += [f"  {bad.where}: {bad.reason}" for bad in self.bad]
@@ -117,6 +120,15 @@ def take_reading(location: DataLocation, *, seed: int, target: str | None, task:
         bad_limit=_read_share(limit or f"{DEFAULT_LIMIT}"),
     )
     return location, Reading(seed=seed, target=target, task=task, split=rule, options=location.options, report=report)
+
+
+def check_fingerprint(uri: str, found: str, expected: str | None) -> None:
+    """Raise InvalidInputError if a registered source is not what it was."""
+    if expected and found != expected:
+        raise InvalidInputError(
+            f"'{uri}' has changed since it was registered: its fingerprint is {found}, not {expected}; "
+            "register it again for a new version"
+        )
 
 
 def _read_share(text: str) -> float:

@@ -19,7 +19,7 @@ from training.data.image_folder import load_image_folder
 from training.data.large_sources import find_stream, stream_path, stream_rows
 from training.data.location import DataLocation, parse_location
 from training.data.npz import load_npz
-from training.data.reading import Reading, SourceReport, take_reading
+from training.data.reading import Reading, SourceReport, check_fingerprint, take_reading
 from training.data.table_files import TABLE_SUFFIXES, TableRows, join_rows, read_table_file
 from training.data.targets import AUTO
 
@@ -75,20 +75,12 @@ def load_dataset(
 
     def load_one(part: str, places: DataPlaces) -> Dataset:
         data = _load_one(part, target=target, task=task, seed=seed, places=places, reports=found)
-        _check_fingerprint(part, data, (expected or {}).get(part))
+        check_fingerprint(part, data.fingerprint, (expected or {}).get(part))
         return data
 
     if is_combined(uri):
         return load_combined(uri, lambda part: load_one(part, replace(places, memory_bytes=0)))
     return load_one(uri, places)
-
-
-def _check_fingerprint(uri: str, data: Dataset, expected: str | None) -> None:
-    if expected and data.fingerprint != expected:
-        raise InvalidInputError(
-            f"'{uri}' has changed since it was registered: its fingerprint is {data.fingerprint}, not {expected}; "
-            "register it again for a new version"
-        )
 
 
 def _load_one(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +19,20 @@ from training.data.dataset import Array, Part, as_on_the_wire
 
 SHARDS_IN_BUFFER = 64
 SAMPLE_ROWS = 50_000
+
+
+class RowFiles(Protocol):
+    """Rows on disk, as a streamed part reads them."""
+
+    @property
+    def row_bytes(self) -> int:
+        """Return what a row takes in memory."""
+
+    def read(self, rows: Array) -> Arrays:
+        """Return the rows of the given indices, shape (n,), in their order."""
+
+    def select(self, names: Sequence[str]) -> RowFiles:
+        """Return some of the columns."""
 
 
 class HeldBatch:
@@ -58,7 +73,7 @@ class StreamedPart(Part):
     this part. `buffer_bytes` is what one buffer of an epoch may take; two are held at a time.
     """
 
-    files: ColumnFiles
+    files: RowFiles
     places: Array
     sample_rows: Array
     buffer_bytes: int

@@ -113,7 +113,7 @@ def drop_bad_rows(rows: TableRows, plan: TablePlan, reading: Reading) -> TableRo
 def _missing(table: Any, plan: TablePlan) -> list[tuple[str, Array]]:
     found = [(plan.target, _is_missing(table.column(plan.target)))]
     if plan.split.kind == TIME:
-        found.append((plan.split.column, ~np.isfinite(_moments(table.column(plan.split.column)))))
+        found.append((plan.split.column, ~np.isfinite(moments_of(table.column(plan.split.column)))))
     elif plan.split.column:
         found.append((plan.split.column, _is_missing(table.column(plan.split.column))))
     return found
@@ -150,11 +150,11 @@ def split_values(table: Any, rule: SplitRule) -> Array | None:
         return None
     column = table.column(rule.column)
     if rule.kind == TIME:
-        return _moments(column)
+        return moments_of(column)
     return texts_of(column).astype(str) if rule.kind == GROUP else texts_of(column)
 
 
-def _moments(column: Any) -> Array:
+def moments_of(column: Any) -> Array:
     """Return numbers that grow with time, shape (n,); NaN where there is none."""
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):

@@ -55,10 +55,15 @@ class Handle:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessEnd:
-    """How a process ended, as far as is known. A negative exit code is the signal's number."""
+    """How a process ended, as far as is known. A negative exit code is the signal's number.
+
+    `peak_bytes` and `limit_bytes` are those of a limit of its own that it went over; 0: it was not one of its own.
+    """
 
     exit_code: int | None
     is_out_of_memory: bool
+    peak_bytes: int = 0
+    limit_bytes: int = 0
 
 
 class Launcher(Protocol):

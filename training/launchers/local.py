@@ -8,12 +8,15 @@ its exit code is kept in a file beside the log.
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from django.conf import settings
@@ -21,10 +24,12 @@ from django.conf import settings
 from aiplatform.roles import INFERENCE, TRAINING
 from training import processes
 from training.launchers.base import CPUS_VARIABLE, MEMORY_EXIT_CODE, Handle, LaunchOrder, Liveness, ProcessEnd
+from training.launchers.cgroups import Delegation, GroupEnd, find_delegation, read_end, remove_abandoned, remove_group
+from training.launchers.limits import LIMITS_VARIABLE, encode_limits, group_of
 from training.parallel.place import THREADS
 from training.resources.amounts import Capacity, Grant
 from training.resources.capacity import measure_capacity, this_gpus
-from training.run_files import exit_file, log_file
+from training.run_files import exit_file, group_file, log_file
 
 # The parent's own: a trainer that counted into the server's metrics folder would outlive it there.
 _NOT_INHERITED = ("PROMETHEUS_MULTIPROC_DIR",)
@@ -32,6 +37,8 @@ _NOT_INHERITED = ("PROMETHEUS_MULTIPROC_DIR",)
 # training several times slower. Who sets the variable himself keeps his.
 _DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
 _REAPER_S = 0.3
+LONGEST_SAID = 200
+_AT_ITS_LIMIT = 0.95  # who was killed with less was killed for what others held
 
 
 class LocalLauncher:
@@ -46,16 +53,19 @@ class LocalLauncher:
 
     def measure_capacity(self) -> Capacity:
         """Return the cores, memory and devices of this machine that trainings may hold."""
-        return measure_capacity(gpus=this_gpus())
+        delegation = this_delegation()
+        said = f"cgroup {delegation.folder}" if delegation.folder else f"watched: {delegation.why}"
+        return replace(measure_capacity(gpus=this_gpus()), limits=said[:LONGEST_SAID])
 
     def launch(self, order: LaunchOrder) -> Handle:
         """Start a trainer; its output goes to the run's log."""
         order.folder.mkdir(parents=True, exist_ok=True)
+        group, told = self._group(order)
         with log_file(order.folder).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "training.trainer", str(order.run_id), str(order.fence)],
                 cwd=settings.BASE_DIR,
-                env=trainer_environment(order.grant),
+                env=trainer_environment(order.grant) | told,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -64,9 +74,19 @@ class LocalLauncher:
         handle = Handle(
             host=processes.this_host(), pid=process.pid, started=processes.start_time(process.pid) or "ended"
         )
-        file = exit_file(order.folder, order.fence)
-        threading.Thread(target=_reap, args=(process, file), name=f"reap-{process.pid}", daemon=True).start()
+        files = exit_file(order.folder, order.fence), group_file(order.folder, order.fence)
+        threading.Thread(target=_reap, args=(process, *files, group), name=f"reap-{process.pid}", daemon=True).start()
         return handle
+
+    def _group(self, order: LaunchOrder) -> tuple[Path | None, dict[str, str]]:
+        """Return the cgroup of an attempt, and what its trainer is told of it; none where none is delegated."""
+        folder = this_delegation().folder
+        if folder is None or order.grant is None:
+            return None, {}
+        remove_abandoned(folder, now_s=time.time())
+        group = group_of(folder, order.run_id, order.fence)
+        all_cores = float(len(os.sched_getaffinity(0)))
+        return group, {LIMITS_VARIABLE: encode_limits(group, order.grant, all_cores=all_cores)}
 
     def check(self, handle: Handle) -> Liveness:
         """Say whether a trainer lives; of another machine's nothing is known."""
@@ -85,12 +105,29 @@ class LocalLauncher:
             processes.signal_session(handle.pid, handle.started, number, leader_only=not force)
 
     def describe_end(self, order: LaunchOrder, *, oom_kills_before: int | None) -> ProcessEnd:
-        """Return the exit code if the process that started the trainer lived to see it."""
+        """Return the exit code if the process that started the trainer lived to see it; so with its cgroup's end."""
         exit_code = _read_exit_code(exit_file(order.folder, order.fence))
+        group = self._group_end(order)
+        if group is not None and group.oom_kills and group.peak_bytes >= _AT_ITS_LIMIT * group.limit_bytes:
+            return ProcessEnd(
+                exit_code=exit_code, is_out_of_memory=True, peak_bytes=group.peak_bytes, limit_bytes=group.limit_bytes
+            )
         kills = self.count_oom_kills()
         has_more_kills = oom_kills_before is not None and kills is not None and kills > oom_kills_before
         was_killed = has_more_kills and exit_code in (None, -signal.SIGKILL)
         return ProcessEnd(exit_code=exit_code, is_out_of_memory=was_killed or exit_code == MEMORY_EXIT_CODE)
+
+    def _group_end(self, order: LaunchOrder) -> GroupEnd | None:
+        """Return what became of an attempt's cgroup: as it was noted, else as it is; and leave none behind."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return GroupEnd(**json.loads(group_file(order.folder, order.fence).read_text()))
+        folder = this_delegation().folder
+        if folder is None:
+            return None
+        group = group_of(folder, order.run_id, order.fence)
+        end = read_end(group)
+        remove_group(group)
+        return end
 
     def count_oom_kills(self) -> int | None:
         """Return how often the kernel has killed for memory."""
@@ -125,10 +162,25 @@ def _bounds(grant: Grant) -> dict[str, str]:
     return bounds
 
 
-def _reap(process: subprocess.Popen[bytes], file: Path) -> None:
+@functools.cache
+def _delegation_of(wanted: str) -> Delegation:
+    return find_delegation(wanted)
+
+
+def this_delegation() -> Delegation:
+    """Return the cgroup in which trainers of this place get theirs, looked for once a process."""
+    return _delegation_of(settings.TRAINING_CGROUP)
+
+
+def _reap(process: subprocess.Popen[bytes], file: Path, end_file: Path, group: Path | None) -> None:
     code = process.wait()
     with contextlib.suppress(OSError):
-        file.write_text(str(code))
+        end = read_end(group) if group else None
+        if end is not None:
+            end_file.write_text(json.dumps(asdict(end)))
+        file.write_text(str(code))  # last: whoever finds it finds the other
+    if group is not None:
+        remove_group(group)
 
 
 def _read_exit_code(file: Path) -> int | None:

@@ -17,6 +17,7 @@ from aiplatform.artifacts import Arrays
 from aiplatform.embeddings import EMBEDDING
 from aiplatform.tensors import DType, TensorSpec
 from training.data.dataset import Array, Part
+from training.recipes.reading import join_answers
 
 SEED = 20_160_607  # any number does; another one makes embeddings that cannot be compared with those stored before
 BATCH_ROWS = 512
@@ -52,4 +53,4 @@ def embedding_spec(dimensions: int) -> TensorSpec:
 
 def embed_part(learner: EmbeddingLearner, part: Part) -> Array:
     """Return embeddings of all rows of a part, shape (n, dimensions)."""
-    return np.concatenate([learner.embed(inputs) for inputs, _ in part.batches(BATCH_ROWS)])
+    return join_answers((learner.embed(inputs) for inputs, _ in part.batches(BATCH_ROWS)), len(part))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiplatform.errors import InvalidConfigurationError
 from training.data.dataset import Array, DataDescription, DataKind, Dataset, Target
-from training.data.series import SeriesPlan, load_series
+from training.data.series import SeriesPlaces, SeriesPlan, load_series
 from training.recipes.api import TrainingOrder
 from training.recipes.forecast_task import Forecast
 from training.recipes.keras_recipe import KerasRecipe
@@ -61,7 +61,9 @@ class Forecaster(KerasRecipe):
             others=tuple(name for name in dict.fromkeys(others) if name != order.target),
             time=parameters.time,
         )
-        return load_series(order.data_uri, plan, scratch=order.work_dir / "data", cache=order.cache)
+        order.reports.clear()
+        places = SeriesPlaces(scratch=order.scratch, cache=order.cache, memory_bytes=order.memory_bytes)
+        return load_series(order.data_uri, plan, places=places, expected=order.expected, reports=order.reports)
 
     def build_task(self, data: DataDescription, parameters: ForecasterParameters) -> Forecast:
         """Return the forecast of all steps; losses are in units of the target's deviation."""

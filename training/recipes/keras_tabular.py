@@ -8,6 +8,7 @@ from aiplatform.tensors import DType
 from training.data.dataset import Array, DataDescription, DataKind, Target
 from training.recipes.keras_heads import attach_head
 from training.recipes.keras_recipe import KerasRecipe
+from training.recipes.recipe import Learner
 from training.recipes.tabular import TabularParameters, mean_and_deviation, most_frequent
 
 if TYPE_CHECKING:
@@ -22,6 +23,18 @@ class KerasTabular(KerasRecipe):
     data_kind = DataKind.TABLE
     targets = (Target.CLASSES, Target.NUMBER)
     Parameters: ClassVar[type[TabularParameters]] = TabularParameters
+
+    def build_learner(self, data: DataDescription, parameters: TabularParameters, seed: int) -> Learner:
+        """Return a learner, held back as much as so few rows want."""
+        return super().build_learner(data, parameters.for_rows(len(data.train)), seed)
+
+    def build_optimizer(self, parameters: TabularParameters) -> keras.Optimizer:
+        """Return Adam with decoupled weight decay (Loshchilov and Hutter, 2019); of weights, not of biases."""
+        import keras
+
+        optimizer = keras.optimizers.AdamW(parameters.learning_rate, weight_decay=parameters.weight_decay)
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+        return optimizer
 
     def build_model(self, data: DataDescription, parameters: TabularParameters) -> keras.Model:
         """Return the network; every column is an input of its own, shape (n, 1)."""

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-import numpy as np
-
 from aiplatform.artifacts import Arrays
 from training.data.dataset import IMAGE, Array, Dataset, Part
 from training.parallel.team import Team
@@ -17,7 +15,7 @@ from training.recipes.api import Reporter, StopRequestedError, TrainingFailedErr
 from training.recipes.augmentation import Augmentation, parse_augmentation
 from training.recipes.checkpoints import CheckpointStore, Progress
 from training.recipes.parameters import BEST, FitParameters
-from training.recipes.reading import read_rows
+from training.recipes.reading import join_answers, read_rows
 from training.recipes.recipe import Learner, SharingLearner
 from training.recipes.schedules import CONSTANT, rate_factor
 from training.recipes.tasks import Task
@@ -201,4 +199,4 @@ class TrainingLoop:
 
 def predict_part(learner: Learner, part: Part) -> Array:
     """Return the answers for all rows of a part, shape as the task says, its rows first."""
-    return np.concatenate([learner.predict(inputs) for inputs, _ in part.batches(EVALUATION_BATCH)])
+    return join_answers((learner.predict(inputs) for inputs, _ in part.batches(EVALUATION_BATCH)), len(part))

@@ -1,6 +1,8 @@
-"""Reads the rows of a step, and finds the row if one of them cannot be read."""
+"""Reads the rows of a step, and finds the row if one cannot be read; puts the answers for many batches together."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -22,6 +24,23 @@ def read_rows(part: Part, indices: Array, *, epoch: int, step: int) -> tuple[Arr
         raise
     except Exception as error:
         raise TrainingFailedError(_sentence(part, indices, error, epoch=epoch, step=step)) from error
+
+
+def join_answers(answers: Iterable[Array], rows: int) -> Array:
+    """Return the answers of one batch after the other, shape (rows, ...), written to their places as they come.
+
+    A list of them would keep a small array alive between each two large batches, whose memory could then not be used
+    again for a larger one: a test of two million rows took gigabytes so.
+    """
+    joined, done = None, 0
+    for answer in answers:
+        if joined is None:
+            joined = np.empty((rows, *answer.shape[1:]), answer.dtype)
+        joined[done : done + len(answer)] = answer
+        done += len(answer)
+    if joined is None or done != rows:
+        raise ValueError(f"there are answers for {done} rows of {rows}")
+    return joined
 
 
 def _sentence(part: Part, indices: Array, error: Exception, *, epoch: int, step: int) -> str:

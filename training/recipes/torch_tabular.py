@@ -12,12 +12,13 @@ from aiplatform.tensors import DType
 from aiplatform.text_bytes import encode_text_bytes
 from training.data.dataset import Array, DataDescription, DataKind, Target
 from training.recipes.parameters import parameter
+from training.recipes.recipe import Learner
 from training.recipes.tabular import TabularParameters, mean_and_deviation, most_frequent
 from training.recipes.torch_heads import build_head
 from training.recipes.torch_recipe import TorchRecipe
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import nn, optim
 
 LARGEST_EMBEDDING = 16
 KNOWN_TEXTS = "columns.{place}.table"  # where a network keeps the bytes of an input's known texts, for its export
@@ -49,6 +50,19 @@ class TorchTabular(TorchRecipe):
         texts = [spec.name for spec in data.inputs if spec.dtype is DType.BYTES]
         known = {name: most_frequent(data.train.inputs[name], parameters.max_categories) for name in texts}
         return {name: 1 + max(len(value.encode()) for value in values) for name, values in known.items()}
+
+    def build_learner(self, data: DataDescription, parameters: TorchTabularParameters, seed: int) -> Learner:
+        """Return a learner, held back as much as so few rows want."""
+        return super().build_learner(data, parameters.for_rows(len(data.train)), seed)
+
+    def build_optimizer(self, network: nn.Module, parameters: TorchTabularParameters) -> optim.Optimizer:
+        """Return Adam with decoupled weight decay (Loshchilov and Hutter, 2019); of weights, not of biases."""
+        from torch import optim
+
+        weights = [one for one in network.parameters() if one.ndim > 1]
+        biases = {"params": [one for one in network.parameters() if one.ndim <= 1], "weight_decay": 0.0}
+        groups = [{"params": weights, "weight_decay": parameters.weight_decay}, biases]
+        return optim.AdamW(groups, lr=parameters.learning_rate)
 
     def build_network(self, data: DataDescription, parameters: TorchTabularParameters) -> nn.Module:
         """Return the network; every column is an input of its own, in the order of `data.inputs`."""

@@ -36,7 +36,10 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """What a place offers to trainings. `has_own_*`: what other containers of the machine hold is not taken from it."""
+    """What a place offers to trainings. `has_own_*`: what other containers of the machine hold is not taken from it.
+
+    `limits` says by what runs are held to theirs.
+    """
 
     cores: float
     memory_bytes: int
@@ -45,6 +48,7 @@ class Capacity:
     slots: int = 1
     has_own_cores: bool = False
     has_own_memory: bool = False
+    limits: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,7 @@ def capacity_of(host: ResourceHost) -> Capacity:
         slots=host.slots,
         has_own_cores=host.has_own_cores,
         has_own_memory=host.has_own_memory,
+        limits=host.limits,
     )
 
 
@@ -70,4 +71,5 @@ def _fields_of(capacity: Capacity | None) -> dict[str, object]:
         "slots": capacity.slots,
         "has_own_cores": capacity.has_own_cores,
         "has_own_memory": capacity.has_own_memory,
+        "limits": capacity.limits,
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from training.launchers.limits import CGROUP, WATCHED
 from training.models import ResourceHost, Run
 from training.resources.amounts import HostState
 from training.resources.granting import decide_queue, find_decision, used_shares
@@ -58,7 +59,8 @@ def lease_text(run: Run) -> str:
     lease = run.leases.order_by("-granted_at").first()
     if lease is None:
         return ""
-    limit = ", its limit" if lease.memory_limit_bytes else ""
+    held = {CGROUP: ", its limit (held by a cgroup)", WATCHED: ", its limit (watched)"}.get(lease.limits, ", its limit")
+    limit = held if lease.memory_limit_bytes else ""
     cpus = f" ({', '.join(map(str, lease.cpus))})" if lease.cpus else ""
     parts = [f"{cores_text(lease.cores)} cores{cpus}", f"{memory_text(lease.memory_bytes)} of memory{limit}"]
     if lease.gpus:
@@ -80,6 +82,7 @@ def _host_record(ledger: Ledger, host: ResourceHost) -> dict[str, Any]:
         "cores_free": state.free_cores,
         "memory_bytes": host.memory_bytes,
         "memory_free_bytes": state.free_memory_bytes,
+        "limits": host.limits,
         "gpus": [_gpu_record(gpu, state) for gpu in host.gpus],
         "holders": [*_run_records(ledger, host), *_serving_records(ledger, host)],
         "seen_at": host.seen_at,
@@ -105,6 +108,7 @@ def _run_record(held: HeldLease) -> dict[str, Any]:
         "cores": lease.cores,
         "memory_bytes": held.memory_bytes,
         "memory_limit_bytes": lease.memory_limit_bytes,
+        "limits": lease.limits,
         "memory_peak_bytes": held.peak_bytes,
         "gpus": list(lease.gpus),
         "gpu_memory_bytes": (held.usage.gpu_peak_bytes if held.usage else None) or lease.gpu_memory_bytes,
@@ -122,6 +126,7 @@ def _serving_records(ledger: Ledger, host: ResourceHost) -> list[dict[str, Any]]
             "cores": 0.0,
             "memory_bytes": one.memory_bytes,
             "memory_limit_bytes": 0,
+            "limits": "",
             "memory_peak_bytes": one.memory_peak_bytes,
             "gpus": list(one.gpus),
             "gpu_memory_bytes": sum(one.gpus.values()),

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from aiplatform.errors import InvalidConfigurationError, InvalidInputError
+from tests.training.recipes.reporters import RememberingReporter
 from tests.training.recipes.serving import open_as
-from training.data.series import SeriesPlan, build_series, load_series
+from training.data.reading import SourceReport
+from training.data.series import SeriesPlaces, SeriesPlan, build_series, load_series
+from training.learning import learn
+from training.recipes.api import TrainingOrder
 from training.recipes.forecast_task import Forecast
 from training.recipes.tasks import Scale
 
@@ -29,7 +33,7 @@ def write_load(path: Path, steps: int = 900) -> None:
 
 
 def build(values: Any, plan: SeriesPlan = PLAN) -> Any:
-    return build_series({"load": np.asarray(values, np.float32)}, plan, where="load.csv", fingerprint="")
+    return build_series({"load": np.asarray(values, np.float32)}, plan, SourceReport(source="load.csv"))
 
 
 def test_windows_end_where_their_targets_begin_and_parts_follow_each_other() -> None:
@@ -57,7 +61,7 @@ def test_rows_are_ordered_by_their_time(tmp_path: Path) -> None:
     order = np.random.default_rng(1).permutation(100)
     (tmp_path / "a.csv").write_text("at,load\n" + "\n".join(f"{i},{i * 2}" for i in order))
     plan = SeriesPlan(target="load", window=6, horizon=3, time="at")
-    data = load_series(str(tmp_path / "a.csv"), plan, scratch=tmp_path)
+    data = load_series(str(tmp_path / "a.csv"), plan, places=SeriesPlaces(scratch=tmp_path))
     assert data.train.labels[0].tolist() == [12, 14, 16]
 
 
@@ -84,9 +88,9 @@ def test_what_is_no_series_is_refused(text: str, target: str, message: str, tmp_
     (tmp_path / "odd.csv").write_text(text)
     plan = SeriesPlan(target=target, window=6, horizon=3)
     with pytest.raises((InvalidInputError, InvalidConfigurationError), match=message):
-        load_series(str(tmp_path / "odd.csv"), plan, scratch=tmp_path)
+        load_series(str(tmp_path / "odd.csv"), plan, places=SeriesPlaces(scratch=tmp_path))
     with pytest.raises(InvalidInputError, match="a series comes from one file"):
-        load_series("digits", plan, scratch=tmp_path)
+        load_series("digits", plan, places=SeriesPlaces(scratch=tmp_path))
 
 
 def test_the_forecaster_beats_the_naive_forecast_and_is_served(train: Callable[..., Any], tmp_path: Path) -> None:
@@ -107,6 +111,22 @@ def test_the_forecaster_beats_the_naive_forecast_and_is_served(train: Callable[.
     assert np.allclose(answers["next"], outputs["next"], rtol=1e-4)
     inputs["load"][:, 3] = np.nan
     assert np.isfinite(engine.run(inputs)["forecast"]).all(), "a missing value has an answer"
+
+
+def test_a_series_beyond_the_memory_for_data_is_learned_from_disk_and_leaves_nothing_there(tmp_path: Path) -> None:
+    write_load(tmp_path / "load.csv", steps=1500)
+    options = {"window": 24, "horizon": 6, "season": 12, "columns": "slot", "epochs": 4, "learning_rate": 0.003}
+    order = TrainingOrder(
+        recipe="forecaster", parameters=options, data_uri=str(tmp_path / "load.csv"), target="load", seed=3,
+        work_dir=tmp_path / "work", memory_bytes=200_000,
+    )  # fmt: skip
+    reporter = RememberingReporter()
+    model = learn(order, reporter)
+    assert [source["is_streamed"] for source in reporter.sources] == [True]
+    assert reporter.begun[0][1] * 16 >= reporter.sources[0]["rows"]["training"] > 900, "all windows are learned from"
+    assert any("one in 2 for testing" in message for message in reporter.messages)
+    assert model.metrics["skill"] > 0
+    assert not list((tmp_path / "work" / "data").iterdir())
 
 
 def test_orders_that_cannot_be_are_refused(train: Callable[..., Any], tmp_path: Path) -> None:

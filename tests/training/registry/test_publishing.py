@@ -37,12 +37,23 @@ def claimed(bench: Bench) -> tuple[Run, Claim, TrainedModel]:
 def test_reserving_twice_gives_the_same_number(claimed: tuple[Run, Claim, TrainedModel]) -> None:
     run, claim, _ = claimed
     first = registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy")
+    assert first.version.version == 1
     assert registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy") == first
+
+
+def test_a_later_attempt_has_the_same_number_and_a_place_of_its_own(claimed: tuple[Run, Claim, TrainedModel]) -> None:
+    run, claim, _ = claimed
+    first = registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy").version
+    Run.objects.filter(pk=run.pk).update(fence=claim.fence + 2)
+    again = registry.reserve_version(run_id=run.pk, fence=claim.fence + 2, model_name="sleepy")
+    assert again.version == first
+    assert again.abandoned == first.artifact_uri
+    assert again.version.artifact_uri == f"{first.artifact_uri}-{claim.fence + 2}"
 
 
 def test_an_artifact_in_place_is_adopted_by_the_next_attempt(claimed: tuple[Run, Claim, TrainedModel]) -> None:
     run, claim, trained = claimed
-    version = registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy")
+    version = registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy").version
     with stage_artifact(version.artifact_uri) as staged:
         trained.write_to(staged)
         digest = staged.commit(build_manifest(run, version, trained, ORIGIN))
@@ -55,7 +66,7 @@ def test_an_artifact_in_place_is_adopted_by_the_next_attempt(claimed: tuple[Run,
 
 def test_what_a_dead_attempt_left_half_done_is_replaced(claimed: tuple[Run, Claim, TrainedModel]) -> None:
     run, claim, trained = claimed
-    version = registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy")
+    version = registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy").version
     place = Path(version.artifact_uri.removeprefix("file://"))
     (place / "model").mkdir(parents=True)
     (place / "model" / "half").write_text("of it")
@@ -67,7 +78,7 @@ def test_what_a_dead_attempt_left_half_done_is_replaced(claimed: tuple[Run, Clai
 
 def test_a_stale_attempt_cannot_complete_the_run(claimed: tuple[Run, Claim, TrainedModel]) -> None:
     run, claim, trained = claimed
-    version = registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy")
+    version = registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy").version
     Run.objects.filter(pk=run.pk).update(fence=claim.fence + 1)
     manifest = build_manifest(run, version, trained, ORIGIN)
     with pytest.raises(StaleFenceError):

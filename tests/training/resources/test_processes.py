@@ -21,6 +21,7 @@ from training.resources.asking import ResourceOrder
 from training.resources.ledger import read_ledger
 from training.services import RunOrder, create_run
 from training.states import ExitClass, RunState
+from training.usage import own_memory_bytes
 
 from ..conftest import Bench
 from ..stand_in import RECIPE, SWELL_BYTES
@@ -149,6 +150,22 @@ def test_the_guard_leaves_though_nothing_can_be_written(monkeypatch: pytest.Monk
     assert guard.is_exceeded(101)
     with pytest.raises(Left, match="77"):
         guard.end(101, record=refuse)
+
+
+def test_the_guard_looks_at_its_own_process_between_the_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Left(BaseException):
+        pass
+
+    def leave(code: int) -> Any:
+        raise Left(code)
+
+    monkeypatch.setattr("training.memory_guard.end_others", lambda: None)
+    held, told = iter([10, 90, 101]), list[int]()
+    guard = MemoryGuard(100, tell=told.append, leave=leave)
+    with pytest.raises(Left, match="77"):
+        guard.watch(record=lambda: None, held=lambda: next(held))
+    assert told == [101]
+    assert own_memory_bytes() > 10 * MIB
 
 
 def test_only_the_trainers_own_session_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from aiplatform.artifacts import verify_artifact
+from aiplatform.storage import local_path
 from training import services
 from training.models import ModelVersion
 from training.states import ExitClass, RunState, VersionState
@@ -54,8 +56,11 @@ def test_a_run_that_dies_again_and_again_fails_as_lost(bench: Bench) -> None:
 def test_a_process_killed_while_publishing_leaves_one_version(bench: Bench) -> None:
     run = bench.until_ended(bench.start(fault="publish"))
     assert (run.state, run.attempt) == (RunState.SUCCEEDED, 2), bench.log(run)
-    assert [v.version for v in ModelVersion.objects.all()] == [1]
-    verify_artifact(bench.folder / "artifacts/sleepy/1")
+    version = ModelVersion.objects.get()
+    assert version.version == 1
+    verify_artifact(local_path(version.artifact_uri), digest=version.artifact_digest)
+    places = [path for path in (bench.folder / "artifacts/sleepy").iterdir() if not path.name.startswith(".staging-")]
+    assert [path.name for path in places] == [Path(version.artifact_uri).name]
 
 
 def test_a_cancelled_run_stops_in_mid_epoch_and_can_be_resumed(bench: Bench) -> None:
