@@ -19,7 +19,8 @@ import numpy as np
 
 WINDOW_K = 100
 MAX_SKETCH_BYTES = 880
-DROPPED_BITS = 8  # of float32's 24 significant bits
+FLOAT_DIGITS = 24  # significant bits of a float32
+DROPPED_BITS = 8  # of these
 GREATEST = 3.38e38  # of the rounded numbers
 
 _PREAMBLE = struct.Struct("<BBBBHBB")  # ints, serial version, family, flags, k, m, unused
@@ -34,11 +35,15 @@ Array = np.ndarray[Any, Any]
 KllSketch = Any  # kll_floats_sketch or kll_doubles_sketch
 
 
-def round_numbers(values: Array) -> Array:
-    """Return float32 of 16 significant bits, order kept; beyond float32's range the greatest there is."""
+def round_numbers(values: Array, *, digits: int = FLOAT_DIGITS - DROPPED_BITS) -> Array:
+    """Return float32 of so many significant bits, order kept; beyond float32's range the greatest there is.
+
+    `pack_sketch` keeps 16 of them; numbers of fewer take fewer bytes there.
+    """
+    dropped = FLOAT_DIGITS - digits
     numbers = np.clip(values, -GREATEST, GREATEST).astype("<f4")
-    bits = numbers.view("<u4") + np.uint32(1 << (DROPPED_BITS - 1))
-    rounded = (bits & ~np.uint32((1 << DROPPED_BITS) - 1)).view("<f4")
+    bits = numbers.view("<u4") + np.uint32(1 << (dropped - 1))
+    rounded = (bits & ~np.uint32((1 << dropped) - 1)).view("<f4")
     result: Array = rounded + np.float32(0)  # no negative zero
     return result
 
@@ -113,12 +118,12 @@ def to_window_sketch(sketch: KllSketch) -> datasketches.kll_floats_sketch:
     return replace(parts, items=round_numbers(parts.items), low=ends[0], high=ends[1]).to_sketch()
 
 
-def pack_sketch(sketch: datasketches.kll_floats_sketch) -> bytes:
-    """Return a sketch of rounded floats in at most MAX_SKETCH_BYTES; one too large is made coarser."""
+def pack_sketch(sketch: datasketches.kll_floats_sketch, *, limit: int = MAX_SKETCH_BYTES) -> bytes:
+    """Return a sketch of rounded floats in at most `limit` bytes; one too large is made coarser."""
     if sketch.is_empty():
         return b""
     packed, k = _pack(read_parts(sketch)), int(sketch.k)
-    while len(packed) > MAX_SKETCH_BYTES:  # numbers of every size from least to greatest, or a sketch of larger k
+    while len(packed) > limit:  # numbers of every size from least to greatest, or a sketch of larger k
         k = WINDOW_K if k > WINDOW_K else k * 4 // 5
         smaller = datasketches.kll_floats_sketch(k)
         smaller.merge(sketch)

@@ -83,6 +83,7 @@ def draw(random: Any, rows: int, *, shift: float = 0.0) -> dict[str, Any]:
 def make_minute(random: Any, rows: int) -> Any:
     """Return a minute's content, merged from BATCHES batches."""
     from aiplatform.profiles import CategoryProfile, DataProfile, NumericProfile
+    from monitoring.latencies import add_latencies
     from monitoring.windows import WindowContent
 
     content = WindowContent()
@@ -94,7 +95,7 @@ def make_minute(random: Any, rows: int) -> Any:
             column.update(values.tolist() if values.dtype == object else values)
             profile.features[name] = column
         batch = WindowContent(rows=size, requests=size, profile=profile)
-        batch.latency.update(random.gamma(2.0, size=size))
+        add_latencies(batch.latency, random.gamma(2.0, size=size))
         content.merge(batch)
     return content
 

@@ -16,6 +16,7 @@ from aiplatform.errors import InvalidInputError
 from aiplatform.profiles import CategoryProfile, DataProfile, FeatureProfile, NumericProfile
 from aiplatform.scores import CODE, MAX_CLASSES
 from monitoring.blocks import BlockContent, sort_rows
+from monitoring.latencies import add_latencies
 from monitoring.performance.expectations import Expectations
 from monitoring.performance.observed import Observed, bin_confidences, bin_scores, hash_rows, sum_numbers
 from monitoring.windows import MINUTE_S, WindowContent
@@ -145,8 +146,7 @@ def _content(columns: BatchColumns, chosen: Array) -> WindowContent:
         rejected=int((is_request & (columns.statuses >= 400) & (columns.statuses < 500)).sum()),
         profile=_profile(columns, is_answered),
     )
-    if latencies.size:
-        content.latency.update(latencies[np.isfinite(latencies)])
+    add_latencies(content.latency, latencies)
     if "confidence" in columns.outputs:
         known = columns.outputs["confidence"][is_answered]
         content.confidence_sum = float(np.nansum(known))

@@ -9,20 +9,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import datasketches
 from django.conf import settings
 from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from aiplatform.errors import NotFoundError
-from aiplatform.profiles import KLL_K, DataProfile
+from aiplatform.profiles import DataProfile
 from monitoring.baselines import load_baseline
 from monitoring.cover import cover
 from monitoring.drift.results import DriftLimits, DriftTable
 from monitoring.drift.table import compare_profiles, missing_baseline
+from monitoring.latencies import LatencySketch, union_latencies
 from monitoring.models import Feedback, ServedVersion, Window
 from monitoring.predictions import FoundRow, attach_feedback, find_rows
-from monitoring.windows import minute_of, read_latency, read_profile, union_profiles
+from monitoring.windows import minute_of, read_profile, union_profiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +109,9 @@ def get_totals(windows: QuerySet[Window]) -> Totals:
     return Totals(**windows.order_by().aggregate(**sums))
 
 
-def merge_latency(windows: QuerySet[Window]) -> datasketches.kll_doubles_sketch:
+def merge_latency(windows: QuerySet[Window]) -> LatencySketch:
     """Return one sketch of all latencies, milliseconds."""
-    merged = datasketches.kll_doubles_sketch(KLL_K)
-    for raw in windows.values_list("latency", flat=True):
-        merged.merge(read_latency(raw))
-    return merged
+    return union_latencies(windows.values_list("latency", flat=True))
 
 
 def merge_profiles(windows: QuerySet[Window]) -> DataProfile:
@@ -179,7 +176,7 @@ def list_prediction_rows(prediction_id: str) -> list[FoundRow]:
     return rows
 
 
-def latency_quantiles(sketch: datasketches.kll_doubles_sketch, ranks: Sequence[float]) -> list[float | None]:
+def latency_quantiles(sketch: LatencySketch, ranks: Sequence[float]) -> list[float | None]:
     """Return latencies in milliseconds at the given ranks; None where nothing was measured."""
     if sketch.is_empty():
         return [None for _ in ranks]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import datasketches
 import structlog
 
-from aiplatform.profiles import KLL_K, DataProfile, FeatureProfile, NumericProfile
+from aiplatform.profiles import DataProfile, FeatureProfile, NumericProfile
+from monitoring.latencies import LatencySketch, new_latency, pack_latency, read_latency
 from monitoring.models import Window
 from monitoring.packing import pack_profile, unpack_profile
 
@@ -46,7 +46,7 @@ class WindowContent:
     rejected: int = 0
     confidence_sum: float = 0.0
     confidence_count: int = 0
-    latency: datasketches.kll_doubles_sketch = field(default_factory=lambda: datasketches.kll_doubles_sketch(KLL_K))
+    latency: LatencySketch = field(default_factory=new_latency)
     profile: DataProfile = field(default_factory=DataProfile)
 
     def merge(self, other: WindowContent) -> None:
@@ -65,7 +65,7 @@ class WindowContent:
         for name in INGESTED_FIELDS:
             if name not in _NOT_COUNTS:
                 setattr(window, name, getattr(self, name))
-        window.latency = self.latency.serialize()
+        window.latency = pack_latency(self.latency)
         window.sketches, window.profile = pack_profile(self.profile), {}
 
     @classmethod
@@ -74,13 +74,6 @@ class WindowContent:
         counts = {name: getattr(window, name) for name in INGESTED_FIELDS if name not in _NOT_COUNTS}
         profile = read_profile(window.sketches, window.profile)
         return cls(latency=read_latency(window.latency), profile=profile, **counts)
-
-
-def read_latency(raw: bytes | memoryview) -> datasketches.kll_doubles_sketch:
-    """Return the latency sketch of a row; an empty one for a new row."""
-    if not raw:
-        return datasketches.kll_doubles_sketch(KLL_K)
-    return datasketches.kll_doubles_sketch.deserialize(bytes(raw))
 
 
 def read_window_profile(window: Window) -> DataProfile:

@@ -14,10 +14,11 @@ from unfold.widgets import (
 
 from aiplatform.errors import InvalidInputError
 from monitoring.alerts.channels import check_channel
+from monitoring.alerts.durations import duration_text, read_duration
 from monitoring.alerts.matchers import split_matchers
 from monitoring.alerts.templates import render_template
 from monitoring.alerts.vocabulary import Weekday
-from monitoring.models.alerts import AlertRule, Channel, Inhibition, QuietHours, Route, Silence
+from monitoring.models.alerts import AlertRule, Channel, Escalation, Inhibition, QuietHours, Route, Silence
 from monitoring.statistics import METRICS
 
 DURATIONS = (("900", "15 minutes"), ("3600", "1 hour"), ("14400", "4 hours"), ("86400", "1 day"), ("604800", "1 week"))
@@ -86,12 +87,51 @@ class NamesField(forms.CharField):
         return super().has_changed(self.prepare_value(initial), data)
 
 
+class DurationField(forms.CharField):
+    """A duration as people type it in the browser, seconds in the database."""
+
+    def __init__(self, **options: Any) -> None:
+        for name in ("min_value", "max_value", "step_size"):  # of the number that it stands for
+            options.pop(name, None)
+        options["widget"] = UnfoldAdminTextInputWidget()
+        options["label"] = str(options.get("label", "")).removesuffix(", s")
+        super().__init__(**options)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the text to be edited."""
+        return duration_text(value) if isinstance(value, int) else value
+
+    def to_python(self, value: Any) -> Any:
+        """Return the seconds; None if nothing was typed.
+
+        Raises: ValidationError naming what is no duration.
+        """
+        if isinstance(value, int) or value in self.empty_values:
+            return value if isinstance(value, int) else None
+        try:
+            return read_duration(str(value))
+        except InvalidInputError as error:
+            raise forms.ValidationError(error.message) from error
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare as seconds: 60 min is 1 h."""
+        try:
+            return bool(self.to_python(initial) != self.to_python(data))
+        except forms.ValidationError:
+            return True
+
+
+RULE_DURATIONS = ("offset_s", "window_s", "for_s", "keep_firing_for_s", "action_cooldown_s")
+ROUTE_DURATIONS = ("group_wait_s", "group_interval_s", "repeat_interval_s")
+
+
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
     """A rule, with the metrics there are to choose from."""
 
     class Meta:
         model = AlertRule
         exclude: tuple[str, ...] = ()
+        field_classes = dict.fromkeys(RULE_DURATIONS, DurationField)
         widgets = {
             "metric": UnfoldAdminSelectWidget(choices=[(m.name, f"{m.name}: {m.help}") for m in METRICS.values()])
         }
@@ -156,7 +196,18 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Route
         exclude: tuple[str, ...] = ()
-        field_classes = {"matchers": MatchersField, "group_by": NamesField}
+        field_classes = {
+            "matchers": MatchersField, "group_by": NamesField, **dict.fromkeys(ROUTE_DURATIONS, DurationField)
+        }  # fmt: skip
+
+
+class EscalationForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A step of an escalation."""
+
+    class Meta:
+        model = Escalation
+        fields = ("after_s", "channels")
+        field_classes = {"after_s": DurationField}
 
 
 class InhibitionForm(forms.ModelForm):  # type: ignore[type-arg]

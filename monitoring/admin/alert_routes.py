@@ -10,10 +10,10 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from monitoring.admin.alert_forms import RouteForm
+from monitoring.admin.alert_forms import EscalationForm, RouteForm
 from monitoring.admin.read_only import ReadOnlyAdmin
 from monitoring.alerts import selectors
-from monitoring.alerts.conditions import duration_text
+from monitoring.alerts.durations import duration_text
 from monitoring.models.alerts import AlertGroup, Escalation, Route
 
 
@@ -21,6 +21,7 @@ class EscalationInline(TabularInline):  # type: ignore[misc]
     """Whom a route tells too, when nobody acknowledges."""
 
     model = Escalation
+    form = EscalationForm
     extra = 0
     fields = ("after_s", "channels")
     verbose_name = "escalation: tell these channels too, if nobody has acknowledged after so long"

@@ -17,6 +17,7 @@ from aiplatform.errors import PlatformError
 from monitoring.admin.alert_forms import RuleForm
 from monitoring.admin.rule_trial import trial_context
 from monitoring.alerts import selectors
+from monitoring.alerts.durations import duration_text
 from monitoring.models.alerts import AlertRule
 
 SEVERITY_COLOURS = {"critical": "danger", "warning": "warning", "info": "info"}
@@ -27,7 +28,7 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
     """Rules, and what each found last."""
 
     form = RuleForm
-    list_display = ("name", "endpoint", "condition", "for_s", "shown_severity", "action", "firing", "is_enabled")
+    list_display = ("name", "endpoint", "condition", "shown_for", "shown_severity", "action", "firing", "is_enabled")
     list_filter = ("is_enabled", "severity", "kind", "metric", "endpoint")
     search_fields = ("name", "endpoint", "metric")
     actions_detail = ("test",)
@@ -83,6 +84,11 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
                 "past_alerts": list(selectors.list_rule_alerts(rule)[:20]),
             }
         return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **below})
+
+    @display(description="For", ordering="for_s")  # type: ignore[untyped-decorator]
+    def shown_for(self, rule: AlertRule) -> str:
+        """Return how long it must be wrong before it fires."""
+        return duration_text(rule.for_s) if rule.for_s else "at once"
 
     @display(description="Severity", label=SEVERITY_COLOURS)  # type: ignore[untyped-decorator]
     def shown_severity(self, rule: AlertRule) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from aiplatform.console.charts import line_chart
-from monitoring.alerts.conditions import duration_text
+from monitoring.alerts.durations import duration_text
 from monitoring.alerts.judgement import format_number
 from monitoring.alerts.trial import PAUSED, TargetTrial, Trial, run_trial
 from monitoring.alerts.vocabulary import RuleKind, TargetState

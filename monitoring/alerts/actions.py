@@ -17,6 +17,7 @@ from django.db.models import F, Q
 
 from aiplatform.audit import write_audit
 from aiplatform.errors import ConflictError, InvalidInputError, NotFoundError, PlatformError
+from monitoring.alerts.durations import duration_text
 from monitoring.alerts.metrics import ACTIONS
 from monitoring.alerts.notifications import Backoff, enqueue_notifications
 from monitoring.alerts.timeline import add_event
@@ -191,7 +192,7 @@ def _cooldown_text(run: ActionRun, rule: AlertRule | None, now: datetime) -> str
         return ""
     return (
         f"cooldown: {done.kind} of {done.endpoint} was ordered at {done.created_at:%H:%M:%S} UTC, "
-        f"less than {cooldown_s} s ago"
+        f"less than {duration_text(cooldown_s)} ago"
     )
 
 

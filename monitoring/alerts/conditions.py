@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from monitoring.alerts.durations import duration_text
 from monitoring.alerts.vocabulary import ChangeUnit, Comparison, Reference, RuleKind
 
 
@@ -32,17 +33,9 @@ def condition_text(rule: Conditioned) -> str:
             limit = f"{Comparison(rule.comparison).label} {rule.threshold:+.4g} of it"
         over, since = duration_text(rule.window_s), reference_text(rule.reference, rule.offset_s)
         return f"change of {what} over {over}, against {since}, {limit}"
-    return f"{what} {limit} over {rule.window_s} s"
+    return f"{what} {limit} over {duration_text(rule.window_s)}"
 
 
 def reference_text(reference: str, offset_s: int) -> str:
     """Return what a change is measured from."""
     return "training" if reference == Reference.TRAINING else f"{duration_text(offset_s)} ago"
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration as people say it: 90 s, 5 min, 4 h, 7 d."""
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from monitoring.alerts.durations import duration_text
 from monitoring.alerts.muting import Muting
 from monitoring.alerts.outbox import enqueue_group
 from monitoring.alerts.timeline import add_event
@@ -53,8 +54,8 @@ def _escalate(
         return
     names = ", ".join(channel.name for channel in channels) or "no enabled channel"
     for member in due:
-        text = f"nobody acknowledged it for {step.after_s} s: {names}"
+        text = f"nobody acknowledged it for {duration_text(step.after_s)}: {names}"
         add_event(member.alert, EventKind.ESCALATED, at=now, text=text)
-    note = f"Nobody has acknowledged this for {step.after_s} s."
+    note = f"Nobody has acknowledged this for {duration_text(step.after_s)}."
     alerts = [member.alert for member in due]
     enqueue_group(group, channels, NotificationKind.ESCALATION, firing=alerts, resolved=[], now=now, note=note)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from monitoring.alerts.conditions import duration_text, reference_text
+from monitoring.alerts.conditions import reference_text
+from monitoring.alerts.durations import duration_text
 from monitoring.alerts.vocabulary import ChangeUnit, Comparison, Reference, Verdict
 
 
@@ -111,10 +112,10 @@ def _lacking(rule: Condition, measured: Measured, *, minimum: int | None = None)
     needed = rule.minimum_samples if minimum is None else minimum
     if value is None or math.isnan(value):
         reason = detail.get("reason") or "no data"
-        text = f"{rule.metric} has no value in the last {rule.window_s} s: {reason}"
+        text = f"{rule.metric} has no value in the last {duration_text(rule.window_s)}: {reason}"
         return Observation(verdict=Verdict.NO_DATA, message=text, samples=samples, detail=detail)
     if samples < needed:
-        text = f"{samples} samples in {rule.window_s} s, at least {needed} are needed"
+        text = f"{samples} samples in {duration_text(rule.window_s)}, at least {needed} are needed"
         return Observation(verdict=Verdict.NO_DATA, message=text, value=value, samples=samples, detail=detail)
     return None
 

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from aiplatform.errors import InvalidInputError
+from monitoring.alerts.durations import duration_text
 from monitoring.alerts.judgement import format_number
 from monitoring.alerts.templates import render_template
 from monitoring.alerts.vocabulary import AlertState, NotificationKind
@@ -139,7 +140,10 @@ def _facts(alert: Alert) -> list[str]:
     facts = {
         "Condition": alert.condition,
         "Feature": alert.feature,
-        "Measured": f"{alert.metric} = {format_number(alert.value)} on {alert.samples} samples over {alert.window_s} s",
+        "Measured": (
+            f"{alert.metric} = {format_number(alert.value)} on {alert.samples} samples "
+            f"over {duration_text(alert.window_s)}"
+        ),
         "Firing since": f"{since:%Y-%m-%d %H:%M:%S} UTC",
         "Resolved": f"{alert.resolved_at:%Y-%m-%d %H:%M:%S} UTC" if alert.resolved_at else "",
         "Acknowledged by": alert.acknowledged_by,

@@ -25,7 +25,7 @@ def _alert(version: int) -> Alert:
     return Alert(
         pk=version, rule_name="High error rate", endpoint="digits", version=version, metric="error_rate",
         comparison=Comparison.GT, threshold=0.05, window_s=300, severity=Severity.CRITICAL,
-        condition="error_rate above 0.05 over 300 s", state=AlertState.FIRING, value=0.12, samples=840,
+        condition="error_rate above 0.05 over 5 min", state=AlertState.FIRING, value=0.12, samples=840,
         labels={"alertname": "High error rate", "endpoint": "digits", "version": str(version), "severity": "critical"},
         summary=f"digits version {version} fails 0.12 of its requests", message="error_rate is 0.12, above 0.05",
         started_at=_NOW - timedelta(minutes=2), fired_at=_NOW - timedelta(minutes=1), annotations={},

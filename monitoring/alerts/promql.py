@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from monitoring.alerts.conditions import duration_text
+from monitoring.alerts.durations import duration_text
 from monitoring.alerts.observing import zero_is_data
 from monitoring.alerts.vocabulary import (
     EVERY_ENDPOINT,

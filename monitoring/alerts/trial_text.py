@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Protocol
 
-from monitoring.alerts.conditions import duration_text
+from monitoring.alerts.durations import duration_text
 from monitoring.alerts.trial import Moment, TargetTrial, Trial
 
 _LETTERS = {

@@ -42,7 +42,7 @@ class Window(models.Model):
     """What one served version did in one minute, hour or day; cost does not grow with traffic.
 
     `sketches` is a packed `DataProfile` of features and outputs (monitoring.packing), which rows once
-    had as JSON in `profile`; `latency` a serialized KLL sketch of milliseconds of answered requests.
+    had as JSON in `profile`; `latency` a packed KLL sketch of milliseconds of answered requests (monitoring.latencies).
     Labels are counted in the window of their prediction. What is `is_rolled_up` is also counted in the
     next coarser window, and takes no more; what comes late goes into a second row of the same time.
     """

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 
-import datasketches
-
 from monitoring.accuracy import Z_95
+from monitoring.latencies import LatencySketch
 from monitoring.performance.results import Estimate
 
 RANKS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
-def estimate_quantiles(sketch: datasketches.kll_doubles_sketch) -> dict[str, Estimate]:
+def estimate_quantiles(sketch: LatencySketch) -> dict[str, Estimate]:
     """Return p50, p95 and p99 with 95% intervals, milliseconds.
 
     The number of values below the true quantile q is binomial, so the values at the ranks
@@ -26,7 +25,7 @@ def estimate_quantiles(sketch: datasketches.kll_doubles_sketch) -> dict[str, Est
     return {name: _estimate(sketch, rank, n, error) for name, rank in RANKS.items()}
 
 
-def _estimate(sketch: datasketches.kll_doubles_sketch, rank: float, n: int, error: float) -> Estimate:
+def _estimate(sketch: LatencySketch, rank: float, n: int, error: float) -> Estimate:
     reach = Z_95 * math.sqrt(rank * (1 - rank) / n) + error
     low, value, high = sketch.get_quantiles([max(0.0, rank - reach), rank, min(1.0, rank + reach)])
     return Estimate(value=float(value), low=float(low), high=float(high), samples=n)

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import datasketches
 from django.conf import settings
 
 from aiplatform.errors import InvalidInputError
@@ -16,6 +15,7 @@ from monitoring.accuracy import Accuracy, realised_accuracy, wilson_interval
 from monitoring.baselines import BaselineProfile, load_baseline
 from monitoring.drift.results import DriftTable
 from monitoring.drift.table import compare_profiles, missing_baseline
+from monitoring.latencies import LatencySketch
 from monitoring.models import ServedVersion, Window
 from monitoring.performance.over_time import estimate_over_time
 from monitoring.performance.results import Estimate
@@ -61,7 +61,7 @@ class MeasuredWindows:
     baseline: BaselineProfile
     profile: DataProfile
     drift: DriftTable
-    latency: datasketches.kll_doubles_sketch
+    latency: LatencySketch
 
 
 def build_report(*, endpoint: str, version: int, period_s: float, now: datetime | None = None) -> PerformanceReport:

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import datasketches
-
-from aiplatform.profiles import KLL_K, DataProfile
+from aiplatform.profiles import DataProfile
 from monitoring.accuracy import realised_accuracy
 from monitoring.cover import floor_time
 from monitoring.drift.psi import bin_profiles, population_stability_index
+from monitoring.latencies import union_latencies
 from monitoring.models import Window
 from monitoring.performance.results import Estimate
 from monitoring.selectors import Period, bucket_size, group_by_bucket, latency_quantiles
-from monitoring.windows import read_latency, read_window_profile, union_profiles
+from monitoring.windows import read_window_profile, union_profiles
 
 MAX_POINTS = 120
 HOUR_S = 3600
@@ -133,10 +132,7 @@ def _point(
 
 
 def _latencies(windows: list[Window]) -> list[float | None]:
-    merged = datasketches.kll_doubles_sketch(KLL_K)
-    for window in windows:
-        merged.merge(read_latency(window.latency))
-    return latency_quantiles(merged, [0.5, 0.95, 0.99])
+    return latency_quantiles(union_latencies(window.latency for window in windows), [0.5, 0.95, 0.99])
 
 
 def _worst_psi(windows: list[Window], baseline: DataProfile) -> float | None:

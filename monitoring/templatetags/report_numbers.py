@@ -1,4 +1,6 @@
-"""How numbers read in reports: shares as percentages, estimates with their interval, p-values without false digits."""
+"""How numbers read on pages: shares as percentages, estimates with their interval, p-values without false digits,
+durations in the units that people use.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from datetime import datetime
 from django import template
 
 from aiplatform.console.numerals import number_text, share_text
+from monitoring.alerts.durations import duration_text
 from monitoring.performance.results import Estimate
 
 register = template.Library()
@@ -54,6 +57,24 @@ def estimate(found: Estimate | None, kind: str = "number") -> str:
 def moment(value: datetime | None) -> str:
     """Return a time in UTC, to the second."""
     return NOTHING if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
+
+
+@register.filter
+def duration(seconds: float) -> str:
+    """Return a duration as people say it: '5 min'."""
+    return duration_text(seconds)
+
+
+@register.filter
+def lasted(seconds: float) -> str:
+    """Return how long something took, in two units at most: '42 s', '5 min 3 s', '2 h 10 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    greater, size, lesser = (whole // 60, 60, 1) if whole < 3600 else (whole // 3600, 3600, 60)
+    units = ("min", "s") if whole < 3600 else ("h", "min")
+    rest = whole % size // lesser
+    return f"{greater} {units[0]}" + (f" {rest} {units[1]}" if rest else "")
 
 
 @register.filter

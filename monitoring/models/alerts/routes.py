@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
+from monitoring.alerts.durations import duration_text
 from monitoring.alerts.matchers import label_name_problems, matcher_problems
 from monitoring.models.alerts.channels import Channel
 from monitoring.models.alerts.lengths import NAME_LENGTH
@@ -87,7 +88,7 @@ class Escalation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.route} after {self.after_s} s"
+        return f"{self.route} after {duration_text(self.after_s)}"
 
 
 class Inhibition(models.Model):

@@ -76,6 +76,7 @@ def test_freeze_and_switch_off_name_the_alert_and_carry_the_runs_key(world: Worl
     assert "error_rate is 0.2" in order.reason
 
 
+@pytest.mark.postgres
 def test_switching_off_is_ordered_once(world: World) -> None:
     inference = Inference()
     fire(world, action="switch_off")
@@ -133,6 +134,7 @@ def test_a_hold_of_another_endpoint_holds_nothing_here(world: World) -> None:
     assert len(inference.orders) == 1
 
 
+@pytest.mark.postgres
 def test_a_rule_acts_no_more_often_a_day_than_it_may(world: World) -> None:
     inference = Inference()
     fire(world, action="freeze", action_cooldown_s=0, action_limit_per_day=1)
@@ -157,6 +159,7 @@ def test_a_rollback_because_of_a_challenger_aborts_its_rollout(world: World) -> 
     assert only_run().result == {"rollout": rollout.pk}
 
 
+@pytest.mark.postgres
 def test_a_crash_between_doing_and_noting_repeats_with_the_same_key(world: World) -> None:
     inference = Inference()
     fire(world, action="retrain")

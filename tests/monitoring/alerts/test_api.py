@@ -81,7 +81,7 @@ RULE = {"name": "digits have moved", "endpoint": "mnist", "metric": "drift_psi",
 
 def test_a_rule_is_made_changed_and_deleted(admin: Caller) -> None:
     rule = admin.post("/rules/", RULE)
-    assert rule["condition"] == "drift_psi above 0.25 over 300 s"
+    assert rule["condition"] == "drift_psi above 0.25 over 5 min"
     status, changed = admin.call("PATCH", f"/rules/{rule['id']}/", {"threshold": 0.5})
     assert (status, changed["threshold"]) == (200, 0.5)
     assert admin.call("DELETE", f"/rules/{rule['id']}/")[0] == 204

@@ -108,7 +108,7 @@ def test_too_few_samples_are_no_data(world: World) -> None:
     world.samples = 99
     world.tick(value=0.9)
     assert target_state() == "no_data"
-    assert RuleTarget.objects.get().message == "99 samples in 300 s, at least 100 are needed"
+    assert RuleTarget.objects.get().message == "99 samples in 5 min, at least 100 are needed"
     assert not Alert.objects.exists()
 
 
@@ -315,7 +315,7 @@ def test_no_data_says_why(world: World) -> None:
     world.detail = {"reason": "the artifact has no profile"}
     world.values[("mnist", 1)] = None
     world.tick()
-    assert RuleTarget.objects.get().message == "drift_psi has no value in the last 300 s: the artifact has no profile"
+    assert RuleTarget.objects.get().message == "drift_psi has no value in the last 5 min: the artifact has no profile"
 
 
 def test_a_rule_that_cannot_be_written_stops_no_other(world: World) -> None:

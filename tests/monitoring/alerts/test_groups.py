@@ -211,6 +211,7 @@ def test_a_jump_of_the_clock_or_an_outage_repeats_and_escalates_nothing(grouped:
     assert heads(grouped) == ["FIRING", "RESOLVED"], "the group is alive in spite of the jump"
 
 
+@pytest.mark.postgres
 def test_a_clock_killed_between_decision_and_sending_loses_nothing(grouped: World) -> None:
     set_route(group_wait_s=0)
     make_rule()
@@ -228,6 +229,7 @@ def test_a_clock_killed_between_decision_and_sending_loses_nothing(grouped: Worl
     assert Notification.objects.get().attempts == 3
 
 
+@pytest.mark.postgres
 def test_two_clocks_that_flush_at_once_tell_once(grouped: World) -> None:
     set_route(group_wait_s=0)
     make_rule()

@@ -30,6 +30,7 @@ def expire() -> None:
     Lease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
 
 
+@pytest.mark.postgres
 @pytest.mark.django_db
 def test_a_lease_is_held_by_one_prolonged_by_it_and_taken_over_when_it_ends() -> None:
     first, second = holder("first"), holder("second")
@@ -46,6 +47,7 @@ def test_a_lease_is_held_by_one_prolonged_by_it_and_taken_over_when_it_ends() ->
     second.check()
 
 
+@pytest.mark.postgres
 @pytest.mark.django_db
 def test_a_lease_that_was_given_back_is_free_at_once() -> None:
     first, second = holder("first"), holder("second")
@@ -55,6 +57,7 @@ def test_a_lease_that_was_given_back_is_free_at_once() -> None:
     assert second.token == 2
 
 
+@pytest.mark.postgres
 @pytest.mark.django_db
 def test_a_holder_that_comes_back_after_its_end_but_before_another_prolongs() -> None:
     first = holder("first")
@@ -64,6 +67,7 @@ def test_a_holder_that_comes_back_after_its_end_but_before_another_prolongs() ->
     assert first.token == 1
 
 
+@pytest.mark.postgres
 def test_only_the_holder_evaluates(world: World) -> None:
     make_rule()
     world.tick(lease=holder("first"))
@@ -71,6 +75,7 @@ def test_only_the_holder_evaluates(world: World) -> None:
     assert len(world.measured) == 1
 
 
+@pytest.mark.postgres
 def test_a_clock_that_slept_through_its_lease_writes_nothing(world: World) -> None:
     make_channel()
     make_rule()
@@ -95,6 +100,7 @@ def test_a_clock_that_slept_through_its_lease_writes_nothing(world: World) -> No
     assert RuleTarget.objects.get().revision == 1
 
 
+@pytest.mark.postgres
 def test_a_database_that_was_away_neither_fires_nor_tells_twice(world: World) -> None:
     make_channel()
     make_rule(for_s=60)
@@ -117,6 +123,7 @@ def test_a_database_that_was_away_neither_fires_nor_tells_twice(world: World) ->
     assert len(world.titles()) == 1
 
 
+@pytest.mark.postgres
 def test_a_database_that_goes_away_in_the_middle_of_a_step_leaves_nothing_of_it(world: World) -> None:
     make_channel()
     make_rule()
@@ -135,8 +142,10 @@ def test_a_database_that_goes_away_in_the_middle_of_a_step_leaves_nothing_of_it(
 
 
 @pytest.mark.e2e
-def test_of_two_clocks_one_evaluates_each_slot_and_the_other_goes_on_when_it_is_killed(tmp_path: Path) -> None:
-    environment = clock_environment(tmp_path)
+def test_of_two_clocks_one_evaluates_each_slot_and_the_other_goes_on_when_it_is_killed(
+    tmp_path: Path, empty_database: str
+) -> None:
+    environment = clock_environment(tmp_path, empty_database)
     command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", SET_UP]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
     slots = tmp_path / "slots"

@@ -73,8 +73,8 @@ def test_a_message_says_what_was_measured_and_where_to_look(world: World, settin
     assert world.titles() == ["[FIRING] warning: errors on mnist version 1"]
     body = world.deliveries[0].body
     for part in (
-        "mnist fails", "error_rate is 0.2, above 0.05", "Condition: error_rate above 0.05 over 300 s",
-        "Measured: error_rate = 0.2 on 1000 samples over 300 s",
+        "mnist fails", "error_rate is 0.2, above 0.05", "Condition: error_rate above 0.05 over 5 min",
+        "Measured: error_rate = 0.2 on 1000 samples over 5 min",
         "Runbook: https://runbooks.example/mnist",
         f"Details: https://console.example/admin/monitoring/alert/{only_alert().pk}/change/",
     ):  # fmt: skip

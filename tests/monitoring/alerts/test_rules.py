@@ -63,7 +63,7 @@ def test_an_absolute_change_downwards(world: World, past: Past) -> None:
     ("before", "why"),
     [
         ((None, 0), "nothing to compare with: 1 d ago, latency_p99_ms has no value"),
-        ((100.0, 5), "nothing to compare with: 1 d ago, 5 samples in 300 s, at least 50"),
+        ((100.0, 5), "nothing to compare with: 1 d ago, 5 samples in 5 min, at least 50"),
         ((0.0, 500), "latency_p99_ms was 0 1 d ago: there is no relative change"),
     ],
 )

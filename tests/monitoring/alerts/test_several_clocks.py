@@ -30,9 +30,8 @@ print("counted", Alert.objects.filter(state="firing").count(), AlertEvent.object
 """
 
 
-def clock_environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a process that has a database in a folder."""
-    database = os.environ.get("TEST_WRITERS_DATABASE_URL", f"sqlite:///{folder}/clocks.sqlite3")
+def clock_environment(folder: Path, database: str) -> dict[str, str]:
+    """Return the environment of a process that works in a folder, on a database that others share."""
     return {
         **os.environ, "AIPLATFORM_DEBUG": "1", "AIPLATFORM_ROLES": "monitoring", "DATA_DIR": str(folder),
         "DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "aiplatform.settings",
@@ -41,8 +40,8 @@ def clock_environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.e2e
-def test_clocks_at_once_fire_and_tell_once(tmp_path: Path) -> None:
-    environment = clock_environment(tmp_path)
+def test_clocks_at_once_fire_and_tell_once(tmp_path: Path, empty_database: str) -> None:
+    environment = clock_environment(tmp_path, empty_database)
 
     def manage(*arguments: str) -> str:
         command = [sys.executable, "manage.py", *arguments]

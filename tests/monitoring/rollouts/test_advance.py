@@ -310,6 +310,7 @@ def test_while_inference_is_away_it_waits_and_says_so() -> None:
     assert live_on(scene).state == "promoted"
 
 
+@pytest.mark.postgres
 def test_one_rollout_goes_on_at_an_endpoint_and_a_repeated_key_names_it() -> None:
     scene = Scene()
     first = start(scene)
@@ -332,6 +333,7 @@ def test_it_begins_only_where_exactly_one_other_version_answers() -> None:
         start(scene)
 
 
+@pytest.mark.postgres
 def test_while_one_process_holds_a_rollout_another_leaves_it_and_the_dead_one_can_write_nothing() -> None:
     scene = Scene()
     rollout = start(scene)

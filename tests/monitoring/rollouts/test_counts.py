@@ -36,6 +36,7 @@ def test_the_scale_is_four_mean_errors_of_the_day_before_the_canary() -> None:
     assert error_scale("digits", 1, before=NOW - timedelta(days=2), least=1) is None
 
 
+@pytest.mark.postgres
 def test_losses_are_the_errors_since_the_canary_began_each_at_most_one() -> None:
     predict(30, 2, [8.0])
     predict(5, 2, [2.0, -4.0, 1e300])
@@ -45,6 +46,7 @@ def test_losses_are_the_errors_since_the_canary_began_each_at_most_one() -> None
     assert (unknown.valued, unknown.loss) == (0, 0.0)
 
 
+@pytest.mark.postgres
 def test_beside_a_champion_without_any_error_every_error_is_a_whole_loss() -> None:
     predict(30, 1, [0.0, 0.0])
     scale = error_scale("digits", 1, before=BEFORE, least=2)

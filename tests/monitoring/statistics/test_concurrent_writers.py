@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def run_script(name: str, folder: Path) -> dict[str, Any]:
+def run_script(name: str, folder: Path, database: str) -> dict[str, Any]:
+    """Return what a script beside this file says, whose processes share an empty database."""
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "aiplatform.settings",
@@ -23,7 +24,7 @@ def run_script(name: str, folder: Path) -> dict[str, Any]:
         "DATA_DIR": str(folder),
         "LOG_LEVEL": "ERROR",
         "PYTHONPATH": str(ROOT),
-        "DATABASE_URL": os.environ.get("TEST_WRITERS_DATABASE_URL", f"sqlite:///{folder}/db.sqlite3"),
+        "DATABASE_URL": database,
     }
     script = Path(__file__).parent / name
     answer = subprocess.run(
@@ -35,8 +36,8 @@ def run_script(name: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.e2e
-def test_concurrent_writers_count_each_row_and_label_once(tmp_path: Path) -> None:
-    assert run_script("concurrent_writers.py", tmp_path) == {
+def test_concurrent_writers_count_each_row_and_label_once(tmp_path: Path, empty_database: str) -> None:
+    assert run_script("concurrent_writers.py", tmp_path, empty_database) == {
         "rows": 600,
         "sketched": 600,
         "indexed": 600,
@@ -47,8 +48,10 @@ def test_concurrent_writers_count_each_row_and_label_once(tmp_path: Path) -> Non
 
 
 @pytest.mark.e2e
-def test_clocks_that_roll_up_while_others_write_count_each_row_and_label_once(tmp_path: Path) -> None:
-    assert run_script("concurrent_clocks.py", tmp_path) == {
+def test_clocks_that_roll_up_while_others_write_count_each_row_and_label_once(
+    tmp_path: Path, empty_database: str
+) -> None:
+    assert run_script("concurrent_clocks.py", tmp_path, empty_database) == {
         "by_resolution": {"60": [800, 400], "3600": [800, 400], "86400": [800, 400]},
         "read": [800, 400, 400],
         "sketched": 800,

@@ -34,6 +34,7 @@ def test_feedback_joins_its_prediction() -> None:
     assert counts() == (2, 1)
 
 
+@pytest.mark.postgres
 def test_repeated_feedback_changes_nothing() -> None:
     record_predictions(batches=[make_batch(1, ids=["a"])], now=NOW)
     record_feedback(items=[said("a")])
@@ -41,6 +42,7 @@ def test_repeated_feedback_changes_nothing() -> None:
     assert counts() == (1, 1)
 
 
+@pytest.mark.postgres
 def test_a_changed_label_corrects_the_counts() -> None:
     record_predictions(batches=[make_batch(1, ids=["a"])], now=NOW)
     record_feedback(items=[said("a", "1")])
@@ -51,6 +53,7 @@ def test_a_changed_label_corrects_the_counts() -> None:
     assert counts() == (1, 0)
 
 
+@pytest.mark.postgres
 def test_feedback_before_its_prediction_waits_and_is_joined_on_arrival() -> None:
     assert record_feedback(items=[said("a")]).pending == 1
     assert counts() == (0, 0)
@@ -67,6 +70,7 @@ def test_a_pending_label_may_change_before_its_prediction_arrives() -> None:
     assert counts() == (1, 1)
 
 
+@pytest.mark.postgres
 def test_feedback_that_passed_its_prediction_in_flight_is_joined_by_the_clock() -> None:
     record_predictions(batches=[make_batch(1, ids=["a"])], now=NOW)
     Feedback.objects.create(prediction_key="a", row=0, label="7", claim="x", received_at=NOW)
@@ -75,6 +79,7 @@ def test_feedback_that_passed_its_prediction_in_flight_is_joined_by_the_clock() 
     assert counts() == (1, 1)
 
 
+@pytest.mark.postgres
 def test_of_two_labels_for_one_row_in_a_call_the_last_counts() -> None:
     record_predictions(batches=[make_batch(1, ids=["a"])], now=NOW)
     receipt = record_feedback(items=[said("a", "1"), said("a", "7")])
@@ -122,6 +127,7 @@ def test_feedback_that_says_nothing_clear_is_refused(item: FeedbackItem) -> None
         record_feedback(items=[item])
 
 
+@pytest.mark.postgres
 def test_counts_are_those_of_the_last_labels_after_any_order_of_events() -> None:
     random.seed(7)
     ids = [f"p{i}" for i in range(60)]
@@ -138,6 +144,7 @@ def test_counts_are_those_of_the_last_labels_after_any_order_of_events() -> None
     assert counts() == (60, sum(label == "7" for label in truth.values()))
 
 
+@pytest.mark.postgres
 def test_more_items_than_one_query_holds_are_recorded() -> None:
     ids = [f"p{i}" for i in range(1000)]
     record_predictions(batches=[make_batch(1000, ids=ids)], now=NOW)

@@ -21,6 +21,7 @@ def indexed_rows() -> int:
     return sum(PredictionBlock.objects.values_list("rows", flat=True))
 
 
+@pytest.mark.postgres
 def test_a_batch_that_arrives_twice_counts_once() -> None:
     batch = make_batch(10)
     first = record_predictions(batches=[batch], now=NOW)
@@ -31,6 +32,7 @@ def test_a_batch_that_arrives_twice_counts_once() -> None:
     assert indexed_rows() == 10
 
 
+@pytest.mark.postgres
 def test_the_same_batch_twice_in_one_call_counts_once() -> None:
     batch = make_batch(10)
     receipt = record_predictions(batches=[batch, batch], now=NOW)
@@ -38,6 +40,7 @@ def test_the_same_batch_twice_in_one_call_counts_once() -> None:
     assert Window.objects.get().rows == 10
 
 
+@pytest.mark.postgres
 def test_batches_of_one_minute_add_up_in_one_window() -> None:
     record_predictions(
         batches=[make_batch(10, numeric={"size": np.arange(10)}), make_batch(5, numeric={"size": np.arange(5)})],
@@ -92,6 +95,7 @@ def test_the_rows_of_one_request_are_one_request() -> None:
     assert WindowContent.read_from(window).latency.n == 1
 
 
+@pytest.mark.postgres
 def test_columns_of_different_length_are_refused_and_nothing_is_counted() -> None:
     good, bad = make_batch(2), make_batch(2, latencies_ms=(1.0,))
     with pytest.raises(InvalidInputError, match="latencies_ms"):
@@ -100,6 +104,7 @@ def test_columns_of_different_length_are_refused_and_nothing_is_counted() -> Non
     assert not Window.objects.exists()
 
 
+@pytest.mark.postgres
 def test_replicas_that_disagree_on_a_columns_kind_do_not_stop_the_counting() -> None:
     record_predictions(batches=[make_batch(2, numeric={"size": [1, 2]})], now=NOW)
     record_predictions(batches=[make_batch(2, categories={"size": ["s", "m"]})], now=NOW)

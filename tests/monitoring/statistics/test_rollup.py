@@ -55,6 +55,7 @@ def totals(start: datetime, end: datetime) -> tuple[int, int]:
     return get_totals(windows).rows, size.count if size else 0
 
 
+@pytest.mark.postgres
 def test_minutes_become_hours_and_days_and_nothing_is_lost_or_counted_twice() -> None:
     rows = fill()
     before = merge_profiles(Window.objects.all()).features["size"]
@@ -105,6 +106,7 @@ def test_any_period_at_any_moment_of_rolling_up_has_exactly_its_rows(seed: int) 
         assert found == (expected, expected), (first, last)
 
 
+@pytest.mark.postgres
 def test_a_late_batch_is_counted_at_once_and_reaches_hour_and_day() -> None:
     rows = fill()
     roll_up_windows(now=LATER)
@@ -125,6 +127,7 @@ def test_an_hour_that_is_not_over_is_left_alone() -> None:
     assert roll_up_windows(now=DAY + timedelta(minutes=66)) == 1
 
 
+@pytest.mark.postgres
 def test_labels_reach_closed_windows_and_corrections_do_too() -> None:
     record(DAY, ids=["a", "b", "c", "d", "e"])
     record_feedback(items=[FeedbackItem(prediction_id="a", label="7")])
@@ -158,6 +161,7 @@ def cut_after(statements: int) -> Iterator[None]:
         yield
 
 
+@pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_cut_at_any_statement_rolling_up_loses_and_doubles_nothing() -> None:
     rows = fill(3, 20)

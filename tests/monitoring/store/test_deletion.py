@@ -38,6 +38,7 @@ def in_files(endpoint: str = "credit") -> list[str]:
     return sorted(found)
 
 
+@pytest.mark.postgres
 def test_a_prediction_deleted_by_id_leaves_files_index_and_feedback() -> None:
     gone, kept = a_prediction(at(1)), a_prediction(at(2))
     store(gone, kept)
@@ -130,6 +131,7 @@ def test_while_the_store_is_away_the_order_holds_and_is_carried_out_later(store_
     assert (order.state, order.error, in_files()) == ("done", "", [])
 
 
+@pytest.mark.postgres
 def test_while_another_rewrites_files_the_order_waits_for_the_clock() -> None:
     event = a_prediction()
     store(event)
@@ -143,6 +145,7 @@ def test_while_another_rewrites_files_the_order_waits_for_the_clock() -> None:
     assert in_files() == []
 
 
+@pytest.mark.postgres
 def test_a_process_killed_in_the_middle_leaves_an_order_that_the_clock_finishes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -197,6 +200,7 @@ def test_without_a_secret_no_subject_can_be_found_and_that_is_said(settings: Any
         delete_predictions(subject="ada", by="ada")
 
 
+@pytest.mark.postgres
 def test_a_lease_whose_holder_died_is_free_after_its_time() -> None:
     with store_lease():
         StoreLease.objects.update(until=datetime.now(UTC) - timedelta(seconds=1))

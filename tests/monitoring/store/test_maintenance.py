@@ -78,6 +78,7 @@ def test_labels_that_come_after_compaction_are_taken_in_by_a_later_one() -> None
     assert [request.label for request in read_requests("credit", limit=9)] == ["bad", None]
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("step", ["written", "first_removed"])
 def test_a_crash_between_writing_and_removing_shows_no_row_twice(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     events = [a_prediction(at(s)) for s in range(4)]
