@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from aiplatform.checks import SETTINGS
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.roles import TRAINING
 from aiplatform.storage import is_remote, local_path
@@ -24,7 +25,7 @@ _NOT_NEGATIVE = ("TRAINING_CORES", "TRAINING_MEMORY_BYTES", "TRAINING_BACKFILL_S
 _SHORTEST_LEASE_S = 2
 
 
-@register()
+@register(SETTINGS)
 def check_limits(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Limits are above zero, and a lease is long enough to be renewed several times."""
     problems: list[CheckMessage] = [
@@ -56,7 +57,7 @@ def check_limits(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return problems
 
 
-@register()
+@register(SETTINGS)
 def check_launcher(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """TRAINING_LAUNCHER names a launcher."""
     try:
@@ -66,7 +67,7 @@ def check_launcher(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-@register()
+@register(SETTINGS)
 def check_databases(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """DATA_DATABASES holds names and addresses; a message about it holds neither."""
     try:
@@ -76,7 +77,7 @@ def check_databases(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-@register()
+@register(SETTINGS)
 def check_folders(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Where this process trains, runs and artifacts can be written."""
     if TRAINING not in settings.ROLES:

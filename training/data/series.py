@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from aiplatform.errors import InvalidConfigurationError, InvalidInputError
+from aiplatform.late import late_module
 from aiplatform.tensors import DType, TensorSpec
 from training.data.cache import DataCache
 from training.data.combined import is_combined
@@ -24,6 +24,11 @@ from training.data.location import parse_location
 from training.data.reading import SourceReport
 from training.data.table import tensor_name
 from training.data.table_files import CSV_SUFFIXES, JSON_SUFFIXES, PARQUET_SUFFIXES, read_table_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = late_module("pyarrow")
 
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all steps: the last ones, and those before them
 _SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES + JSON_SUFFIXES
