@@ -195,6 +195,17 @@ class KerasLearner:
             if isinstance(generator := getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
                 generator.state.assign([seed, 0])
 
+    def leave_team(self) -> None:
+        """Sign off from the service that the leader's TensorFlow keeps over the team.
+
+        A process that ends without is called crashed by it some seconds later, for it is not heard any more. There is
+        no public way: what signs off is the end of TensorFlow's context, after which nothing can be computed.
+        """
+        from tensorflow.python import pywrap_tfe
+        from tensorflow.python.eager import context
+
+        pywrap_tfe.TFE_DeleteContext(context.context()._handle)
+
     def export(self, folder: Path) -> None:
         """Write a SavedModel whose `serving_default` takes the inputs by name; `monitored` gives the embedding, too."""
         import keras

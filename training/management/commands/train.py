@@ -222,7 +222,7 @@ class Command(SearchActions):
             like=selectors.get_run(like),
             cron=options["cron"],
             watch_minutes=options["on_new_data"],
-            data_uri=absolute_data_uri(options["data"]) if options["data"] else "",
+            data_uri=absolute_data_uri(options["data"], may_come=True) if options["data"] else "",
             deploy_endpoint=options["deploy"],
             actor=command_line_actor(),
         )
