@@ -15,6 +15,10 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from aiplatform.roles import apps_for
 from aiplatform.storage import REMOTE_SCHEMES
 
+# The tag of all checks of the platform's own settings. A command that begins with these alone does without Django's
+# checks of the code, which load every view and need longer than many a command.
+SETTINGS = "settings"
+
 _STORE_PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 # Which services each role calls.
 _CALLS = {
@@ -26,7 +30,7 @@ _CALLS = {
 }
 
 
-@register()
+@register(SETTINGS)
 def check_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Refuse to run with missing or short secrets outside development."""
     problems: list[CheckMessage] = []
@@ -55,11 +59,11 @@ def check_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return problems
 
 
-@register()
+@register(SETTINGS)
 def check_services(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every service that a role calls is either here or has an address."""
-    needed = {name for role in settings.ROLES for name in _CALLS[role]}
-    missing = sorted(name for name in needed - settings.ROLES if not settings.SERVICE_URLS.get(name))
+    needed = {name for role in settings.CONFIGURED_ROLES for name in _CALLS[role]}
+    missing = sorted(name for name in needed - settings.CONFIGURED_ROLES if not settings.SERVICE_URLS.get(name))
     return [
         Error(f"{name.upper()}_URL is not set and this process does not hold '{name}'",
               hint=f"Set {name.upper()}_URL=http://host:port, or add '{name}' to AIPLATFORM_ROLES.",
@@ -68,7 +72,7 @@ def check_services(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]  # fmt: skip
 
 
-@register()
+@register(SETTINGS)
 def check_stores(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The artifact store and database are of a kind that is supported and installed."""
     scheme = settings.ARTIFACT_STORE.split("://", 1)[0]
@@ -91,10 +95,10 @@ def check_stores(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-@register()
+@register(SETTINGS)
 def check_split(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Warn of a split that shares nothing: SQLite files and local caches are per machine."""
-    is_split = len(apps_for(settings.ROLES)) < 4 or any(settings.SERVICE_URLS.values())
+    is_split = len(apps_for(settings.CONFIGURED_ROLES)) < 4 or any(settings.SERVICE_URLS.values())
     if is_split and settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         return [
             Warning(
@@ -106,7 +110,7 @@ def check_split(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-@register()
+@register(SETTINGS)
 def check_data_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The folder for data can be written."""
     if os.access(settings.DATA_DIR, os.W_OK | os.X_OK):

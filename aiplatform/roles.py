@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from aiplatform.errors import InvalidConfigurationError
 
@@ -24,6 +25,10 @@ APPS_BY_ROLE: dict[str, tuple[str, ...]] = {
     CONSOLE: ("gateway", "training", "inference", "monitoring"),
 }
 
+# What a command needs where its first role is held: the other apps and the console are most of its time until it
+# begins. `train` orders a deployment of an inference that is not elsewhere, as the trainer does.
+ROLES_OF_COMMANDS: dict[str, tuple[str, ...]] = {"train": (TRAINING, INFERENCE)}
+
 
 def parse_roles(text: str) -> frozenset[str]:
     """Return the roles of a comma-separated list; 'all' is every role.
@@ -37,6 +42,13 @@ def parse_roles(text: str) -> frozenset[str]:
     if unknown or not names:
         raise InvalidConfigurationError(f"AIPLATFORM_ROLES must be '{ALL}' or some of {', '.join(ROLES)}, not '{text}'")
     return frozenset(names)
+
+
+def roles_of_process(configured: frozenset[str], argv: Sequence[str]) -> frozenset[str]:
+    """Return the roles that a process takes of those that its machine was given: a command may need but some."""
+    command = argv[1] if len(argv) > 1 and Path(argv[0]).name == "manage.py" else ""
+    needed = ROLES_OF_COMMANDS.get(command, ())
+    return configured & set(needed) if needed and needed[0] in configured else configured
 
 
 def apps_for(roles: Iterable[str]) -> list[str]:

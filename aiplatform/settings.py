@@ -6,6 +6,7 @@ docs/settings.md lists every variable, written from the reads below.
 from __future__ import annotations
 
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,17 @@ import dj_database_url
 
 from aiplatform.environment import Environment
 from aiplatform.logs import logging_config
-from aiplatform.roles import CONSOLE, GATEWAY, TRAINING, apps_for, parse_roles
+from aiplatform.roles import CONSOLE, GATEWAY, TRAINING, apps_for, parse_roles, roles_of_process
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment(BASE_DIR / ".env")
 
 # --- What this process is -------------------------------------------------------------------------
 env.section("Process")
-ROLES = parse_roles(
+CONFIGURED_ROLES = parse_roles(
     env.text("AIPLATFORM_ROLES", "all", "all, or some of gateway, training, inference, monitoring, console")
 )
+ROLES = roles_of_process(CONFIGURED_ROLES, sys.argv)
 DEBUG = env.flag("AIPLATFORM_DEBUG", False, "Development mode: error pages, and secrets may be missing")
 DATA_DIR = Path(
     env.text("DATA_DIR", str(BASE_DIR / "var"), "Folder for the database, runs, spool and caches", shown="var")

@@ -2,7 +2,8 @@
 
 `python benchmarks/bare_training.py keras|torch FOLDER --marks FILE` reads the IDX files, learns as the
 recipes `keras_cnn` and `torch_cnn` do with their defaults (same network, batches of 128, Adam, cosine, a tenth held out
-for validation), and writes moments and processor seconds: when the first step was done, and the last epoch.
+for validation), and writes moments and processor seconds: when this process began, the data was wanted and read, the
+network was there, the first step was done, and the last epoch.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ def main() -> None:
     parser.add_argument("--marks", type=Path, required=True)
     options = parser.parse_args()
     build = build_keras if options.framework == "keras" else build_torch
+    marks = {"began_s": process_start_s(), **mark("reading")}
     images, labels = read_idx(options.folder, "train")
+    marks |= mark("read")
     order = np.random.default_rng(options.seed).permutation(len(images))
     held_out = int(len(images) * VALIDATION)
     kept, validation = order[held_out:], order[:held_out]
     step, predict, set_rate = build(options.seed)
-    marks: dict[str, float] = {}
+    marks |= mark("built")
     total = options.epochs * math.ceil(len(kept) / BATCH)
     done = 0
     for epoch in range(1, options.epochs + 1):
@@ -64,6 +67,12 @@ def main() -> None:
 def mark(name: str) -> dict[str, float]:
     """Return the moment, and the processor seconds of this process so far, as `NAME_s` and `NAME_cpu_s`."""
     return {f"{name}_s": time.monotonic(), f"{name}_cpu_s": time.process_time()}
+
+
+def process_start_s() -> float:
+    """Return when this process began, on the clock of `time.monotonic`, to a hundredth of a second."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])  # since the machine started
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def read_idx(folder: Path, part: str) -> tuple[Arrays, Arrays]:

@@ -9,7 +9,8 @@ on the same rows, one after the other, in turns, each in a fresh process. Two th
 - **the start**, from the command to the end of the first step, less the same of the script, which imports its framework
   and reads its data in that time.
 
-The bar is the median round's wall time. On a machine that does other work, look at the processor time.
+The bar is the median round's wall time. On a machine that does other work, look at the processor time. Below the
+verdict, the start is told in parts, so that one sees which of them is over.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.machine import describe_machine
@@ -34,6 +35,14 @@ from benchmarks.processes import own_cpu_s
 ROOT = Path(__file__).resolve().parents[1]
 MOST_OVERHEAD, MOST_START_S = 1.02, 1.0
 LOOK_S = 0.1
+# Parts of the start, each up to a moment that is marked.
+PARTS = {
+    "began": "the command, until its trainer begins",
+    "reading": "imports, until the data is wanted",
+    "read": "the data",
+    "built": "the framework and the network",
+    "first_step": "the first step",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +54,7 @@ class Taken:
     loop_s: float
     loop_cpu_s: float
     watching_cpu_s: float = 0.0  # of the command, while the loop went on
+    parts_s: Mapping[str, float] = field(default_factory=dict)  # of the start, by the names of PARTS
 
 
 def main() -> int:
@@ -107,7 +117,14 @@ def _take(command: Sequence[str], env: Mapping[str, str], marks: Path, log: Path
         loop_s=learned_s - first_s,
         loop_cpu_s=found["learned_cpu_s"] - found["first_step_cpu_s"],
         watching_cpu_s=watching if is_ours else 0.0,
+        parts_s=parts_of(found, began_s),
     )
+
+
+def parts_of(marks: Mapping[str, float], began_s: float) -> dict[str, float]:
+    """Return how long each part of the start took, seconds; that of a bare script's command is no time at all."""
+    moments = [began_s, *(marks[f"{name}_s"] for name in PARTS)]
+    return {name: max(0.0, after - before) for name, before, after in zip(PARTS, moments, moments[1:], strict=False)}
 
 
 def _used(looks: Sequence[tuple[float, float]], at_s: float) -> float:
@@ -127,6 +144,10 @@ def _tell(framework: str, rounds: Sequence[tuple[Taken, Taken]]) -> bool:
     _line("   of the training process alone", learning, "")
     _line("start, seconds over the bare script's", start, f"at most {MOST_START_S:g}")
     _line("start, processor seconds over its", start_cpu, "")
+    print("  parts of the start, median seconds            bare     ours     over")
+    for name, title in PARTS.items():
+        bare_s, ours_s = (statistics.median(pair[side].parts_s[name] for pair in rounds) for side in (0, 1))
+        print(f"    {title:<40}{bare_s:>8.2f} {ours_s:>8.2f} {ours_s - bare_s:>8.2f}", flush=True)
     return statistics.median(wall) <= MOST_OVERHEAD and statistics.median(start) <= MOST_START_S
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from aiplatform.checks import SETTINGS
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.http.addresses import split_addresses
 from aiplatform.roles import GATEWAY, INFERENCE
@@ -19,7 +20,7 @@ _ABOVE_ZERO = (
 REVOCATION_S = 5.0  # within which a revoked token must be refused everywhere
 
 
-@register()
+@register(SETTINGS)
 def check_rates(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The rate limits can be read."""
     problems: list[CheckMessage] = []
@@ -31,7 +32,7 @@ def check_rates(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return problems
 
 
-@register()
+@register(SETTINGS)
 def check_times(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Times and counts are above zero, and revocation is as fast as promised."""
     problems: list[CheckMessage] = [
@@ -51,7 +52,7 @@ def check_times(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return problems
 
 
-@register()
+@register(SETTINGS)
 def check_addresses(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every address of a service is http://host:port or https://host:port, without a path."""
     problems: list[CheckMessage] = []
@@ -69,7 +70,7 @@ def check_addresses(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return problems
 
 
-@register()
+@register(SETTINGS)
 def check_grpc(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """A gateway that serves gRPC without the inference app knows where to pass it on, as host:port."""
     if not settings.GRPC_BIND or settings.ROLES & {INFERENCE} or GATEWAY not in settings.ROLES:

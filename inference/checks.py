@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from aiplatform.checks import SETTINGS
 from aiplatform.roles import INFERENCE
 
 _AT_LEAST = {
@@ -21,7 +22,7 @@ _AT_LEAST = {
 }
 
 
-@register()
+@register(SETTINGS)
 def check_bounds(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Refuse settings with which serving could not work."""
     return [
@@ -35,7 +36,7 @@ def check_bounds(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register(SETTINGS)
 def check_shipping(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The kernel knows these priorities, and gives higher ones to root only."""
     if 0 <= settings.SHIPPING_NICE <= 19:
@@ -49,7 +50,7 @@ def check_shipping(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register(SETTINGS)
 def check_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """A queue that cannot hold one batch would refuse what an engine could run at once."""
     if settings.MAX_QUEUE_ROWS >= settings.MAX_BATCH_ROWS:
@@ -63,7 +64,7 @@ def check_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register(SETTINGS)
 def check_data_dir(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """A serving process needs its folder for the spool and for its memory of the desired state."""
     if INFERENCE not in settings.ROLES or not settings.DATA_DIR.exists() or settings.DATA_DIR.is_dir():
@@ -77,7 +78,7 @@ def check_data_dir(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register(SETTINGS)
 def check_engine_setting(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """An engine that does not exist would keep every version from loading."""
     from inference.choice import WISHES

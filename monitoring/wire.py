@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.checks import register
 
+from aiplatform.checks import SETTINGS
 from aiplatform.roles import MONITORING
 from aiplatform.wiring import Job, Panel, wiring
 from monitoring.checks import check_monitoring_settings
@@ -22,8 +23,8 @@ def wire_statistics() -> None:
     from monitoring.rollup import roll_up_windows
     from monitoring.store.maintenance import tidy_store
 
-    register(check_monitoring_settings)
-    register(check_store_settings)
+    register(check_monitoring_settings, SETTINGS)
+    register(check_store_settings, SETTINGS)
     wiring.add_panel(
         Panel(name="performance", order=25, template="monitoring/reports/panel.html", context=overview_panel)
     )

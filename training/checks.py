@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from aiplatform.checks import SETTINGS
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.roles import TRAINING
 from aiplatform.storage import is_remote, local_path
@@ -25,7 +26,7 @@ _NOT_NEGATIVE = ("TRAINING_CORES", "TRAINING_MEMORY_BYTES", "TRAINING_BACKFILL_S
 _SHORTEST_LEASE_S = 2
 
 
-@register()
+@register(SETTINGS)
 def check_limits(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Limits are above zero, and a lease is long enough to be renewed several times."""
     problems: list[CheckMessage] = [
@@ -57,7 +58,7 @@ def check_limits(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return problems
 
 
-@register()
+@register(SETTINGS)
 def check_launcher(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """TRAINING_LAUNCHER names a launcher."""
     try:
@@ -67,7 +68,7 @@ def check_launcher(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-@register()
+@register(SETTINGS)
 def check_cgroup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """A cgroup that TRAINING_CGROUP names can hold trainings where this process starts them."""
     wanted = settings.TRAINING_CGROUP
@@ -80,7 +81,7 @@ def check_cgroup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [Warning(f"TRAINING_CGROUP: {found.why}; runs are watched instead", hint=hint, id="training.W002")]
 
 
-@register()
+@register(SETTINGS)
 def check_databases(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """DATA_DATABASES holds names and addresses; a message about it holds neither."""
     try:
@@ -90,7 +91,7 @@ def check_databases(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-@register()
+@register(SETTINGS)
 def check_folders(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Where this process trains, runs and artifacts can be written."""
     if TRAINING not in settings.ROLES:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
@@ -20,11 +20,12 @@ from training.data.cache import DataCache
 from training.data.combined import combine_uris, is_combined, split_uri
 from training.data.reading import SourceReport
 from training.data.registered import LATEST, add_options, is_registered, parse_reference
-from training.data.sources import load_dataset
 from training.data.sql_places import check_no_password, parse_databases
-from training.data.summary import DatasetSummary, summarise
 from training.dataset_models import Dataset, DatasetVersion
 from training.names import check_public_name
+
+if TYPE_CHECKING:
+    from training.data.summary import DatasetSummary
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +74,9 @@ def register_dataset(
 
 
 def _read(uri: str, target: str, reports: list[SourceReport]) -> tuple[DatasetSummary, str]:
+    from training.data.sources import load_dataset  # who only orders reads nothing
+    from training.data.summary import summarise
+
     folder = Path(settings.TRAINING_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".dataset-") as scratch:

@@ -12,46 +12,58 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-from pyarrow import parquet
 
 from aiplatform.embeddings import EMBEDDING
+from aiplatform.late import late_module
 from aiplatform.predictions.rows import Array, StoredRows, TensorColumn
 from aiplatform.tensors import DType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import parquet
+else:
+    pa = late_module("pyarrow")
+    parquet = late_module("pyarrow.parquet")
 
 GROUP_BYTES = 8 * 1024 * 1024  # of rows in one row group, which a reader holds at once
 MIN_GROUP_ROWS, MAX_GROUP_ROWS = 100, 20_000
 FACTS = b"aiplatform"
 INPUT, OUTPUT, SHAPE, HASH = "input.", "output.", "shape.", "hash."
-BASE_SCHEMA = pa.schema(
-    [
-        pa.field("prediction_id", pa.string()),
-        pa.field("row", pa.int32()),
-        pa.field("time", pa.timestamp("us", tz="UTC")),
-        pa.field("model", pa.string()),
-        pa.field("version", pa.int32()),
-        pa.field("artifact_digest", pa.string()),
-        pa.field("latency_ms", pa.float32()),
-        pa.field("http_status", pa.int16()),
-        pa.field("trace_id", pa.string()),
-        pa.field("subject", pa.string()),
-        pa.field("predicted_label", pa.string()),
-        pa.field("confidence", pa.float64()),
-        pa.field("predicted_value", pa.float64()),
-        pa.field("label", pa.string()),
-        pa.field("value", pa.float64()),
-        pa.field("is_whole", pa.bool_()),
-    ]
-)
 # Few values, or sorted ones: their statistics lead a reader past row groups, a dictionary makes them small.
 _CODED = ("model", "version", "artifact_digest", "http_status", "predicted_label", "label", "is_whole", "row")
 _WITH_STATISTICS = ["prediction_id", "time", "version", "subject"]
+
+
+@functools.cache
+def base_schema() -> pa.Schema:
+    """Return the columns that every file of the prediction store has, in their order."""
+    return pa.schema(
+        [
+            pa.field("prediction_id", pa.string()),
+            pa.field("row", pa.int32()),
+            pa.field("time", pa.timestamp("us", tz="UTC")),
+            pa.field("model", pa.string()),
+            pa.field("version", pa.int32()),
+            pa.field("artifact_digest", pa.string()),
+            pa.field("latency_ms", pa.float32()),
+            pa.field("http_status", pa.int16()),
+            pa.field("trace_id", pa.string()),
+            pa.field("subject", pa.string()),
+            pa.field("predicted_label", pa.string()),
+            pa.field("confidence", pa.float64()),
+            pa.field("predicted_value", pa.float64()),
+            pa.field("label", pa.string()),
+            pa.field("value", pa.float64()),
+            pa.field("is_whole", pa.bool_()),
+        ]
+    )
 
 
 def table_from_rows(part: StoredRows) -> Any:
@@ -60,7 +72,7 @@ def table_from_rows(part: StoredRows) -> Any:
     Raises: InvalidInputError if its columns do not fit together.
     """
     rows = part.row_count
-    columns = list(zip(BASE_SCHEMA, _base_columns(part), strict=True))
+    columns = list(zip(base_schema(), _base_columns(part), strict=True))
     for prefix, tensors in ((INPUT, part.inputs), (OUTPUT, part.outputs)):
         for name, tensor in tensors.items():
             columns += _tensor_columns(prefix + name, tensor, rows)
@@ -156,7 +168,7 @@ def _base_columns(part: StoredRows) -> list[Any]:
     return [
         pa.array(part.prediction_ids.to_list(), pa.string()),
         pa.array(part.rows.unpack(rows, "rows").astype(np.int32)),
-        pa.array(times).cast(BASE_SCHEMA.field("time").type),
+        pa.array(times).cast(base_schema().field("time").type),
         _constant(part.model, pa.string(), rows),
         _constant(part.version, pa.int32(), rows),
         _constant(part.artifact_digest, pa.string(), rows),

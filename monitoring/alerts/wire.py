@@ -11,6 +11,7 @@ from django.core.checks import register
 from django.db.models.signals import post_migrate
 from django.utils import timezone
 
+from aiplatform.checks import SETTINGS
 from aiplatform.errors import NotFoundError, PlatformError
 from aiplatform.roles import MONITORING
 from aiplatform.services import inference_client
@@ -29,7 +30,7 @@ def wire_alerts() -> None:
     from monitoring.alerts.defaults import make_default_rules_after_migrate
     from monitoring.alerts.panel import count_firing, firing_panel
 
-    register(check_alert_settings)
+    register(check_alert_settings, SETTINGS)
     post_migrate.connect(
         make_default_rules_after_migrate, sender=apps.get_app_config("monitoring"), dispatch_uid="default_alert_rules"
     )

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.checks import register
 from django.utils import timezone
 
+from aiplatform.checks import SETTINGS
 from aiplatform.roles import MONITORING
 from aiplatform.wiring import Job, wiring
 from monitoring.reports.checks import check_report_settings
@@ -13,7 +14,7 @@ from monitoring.reports.checks import check_report_settings
 
 def wire_reports() -> None:
     """Announce reports to the kernel; called once, when the app is ready."""
-    register(check_report_settings)
+    register(check_report_settings, SETTINGS)
     if MONITORING in settings.ROLES:
         wiring.add_job(Job(name="reports-make", interval_s=30.0, run=make_reports))
         wiring.add_job(Job(name="reports-send", interval_s=10.0, run=send_reports))

@@ -10,6 +10,7 @@ from functools import cache
 from django.conf import settings
 from django.core.checks import register
 
+from aiplatform.checks import SETTINGS
 from aiplatform.roles import MONITORING
 from aiplatform.wiring import Banner, Job, Panel, wiring
 
@@ -21,7 +22,7 @@ def wire_rollouts() -> None:
     from monitoring.rollouts.checks import check_rollout_settings
     from monitoring.rollouts.panel import rollouts_panel
 
-    register(check_rollout_settings)
+    register(check_rollout_settings, SETTINGS)
     wiring.add_banner(hold_banners)
     wiring.add_panel(
         Panel(name="rollouts", order=15, template="monitoring/rollouts/panel.html", context=rollouts_panel)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-import duckdb
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from aiplatform.errors import InvalidInputError
+from aiplatform.late import late_module
 from monitoring.store.exporting import common_rows
 from monitoring.store.reading import ENGINE, OnProblem
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+else:
+    duckdb = late_module("duckdb")
+    pa = late_module("pyarrow")
 
 MAX_ROWS = 1000
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from aiplatform.late import late_module
 from aiplatform.predictions.files import StoredFile
 from monitoring import metrics
 from monitoring.models import PredictionDeletion
 from monitoring.store.opening import open_parquet
 from monitoring.store.rewriting import write_batches
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pa = late_module("pyarrow")
+    pc = late_module("pyarrow.compute")
 
 BATCH_ROWS = 2000
 

@@ -8,17 +8,22 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-import pyarrow as pa
-from pyarrow import parquet
+from typing import TYPE_CHECKING, Any
 
 from aiplatform.errors import ArtifactCorruptError, InvalidInputError
+from aiplatform.late import late_module
 from aiplatform.predictions.files import StoredFile
-from aiplatform.predictions.tables import BASE_SCHEMA
+from aiplatform.predictions.tables import base_schema
 from monitoring.store.locations import list_period
 from monitoring.store.opening import open_parquet
 from monitoring.store.reading import OnProblem, Selection, note_problem, read_files
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import parquet
+else:
+    pa = late_module("pyarrow")
+    parquet = late_module("pyarrow.parquet")
 
 FORMATS = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 CHUNK_BYTES = 64 * 1024
@@ -71,7 +76,7 @@ def common_rows(
 
 def _common_schema(files: list[StoredFile], on_problem: OnProblem | None) -> tuple[Any, list[StoredFile]]:
     """Return a schema that holds the rows of all files, and the files whose own can be read."""
-    common, readable = BASE_SCHEMA, []
+    common, readable = base_schema(), []
     for file in files:
         try:
             with open_parquet(file.uri, size_bytes=file.size_bytes) as source:

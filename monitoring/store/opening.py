@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-import pyarrow as pa
-from pyarrow import parquet
+from typing import TYPE_CHECKING, Any
 
 from aiplatform.errors import ArtifactCorruptError, PlatformError
+from aiplatform.late import late_module
 from aiplatform.predictions.files import read_whole
 from aiplatform.storage import is_remote, open_filesystem, store_errors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import parquet
+else:
+    pa = late_module("pyarrow")
+    parquet = late_module("pyarrow.parquet")
 
 AT_ONCE_BYTES = 64 * 1024 * 1024  # a file in an object store is fetched in one request up to this size
 

@@ -11,21 +11,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
-import pyarrow as pa
 import structlog
 
 from aiplatform.errors import ArtifactCorruptError, PlatformError
+from aiplatform.late import late_module
 from aiplatform.predictions.files import StoredFile
-from aiplatform.predictions.tables import BASE_SCHEMA, facts_of
+from aiplatform.predictions.tables import base_schema, facts_of
 from monitoring import metrics
 from monitoring.store.locations import milliseconds
 from monitoring.store.opening import open_parquet
 from monitoring.store.selection import Selection, condition, filter_batch, row_groups
 from monitoring.store.tombstones import tombstones_of
 from monitoring.store.truth import truth_of
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+else:
+    duckdb = late_module("duckdb")
+    pa = late_module("pyarrow")
 
 BATCH_ROWS = 2000
 ENGINE: dict[str, str | bool | int | float | list[str]] = {
@@ -89,9 +95,9 @@ def read_file(file: StoredFile, selection: Selection, *, engine: Engine | None =
         return
     with open_parquet(file.uri, size_bytes=file.size_bytes) as source:
         schema = source.schema_arrow
-        if not set(BASE_SCHEMA.names) <= set(schema.names):
+        if not set(base_schema().names) <= set(schema.names):
             raise ArtifactCorruptError(f"{file.uri} holds no predictions and is left out")
-        wanted = list(dict.fromkeys((*BASE_SCHEMA.names, *(selection.columns or schema.names))))
+        wanted = list(dict.fromkeys((*base_schema().names, *(selection.columns or schema.names))))
         groups = row_groups(source, selection)
         if not groups or not set(wanted) <= set(schema.names):
             return

@@ -5,12 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pyarrow import parquet
-
+from aiplatform.late import late_module
 from aiplatform.predictions.files import put_whole
 from aiplatform.predictions.tables import FACTS, parquet_options
+
+if TYPE_CHECKING:
+    from pyarrow import parquet
+else:
+    parquet = late_module("pyarrow.parquet")
 
 LEVEL = 6  # Zstandard: these files are written once more and read for weeks
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from aiplatform.late import late_module
 
-TIME = pa.timestamp("us", tz="UTC")
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pa = late_module("pyarrow")
+    pc = late_module("pyarrow.compute")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +70,10 @@ def filter_batch(batch: Any, selection: Selection) -> Any:
 def _filters(selection: Selection) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     if selection.since is not None:
-        since = pa.scalar(selection.since, TIME)
+        since = pa.scalar(selection.since, pa.timestamp("us", tz="UTC"))
         found.append(("time", lambda column: pc.greater_equal(column, since)))
     if selection.until is not None:
-        until = pa.scalar(selection.until, TIME)
+        until = pa.scalar(selection.until, pa.timestamp("us", tz="UTC"))
         found.append(("time", lambda column: pc.less(column, until)))
     if selection.version is not None:
         found.append(("version", lambda column: pc.equal(column, selection.version)))

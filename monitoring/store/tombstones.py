@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
+from aiplatform.late import late_module
 from aiplatform.predictions.files import StoredFile
 from monitoring.models import DeletedPrediction, PredictionDeletion
 from monitoring.predictions import chunks
 
-FORGOTTEN_SCHEMA = pa.schema([("subject", pa.string()), ("until", pa.timestamp("us", tz="UTC"))])
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = late_module("pyarrow")
+
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -26,9 +29,10 @@ def tombstones_of(file: StoredFile) -> tuple[Any, Any]:
         for subjects, at in _forgotten_since(file.first_ms)
         for subject in subjects
     ]  # fmt: skip
+    schema = pa.schema([("subject", pa.string()), ("until", pa.timestamp("us", tz="UTC"))])
     return (
         pa.table({"prediction_id": pa.array(list(gone), pa.string())}),
-        pa.Table.from_pylist(forgotten, schema=FORGOTTEN_SCHEMA),
+        pa.Table.from_pylist(forgotten, schema=schema),
     )
 
 

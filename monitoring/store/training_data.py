@@ -8,18 +8,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import parquet
 
 from aiplatform.errors import InvalidInputError
+from aiplatform.late import late_module
 from aiplatform.predictions.files import put_whole
 from aiplatform.predictions.tables import INPUT, tensors_of
 from aiplatform.storage import join_uri
 from monitoring.store.locations import list_period
 from monitoring.store.reading import Selection, read_files
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import parquet
+else:
+    pa = late_module("pyarrow")
+    parquet = late_module("pyarrow.parquet")
 
 TARGET = "target"
 LABELLED = "is_whole AND http_status < 400 AND (label IS NOT NULL OR value IS NOT NULL)"

@@ -30,7 +30,7 @@ def test_missing_and_short_secrets_are_errors(settings: Any) -> None:
 
 
 def test_a_service_that_is_neither_here_nor_there_is_an_error(settings: Any) -> None:
-    settings.ROLES = frozenset({"gateway"})
+    settings.CONFIGURED_ROLES = frozenset({"gateway"})
     settings.SERVICE_URLS = {"training": "http://t:1", "inference": "", "monitoring": ""}
     problems = checks.check_services(None)
     assert ids(problems) == ["aiplatform.E004"] * 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from environs import EnvError
 
 from aiplatform.environment import Environment
 from aiplatform.errors import InvalidConfigurationError
@@ -23,21 +22,36 @@ def test_values_are_read_in_their_type(env: Environment, monkeypatch: pytest.Mon
     assert env.flag("X_FLAG", False, "h") is True
     assert env.integer("X_INT", 1, "h") == 7
     assert env.number("X_NUMBER", 1, "h") == 1.5
-    assert [part.strip() for part in env.items("X_LIST", [], "h")] == ["a", "b"]
+    assert env.items("X_LIST", [], "h") == ["a", "b"]
     assert env.text("X_ABSENT", "default", "h") == "default"
 
 
-def test_a_value_of_another_type_is_refused_with_its_name(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("X_INT", "many")
-    with pytest.raises(EnvError, match="X_INT"):
-        env.integer("X_INT", 1, "h")
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [("integer", "many"), ("integer", ""), ("number", "inf"), ("number", "1,5"), ("flag", "maybe"), ("flag", "")],
+)
+def test_a_value_of_another_type_is_refused_with_its_name_and_the_value(
+    env: Environment, monkeypatch: pytest.MonkeyPatch, read: str, value: str
+) -> None:
+    monkeypatch.setenv("X_ONE", value)
+    with pytest.raises(InvalidConfigurationError, match=f"X_ONE must be .*, not '{value}'"):
+        getattr(env, read)("X_ONE", 1, "h")
+
+
+def test_an_empty_list_has_no_items_and_blanks_are_no_part_of_them(
+    env: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("X_EMPTY", "")
+    monkeypatch.setenv("X_LIST", " a,b ,c d")
+    assert env.items("X_EMPTY", ["default"], "h") == []
+    assert env.items("X_LIST", [], "h") == ["a", "b", "c d"]
 
 
 def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("X_ONE=file\nX_TWO=file\n")
     monkeypatch.setenv("X_ONE", "environment")
     monkeypatch.setenv("X_TWO", "")
-    monkeypatch.delenv("X_TWO")
+    monkeypatch.delenv("X_TWO")  # what the file puts there is taken away again after the test
     env = Environment(tmp_path / ".env")
     assert (env.text("X_ONE", "", "h"), env.text("X_TWO", "", "h")) == ("environment", "file")
 

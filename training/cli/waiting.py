@@ -27,8 +27,9 @@ from training.states import DeployState, RunState
 log = structlog.get_logger(__name__)
 
 POLL_S = 0.2
-LONG_POLL_S = 0.4  # of a run that takes its time: each look costs processor time that the run could use
+LONG_POLL_S = 1.0  # of a run that takes its time: each look costs processor time that the run could use
 PATIENT_AFTER_S = 10.0
+SUPERVISED_LESS = 5  # a run whose trainer was heard just now is looked after so many times more seldom
 CLOCKS_DIFFER = timedelta(minutes=5)  # of machines that train one run after the other, at most
 ANSWER_AFTER_S = 1.0
 ASK_WHY_EVERY_S = 2.0
@@ -45,6 +46,8 @@ class RunWaiter:
         self._seen_until: datetime | None = None
         self._queued_s: float | None = None
         self._supervised_s = 0.0
+        self._beat: datetime | None = None
+        self._heard_s = 0.0
         self._ended_s: float | None = None
         self._waits, self._ask_again_s = "", 0.0
 
@@ -97,9 +100,18 @@ class RunWaiter:
             self._queued_s = now_s
         if self._queued_s is not None and (now_s - self._queued_s >= ANSWER_AFTER_S or not may_queue_answer()):
             doorbell.answer(str(run.pk))
-        if now_s - self._supervised_s >= settings.TRAINING_SUPERVISE_S:
+        if self._is_supervision_due(run, now_s):
             self._supervised_s = now_s
             supervision.supervise()
+
+    def _is_supervision_due(self, run: Run, now_s: float) -> bool:
+        """Say whether it is time to look after all runs; it costs more than all else that a waiting command does."""
+        pause_s = settings.TRAINING_SUPERVISE_S
+        if run.state == RunState.RUNNING and run.heartbeat_at != self._beat:
+            self._beat, self._heard_s = run.heartbeat_at, now_s
+        if run.state == RunState.RUNNING and now_s - self._heard_s < max(pause_s, 2 * LONG_POLL_S):
+            pause_s *= SUPERVISED_LESS
+        return now_s - self._supervised_s >= pause_s
 
     def _is_over(self, run: Run) -> bool:
         if not run.is_ended:

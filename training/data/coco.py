@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from aiplatform.artifacts import ImageInput
 from aiplatform.errors import InvalidConfigurationError, InvalidInputError
+from aiplatform.late import late_module
 from aiplatform.tensors import DType, TensorSpec
 from training.data.cache import DataCache
 from training.data.dataset import IMAGE, Array, DataKind, Dataset, Part, Target
@@ -24,6 +24,11 @@ from training.data.images import divide
 from training.data.location import parse_location
 from training.data.road_scenes import ANNOTATIONS
 from training.data.split import TEST_SHARE, VALIDATION_SHARE
+
+if TYPE_CHECKING:
+    from PIL import Image
+else:
+    Image = late_module("PIL.Image")
 
 MOST_BOXES = 100  # of one image
 _SIZE = re.compile(r"(\d{2,4})x(\d{2,4})")

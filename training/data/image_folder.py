@@ -14,26 +14,32 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from aiplatform.errors import InvalidInputError
+from aiplatform.late import late_module
 from training.data.dataset import Array, Dataset
 from training.data.images import LabelledImages, build_image_dataset
 from training.data.reading import Reading, SourceReport
 from training.data.split import TEST, TRAIN, VALIDATION
 
+if TYPE_CHECKING:
+    from PIL import Image
+else:
+    Image = late_module("PIL.Image")
+
 SUFFIXES = (".png", ".jpg", ".jpeg")
 PARTS = {TRAIN: ("train", "training"), VALIDATION: ("val", "valid", "validation"), TEST: ("test", "testing")}
 OPTIONS = ("size", "channels")
 _GRAY_MODES = ("1", "L", "LA", "I", "I;16")
-NOT_READABLE = (
-    OSError, SyntaxError, ValueError, UnidentifiedImageError,
-    Image.DecompressionBombError, Image.DecompressionBombWarning,
-)  # fmt: skip
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
+
+
+def not_readable() -> tuple[type[Exception], ...]:
+    """Return what Pillow raises for a file that is no picture, or one that would fill the memory."""
+    return (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +93,7 @@ def folder_images(folder: Path, reading: Reading) -> Iterator[tuple[Array, str, 
                 continue
             try:
                 pixels = read_pixels(path, form)
-            except NOT_READABLE as error:
+            except not_readable() as error:
                 reading.report.add_bad(_name(folder, path), f"is not a readable image: {_why(error, path)}")
             else:
                 yield pixels, path.parent.name, part if len(files) > 1 else ""
@@ -150,7 +156,7 @@ def _read_header(folder: Path, path: Path, report: SourceReport) -> tuple[tuple[
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 return image.size, image.mode
-    except NOT_READABLE as error:
+    except not_readable() as error:
         report.add_bad(_name(folder, path), f"is not a readable image: {_why(error, path)}")
         return None
 
@@ -160,7 +166,7 @@ def _read_part(folder: Path, paths: list[Path], form: ImageForm, report: SourceR
     for path in paths:
         try:
             pixels.append(read_pixels(path, form))
-        except NOT_READABLE as error:
+        except not_readable() as error:
             report.add_bad(_name(folder, path), f"is not a readable image: {_why(error, path)}")
         else:
             labels.append(path.parent.name)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from aiplatform.errors import InvalidConfigurationError, InvalidInputError
+from aiplatform.late import late_module
 from training.data.dataset import Array, Dataset
 from training.data.images import LabelledImages, build_image_dataset
 from training.data.npz import NAMES
 from training.data.reading import Reading
 from training.data.split import COLUMN, TEST, TRAIN, VALIDATION, SplitRule
 from training.data.table_files import TableRows, number_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = late_module("pyarrow")
 
 MAX_COLUMNS = 10_000
 LABEL, PART = "label", "part"

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from aiplatform.errors import InvalidInputError
+from aiplatform.late import late_module
 from training.data.dataset import Array
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw
+else:
+    Image, ImageDraw = late_module("PIL.Image"), late_module("PIL.ImageDraw")
 
 CLASSES = ("car", "pedestrian", "sign")
 ANNOTATIONS, IMAGES = "annotations.json", "images"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import compute
 
 from aiplatform.errors import InvalidConfigurationError, InvalidInputError
+from aiplatform.late import late_module
 from training.data.columns import ColumnFiles, ColumnWriter
 from training.data.dataset import Array
 from training.data.reading import SourceReport
@@ -19,8 +18,13 @@ from training.data.table import moments_of
 from training.data.table_blocks import table_blocks
 from training.data.table_files import TableRows
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import compute
+else:
+    pa, compute = late_module("pyarrow"), late_module("pyarrow.compute")
+
 AT_ONCE = 4_000_000  # steps of a column that is in memory already, written at a time
-_TIMES = (pa.timestamp("us"), pa.timestamp("us", tz="UTC"))
 
 
 @dataclass(kw_only=True)
@@ -159,7 +163,7 @@ def _block_moments(path: Path, rows: TableRows, time: str, seen: _Seen) -> Array
 def _moments(column: Any) -> Array:
     """Return numbers that grow with time, shape (n,); NaN where there is none."""
     if pa.types.is_string(column.type):
-        for kind in _TIMES:
+        for kind in (pa.timestamp("us"), pa.timestamp("us", tz="UTC")):
             try:
                 return moments_of(column.cast(kind))
             except pa.ArrowInvalid:

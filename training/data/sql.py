@@ -8,17 +8,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
-import psycopg
-import pyarrow as pa
 
 from aiplatform.errors import InvalidInputError, UnavailableError
+from aiplatform.late import late_module
 from training.data.reading import Reading
 from training.data.sql_places import Database, choose_query, find_database
 from training.data.table_files import TableRows
+
+if TYPE_CHECKING:
+    import psycopg
+    import pyarrow as pa
+else:
+    psycopg = late_module("psycopg")
+    pa = late_module("pyarrow")
 
 BLOCK_ROWS = 10_000
 CONNECT_TIMEOUT_S = 10

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import compute
 
 from aiplatform.artifacts import Arrays, ImageInput
 from aiplatform.errors import InvalidInputError
+from aiplatform.late import late_module
 from aiplatform.tensors import DType, TensorSpec
 from training.data.columns import ColumnFiles, ColumnWriter
 from training.data.dataset import IMAGE, Array, DataKind, Dataset, Target
@@ -35,6 +34,13 @@ from training.data.table import (
 )
 from training.data.table_files import TableRows
 from training.data.targets import CLASSIFICATION, REGRESSION, Truth, encode_target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import compute
+else:
+    pa = late_module("pyarrow")
+    compute = late_module("pyarrow.compute")
 
 BUFFERS = 8  # a buffer may take this part of the memory: two are held, and what is made of them
 _TRUTH = ("true", "false")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import compute
 
 from aiplatform.errors import InvalidConfigurationError, InvalidInputError
+from aiplatform.late import late_module
 from aiplatform.tensors import DType, TensorSpec
 from training.data.dataset import Array, DataKind, Dataset, Part
 from training.data.images import choose_rows
@@ -18,6 +17,13 @@ from training.data.reading import Reading
 from training.data.split import GROUP, TEST, TIME, TRAIN, VALIDATION, SplitRule, split_parts
 from training.data.table_files import TableRows
 from training.data.targets import encode_target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import compute
+else:
+    pa = late_module("pyarrow")
+    compute = late_module("pyarrow.compute")
 
 OPTIONS = ("drop", "numbers")
 

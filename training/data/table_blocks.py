@@ -6,13 +6,12 @@ import gzip
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import csv, parquet
 
 from aiplatform.errors import InvalidInputError
+from aiplatform.late import late_module
 from training.data.reading import SourceReport
 from training.data.table_files import (
     JSON_SUFFIXES,
@@ -22,6 +21,13 @@ from training.data.table_files import (
     parse_json,
     read_good_lines,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+else:
+    pa = late_module("pyarrow")
+    csv, parquet = late_module("pyarrow.csv"), late_module("pyarrow.parquet")
 
 BLOCK_BYTES = 16 * 1024 * 1024
 PARQUET_ROWS = 32_768

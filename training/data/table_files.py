@@ -8,16 +8,23 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import csv, parquet
-from pyarrow import json as arrow_json
 
 from aiplatform.errors import InvalidInputError
+from aiplatform.late import late_module
 from training.data.dataset import Array
 from training.data.reading import SourceReport
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+    from pyarrow import json as arrow_json
+else:
+    pa = late_module("pyarrow")
+    csv, parquet = late_module("pyarrow.csv"), late_module("pyarrow.parquet")
+    arrow_json = late_module("pyarrow.json")
 
 CSV_SUFFIXES, PARQUET_SUFFIXES = (".csv", ".csv.gz"), (".parquet", ".pq")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")

@@ -12,17 +12,24 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import google_crc32c
 import numpy as np
-import pyarrow as pa
-from google.protobuf.message import DecodeError
 
 from aiplatform.errors import InvalidInputError
+from aiplatform.late import late_module
 from training.data.dataset import Array
 from training.data.reading import Reading, SourceReport
 from training.data.table_files import TableRows
+
+if TYPE_CHECKING:
+    import google_crc32c
+    import pyarrow as pa
+    from google.protobuf import message
+else:
+    google_crc32c = late_module("google_crc32c")
+    message = late_module("google.protobuf.message")
+    pa = late_module("pyarrow")
 
 SUFFIXES = (".tfrecord", ".tfrecords", ".tfrec", ".tfrecord.gz", ".tfrecords.gz", ".tfrec.gz")
 BLOCK_RECORDS = 4096
@@ -104,7 +111,7 @@ def _parse(raw: bytes | None) -> Record | None:
         return None
     try:
         example = Example.FromString(raw)
-    except DecodeError:
+    except message.DecodeError:
         return None
     features = example.features.feature
     return {name: _values(features[name]) for name in sorted(features)}
@@ -162,14 +169,11 @@ def _plain(name: str, value: Any) -> Any:
         raise ValueError(f"feature '{name}' is no text in UTF-8") from None
 
 
-_ARROW = {int: pa.int64(), float: pa.float32(), bytes: pa.string()}
-
-
 def _block(rows: list[dict[str, Any]], numbers: list[int], columns: Mapping[str, tuple[type, int]]) -> TableRows:
     fields = []
     for name, (kind, length) in columns.items():
         names = [name] if length == 1 else [f"{name}_{place}" for place in range(length)]
-        fields += [pa.field(one, _ARROW[kind]) for one in names]
+        fields += [pa.field(one, _arrow_type(kind)) for one in names]
     table = pa.Table.from_pylist(rows, schema=pa.schema(fields))
     return TableRows(table=table, numbers=np.array(numbers, dtype=np.int64))
 
@@ -198,3 +202,7 @@ def as_array(values: list[Any], shape: tuple[int, ...]) -> Array:
     if values and isinstance(values[0], bytes):
         return np.frombuffer(values[0], dtype=np.uint8).reshape(shape)
     return np.array(values).reshape(shape)
+
+
+def _arrow_type(kind: type) -> pa.DataType:
+    return {int: pa.int64(), float: pa.float32(), bytes: pa.string()}[kind]

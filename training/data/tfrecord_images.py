@@ -6,17 +6,22 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from aiplatform.errors import InvalidInputError
+from aiplatform.late import late_module
 from training.data.dataset import Array, Dataset
-from training.data.image_folder import NOT_READABLE, ImageForm, read_pixels, read_size
+from training.data.image_folder import ImageForm, not_readable, read_pixels, read_size
 from training.data.images import LabelledImages, build_image_dataset
 from training.data.reading import Reading
 from training.data.tfrecord import NumberedRecord, as_array, as_file, first_record, read_records
+
+if TYPE_CHECKING:
+    from PIL import Image
+else:
+    Image = late_module("PIL.Image")
 
 OPTIONS = ("image", "label", "shape", "size", "channels")
 IMAGE_NAMES = ("image", "image_raw", "image/encoded", "pixels")
@@ -61,7 +66,7 @@ def image_rows(path: Path, found: ImageFeatures, reading: Reading) -> Iterator[t
     for record in read_records(path, reading.report):
         try:
             pixels, label = _read(record, found)
-        except NOT_READABLE as error:
+        except not_readable() as error:
             reading.report.add_bad(record.where, str(error) or type(error).__name__)
         else:
             yield pixels, label

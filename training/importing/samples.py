@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import csv
 
 from aiplatform.artifacts import Arrays, ImageInput
 from aiplatform.errors import InvalidInputError
+from aiplatform.late import late_module
 from aiplatform.tensors import FREE, DType, TensorSpec
 from training.data.table import tensor_name
 from training.data.table_files import MISSING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import csv
+else:
+    pa = late_module("pyarrow")
+    csv = late_module("pyarrow.csv")
 
 Array = np.ndarray[Any, Any]
 Specs = tuple[TensorSpec, ...]

@@ -81,13 +81,14 @@ class Member:
     rank: int
 
     def follow(self, commands: Iterator[Command]) -> None:
-        """Do each command."""
+        """Do each command until the leader says that it is over, and part from the others in good order."""
         for command in commands:
             if isinstance(command, Step):
                 self._learn(command)
             elif isinstance(command, Load):
                 self.learner.load_state(Path(command.path))
                 self.learner.reseed(command.seed)
+        self.learner.leave_team()
 
     def _learn(self, step: Step) -> None:
         if step.rate is not None:

@@ -96,6 +96,7 @@ class KerasRecipe(Recipe):
             strategy=strategy,
             monitored=None if hidden is None else keras.Model(served.input, [served.output, hidden]),
             dimensions=parameters.embedding,
+            rewrites=type(self).build_loss is not KerasRecipe.build_loss,
         )
         if place.rank:
             learner.reseed(seed + place.rank)
@@ -108,6 +109,8 @@ class KerasLearner:
     `plain` is the model in float32: the same one, or its twin where learning is in mixed precision. `served` is what
     predicts and is exported: the plain model, perhaps with layers behind it. `monitored` shares its layers and also
     gives the last hidden one, of which the embedding of `dimensions` is made; without it there is none.
+    `rewrites`: TensorFlow is to read the step's source and turn its `if` and `for` into operations (AutoGraph), which a
+    loss of somebody's own may need; ours do not, and reading them takes longer than to trace the step.
     """
 
     model_format = "saved_model"
@@ -126,6 +129,7 @@ class KerasLearner:
         strategy: Any = None,
         monitored: keras.Model | None = None,
         dimensions: int = 0,
+        rewrites: bool = True,
     ) -> None:
         import tensorflow as tf
 
@@ -142,11 +146,12 @@ class KerasLearner:
         truth = data.train.labels
         labels = tf.TensorSpec((None, *truth.shape[1:]), tf.as_dtype(truth.dtype))
         rows = tf.TensorSpec((), tf.float32)
-        self._train = tf.function(self._train_step, input_signature=[self._inputs, labels, rows])
-        self._differentiate = tf.function(self._gradients, input_signature=[self._inputs, labels, rows])
-        self._apply = tf.function(self._apply_sum)
-        self._predict = tf.function(self._outputs, input_signature=[self._inputs])
-        self._embed = tf.function(self._embeddings, input_signature=[self._inputs])
+        step = [self._inputs, labels, rows]
+        self._train = tf.function(self._train_step, input_signature=step, autograph=rewrites)
+        self._differentiate = tf.function(self._gradients, input_signature=step, autograph=rewrites)
+        self._apply = tf.function(self._apply_sum, autograph=False)
+        self._predict = tf.function(self._outputs, input_signature=[self._inputs], autograph=False)
+        self._embed = tf.function(self._embeddings, input_signature=[self._inputs], autograph=False)
 
     def train_batch(self, inputs: Arrays, labels: Array, *, rows: int = 0) -> tuple[float, float]:
         """Learn from one batch, or a part of one of `rows` rows; return its mean loss and the sum of a measure."""
@@ -189,6 +194,17 @@ class KerasLearner:
         for layer in self._model._flatten_layers():
             if isinstance(generator := getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
                 generator.state.assign([seed, 0])
+
+    def leave_team(self) -> None:
+        """Sign off from the service that the leader's TensorFlow keeps over the team.
+
+        A process that ends without is called crashed by it some seconds later, for it is not heard any more. There is
+        no public way: what signs off is the end of TensorFlow's context, after which nothing can be computed.
+        """
+        from tensorflow.python import pywrap_tfe
+        from tensorflow.python.eager import context
+
+        pywrap_tfe.TFE_DeleteContext(context.context()._handle)
 
     def export(self, folder: Path) -> None:
         """Write a SavedModel whose `serving_default` takes the inputs by name; `monitored` gives the embedding, too."""

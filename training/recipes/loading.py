@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from training.data.dataset import Dataset
-from training.data.sources import load_dataset
 from training.recipes.api import TrainingOrder
 
 
@@ -12,6 +11,8 @@ def load_ordered(order: TrainingOrder, *, task: str) -> Dataset:
 
     Raises: as `load_dataset`.
     """
+    from training.data.sources import load_dataset  # who only asks what a recipe is needs no reader of data
+
     order.reports.clear()
     return load_dataset(
         order.data_uri,

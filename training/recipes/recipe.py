@@ -62,6 +62,9 @@ class SharingLearner(Learner, Protocol):
     def reseed(self, seed: int) -> None:
         """Draw random numbers (dropout's) anew: each member of a team draws its own."""
 
+    def leave_team(self) -> None:
+        """Part from the others in good order, as the last thing that a member's process does; not the leader's."""
+
 
 class Recipe(ABC):
     """A way to build and train a model. Reading its attributes imports no framework."""

@@ -212,6 +212,9 @@ class TorchLearner:
 
         torch.manual_seed(seed)
 
+    def leave_team(self) -> None:
+        """Do nothing: its engine has no service that waits for word from members."""
+
     def export(self, folder: Path) -> None:
         """Write a `torch.export` program from the inputs to the task's answers, then the embedding; any batch size."""
         import torch

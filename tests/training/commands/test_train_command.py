@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from rich.console import Console
 
+from aiplatform.errors import InvalidInputError
 from training import services
 from training.cli import exit_codes
 from training.cli.arguments import absolute_data_uri
@@ -261,3 +262,23 @@ def test_a_resumed_run_that_waits_says_how_many_epochs_it_has() -> None:
     epoch = EpochMetrics(epoch=2, values={"loss": 0.5})
     PlainView(out).end_epoch(Run(parameters={"epochs": 60}, progress={}), epoch)
     assert out.getvalue().startswith("epoch 2/60 ")
+
+
+def test_a_path_that_is_not_there_is_refused_at_the_order(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.csv").touch()
+    with pytest.raises(InvalidInputError, match=f"'gone.csv' is not in {tmp_path}"):
+        absolute_data_uri("all:here.csv|gone.csv?split=ordered")
+    with pytest.raises(InvalidInputError, match=r"there is no '/gone/a.csv' on this machine"):
+        absolute_data_uri("/gone/a.csv")
+    with pytest.raises(InvalidInputError, match=r"there is no 'file:///gone/a.csv' on this machine"):
+        absolute_data_uri("file:///gone/a.csv")
+    assert absolute_data_uri(f"file://{tmp_path}/here.csv") == f"file://{tmp_path}/here.csv"
+    assert absolute_data_uri("gone.csv", may_come=True) == f"{tmp_path}/gone.csv"  # of a schedule that waits for it
+
+
+def test_an_absolute_path_may_be_on_another_machine_that_trains(settings: Any) -> None:
+    settings.TRAINING_LAUNCHER = "kubernetes"
+    assert absolute_data_uri("/mnt/data/a.csv?split=ordered") == "/mnt/data/a.csv?split=ordered"
+    with pytest.raises(InvalidInputError, match=r"'data/a.csv' is not in"):
+        absolute_data_uri("data/a.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection
@@ -79,6 +80,27 @@ def test_epochs_of_long_ago_are_not_read_again() -> None:
     record(run, 2, LONG_AGO + timedelta(seconds=10))
     since = LONG_AGO + timedelta(seconds=5)
     assert [epoch.epoch for epoch in selectors.list_epochs(run, since=since)] == [2]
+
+
+def test_while_a_trainer_is_heard_its_command_supervises_seldom_and_soon_when_it_falls_silent(settings: Any) -> None:
+    settings.TRAINING_SUPERVISE_S = 2.0
+    run = Run(state=RunState.RUNNING, heartbeat_at=LONG_AGO)
+    waiter = RunWaiter(run.pk, Shown())
+    waiter._supervised_s = 100.0
+    for second in range(101, 110):
+        run.heartbeat_at = LONG_AGO + timedelta(seconds=second)
+        assert not waiter._is_supervision_due(run, float(second))
+    assert waiter._is_supervision_due(run, 110.0)  # also what is well is looked after
+    waiter._supervised_s = 110.0
+    assert [waiter._is_supervision_due(run, 110.0 + after) for after in (1.0, 1.9, 2.0)] == [False, False, True]
+
+
+def test_a_run_that_nobody_trains_is_supervised_at_the_usual_pace(settings: Any) -> None:
+    settings.TRAINING_SUPERVISE_S = 2.0
+    waiter = RunWaiter(Run().pk, Shown())
+    waiter._supervised_s = 100.0
+    queued = Run(state=RunState.QUEUED)
+    assert [waiter._is_supervision_due(queued, 100.0 + after) for after in (1.9, 2.0)] == [False, True]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -54,6 +54,9 @@ class SharingLearner(SoftmaxLearner):
     def reseed(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)
 
+    def leave_team(self) -> None:
+        """Leave as the process does: its links close."""
+
 
 def meet(place: Place) -> list[socket.socket]:
     """Return the leader's links to all, or a member's one to the leader."""

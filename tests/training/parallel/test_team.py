@@ -20,6 +20,8 @@ from tests.training.learning.test_learning import order, weights
 from tests.training.parallel.sharing_softmax import PATH
 from tests.training.recipes.reporters import RememberingReporter
 from training.learning import learn
+from training.parallel.member import Member
+from training.parallel.messages import Load
 from training.parallel.place import NAMES, Place, environment_of, this_place
 from training.parallel.team import Team
 from training.processes import start_time
@@ -168,3 +170,30 @@ def test_the_environment_says_the_place() -> None:
     for wrong in ({"RANK": "2", "WORLD_SIZE": "2"}, {"RANK": "-1"}, {"RANK": "one"}):
         with pytest.raises(InvalidConfigurationError, match="RANK"):
             this_place(wrong)
+
+
+class Leaving:
+    """A learner that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def load_state(self, path: Path) -> None:
+        """Note it."""
+        self.told.append("load")
+
+    def reseed(self, seed: int) -> None:
+        """Note it."""
+        self.told.append(seed)
+
+    def leave_team(self) -> None:
+        """Note it."""
+        self.told.append("leave")
+
+
+def test_a_member_parts_in_order_when_there_are_no_more_commands() -> None:
+    learner: Any = Leaving()
+    nothing: Any = None
+    member = Member(learner=learner, data=nothing, augmentation=None, seed=1, rank=1)
+    member.follow(iter([Load(path="state", seed=7)]))
+    assert learner.told == ["load", 7, "leave"]

@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aiplatform.tensors import DType, TensorSpec
 from tests.training.data.customers import write_customers
 from tests.training.data.pictures import write_bars
+from training.data.dataset import IMAGE, DataDescription, DataKind, Part
+from training.recipes.keras_cnn import KerasCnn
+from training.recipes.keras_heads import Loss
+from training.recipes.tasks import Task
 
 pytestmark = pytest.mark.timeout(300)  # importing and tracing take their time on a busy machine
 
@@ -97,3 +102,35 @@ def test_the_hidden_layer_is_what_goes_into_the_last_dense_one() -> None:
     assert last_hidden(keras.Model(image, summed)) is None, "two dense layers make the output"
     every_pixel = keras.Model(image, layers.Dense(3)(image))
     assert last_hidden(every_pixel) is None, "not one vector a row"
+
+
+class BranchingCnn(KerasCnn):
+    """Has a loss of its own, with an `if` over what is only known while it runs."""
+
+    name = "branching_cnn"
+
+    def build_loss(self, task: Task) -> Loss:
+        """Return a loss that is nothing for a batch that is right already."""
+        plain = super().build_loss(task)
+
+        def loss(targets: Any, outputs: Any) -> tuple[Any, Any]:
+            import tensorflow as tf
+
+            losses, measures = plain(targets, outputs)
+            if tf.reduce_mean(measures) > 0.99:
+                losses = losses * 0.0
+            return losses, measures
+
+        return loss
+
+
+@pytest.mark.parametrize("recipe", [KerasCnn(), BranchingCnn()])
+def test_a_loss_of_somebodys_own_may_branch_on_tensors(recipe: KerasCnn) -> None:
+    pixels = np.zeros((32, 8, 8, 1), np.uint8)
+    part = Part(inputs={IMAGE: pixels}, labels=np.zeros(32, np.int64))
+    spec = TensorSpec(name=IMAGE, dtype=DType.FP32, shape=(-1, 8, 8, 1))
+    data = DataDescription(kind=DataKind.IMAGES, inputs=(spec,), labels=("a", "b"), image=None, train=part)
+    learner = recipe.build_learner(data, recipe.Parameters(learning_rate=0.1), seed=0)
+    found = [learner.train_batch(*part.rows(np.arange(32))) for _ in range(20)]
+    assert found[-1][1] == 32
+    assert (found[-1][0] == 0.0) == isinstance(recipe, BranchingCnn)

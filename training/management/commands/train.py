@@ -12,9 +12,10 @@ import msgspec
 from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 
+from aiplatform.checks import SETTINGS
 from aiplatform.errors import InvalidInputError, PlatformError
 from training import annotating, run_files, scheduling, selectors, services
-from training.cli import cross_validating, exit_codes
+from training.cli import exit_codes
 from training.cli.actor import command_line_actor
 from training.cli.arguments import absolute_data_uri, parse_settings, read_parameters
 from training.cli.comparing import comparison_record, write_comparison
@@ -39,13 +40,10 @@ from training.cli.train_arguments import SAME_AS_NAME, add_subcommands
 from training.cli.views import JsonView, PlainView, RunView, TerminalView
 from training.cli.waiting import RunWaiter
 from training.comparison import compare_runs
-from training.mlflow.server import export_to_server
-from training.mlflow.store import export_to_folder
 from training.models import Run, TrainingSchedule
 from training.recipes.registry import RecipeInfo, get_recipe, list_recipes
 from training.resources.asking import resources_of
 from training.resources.reporting import waiting_reasons
-from training.scaffold import write_recipe
 from training.states import RunState
 
 _FOLLOW_EVERY_S = 0.3
@@ -55,6 +53,7 @@ class Command(SearchActions):
     """Train models and look after runs."""
 
     help = "Train models: runs, their comparison, searches for parameters, recipes of your own."
+    requires_system_checks = [SETTINGS]
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
@@ -223,7 +222,7 @@ class Command(SearchActions):
             like=selectors.get_run(like),
             cron=options["cron"],
             watch_minutes=options["on_new_data"],
-            data_uri=absolute_data_uri(options["data"]) if options["data"] else "",
+            data_uri=absolute_data_uri(options["data"], may_come=True) if options["data"] else "",
             deploy_endpoint=options["deploy"],
             actor=command_line_actor(),
         )
@@ -252,6 +251,9 @@ class Command(SearchActions):
             self._write_json(schedule_record(schedule))
 
     def _export_mlflow(self, *, run: str, to: str, as_json: bool, **options: Any) -> None:
+        from training.mlflow.server import export_to_server
+        from training.mlflow.store import export_to_folder
+
         found = selectors.get_run(run)
         if to.startswith(("http://", "https://")):
             place, left_out = export_to_server(found, to)
@@ -283,6 +285,8 @@ class Command(SearchActions):
                 self.stdout.write(f"    {p.name}={p.default}  {p.type}{_rule(p)}  {p.help}")
 
     def _new(self, *, name: str, backend: str, into: str, as_json: bool, **options: Any) -> None:
+        from training.scaffold import write_recipe
+
         made = write_recipe(name, backend=backend, into=Path(into))
         if as_json:
             self._write_json({"recipe": str(made.recipe), "test": str(made.test), "path": made.path})
@@ -295,6 +299,8 @@ class Command(SearchActions):
         )
 
     def _cross_validate(self, *, as_json: bool, **options: Any) -> None:
+        from training.cli import cross_validating
+
         question = cross_validating.Question(
             folds=options["folds"],
             positive=options["positive"],
