@@ -1,15 +1,41 @@
-"""What all tests share: which tests may be left out, and where shared data lies."""
+"""What all tests share: which may be left out, which are run by the same worker, and where shared data lies."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.work_units import unit_of
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only end-to-end tests are asked for, import only files that have any: all take 15 s of each worker."""
+    is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    if not is_test or not re.match(r"e2e\b", config.option.markexpr):
+        return None
+    return True if "mark.e2e" not in collection_path.read_text() else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where whole files were to stay with one worker (--dist loadfile), divide at what is started once instead."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+    return UnitScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from aiplatform.console import playground
+from aiplatform.console.api_document import LastingGenerator
 from aiplatform.console.openapi import documented_urls
 
 urlpatterns = [
@@ -14,7 +15,11 @@ urlpatterns = [
     path("playground/", playground.show_playground, name="playground"),
     path("playground/predict", playground.predict, name="playground-predict"),
     path("playground/truth", playground.tell_truth, name="playground-truth"),
-    path("api/schema/", SpectacularAPIView.as_view(urlconf=documented_urls()), name="api-schema"),
+    path(
+        "api/schema/",
+        SpectacularAPIView.as_view(urlconf=documented_urls(), generator_class=LastingGenerator),
+        name="api-schema",
+    ),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
     path("api/redoc/", SpectacularRedocView.as_view(url_name="api-schema"), name="api-redoc"),
 ]

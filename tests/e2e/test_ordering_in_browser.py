@@ -85,7 +85,9 @@ def trained(page: Any, platform: Platform, images: Path) -> str:
     return str(page.url)
 
 
-def test_a_schedule_of_the_form_is_kept_by_the_real_queue(page: Any, platform: Platform, trained: str) -> None:
+@pytest.fixture(scope="module")
+def each_minute(page: Any, trained: str) -> str:
+    """Give the page of a schedule with a cron line, which was made from the run's page by the form."""
     page.goto(trained)
     page.get_by_role("link", name="Repeat on a schedule").click()
     assert page.locator("[data-when=data]").is_hidden()
@@ -99,19 +101,12 @@ def test_a_schedule_of_the_form_is_kept_by_the_real_queue(page: Any, platform: P
     submit(page)
     page.get_by_text("Schedule 'each-minute' is in force.").wait_for()
     keep(page, "schedule")
-    [run] = wait_until(
-        lambda: ended_runs(platform, reason="schedule 'each-minute': cron")[-1:],
-        within_s=PATIENCE_S,
-        what="the queue has rung, and the run has ended",
-    )
-    assert (run["requested_by"], run["version"]) == ("schedule each-minute", 2)
-    page.reload()
-    pick(page, "Pause")
-    submit(page)
-    page.get_by_text("is paused").wait_for()
+    return str(page.url)
 
 
-def test_new_data_is_noticed_by_the_real_queue(page: Any, platform: Platform, trained: str, images: Path) -> None:
+@pytest.fixture(scope="module")
+def on_arrival(page: Any, each_minute: str) -> str:
+    """Give the address in the API of a schedule that looks for new data."""
     page.goto("/admin/training/trainingschedule/add/")
     fill(page, name="on-arrival")
     page.get_by_label("when there is new data").check()
@@ -119,21 +114,10 @@ def test_new_data_is_noticed_by_the_real_queue(page: Any, platform: Platform, tr
     fill(page, watch_minutes="1")
     submit(page)
     page.get_by_text("Schedule 'on-arrival' is in force.").wait_for()
-    api = "/api/training/schedules/on-arrival/"
-    wait_until(
-        lambda: platform.get_json(api)["last_outcome"] == "no new data",
-        within_s=PATIENCE_S,
-        what="the queue has looked once",
-    )
-    write_images(images, seed=1)
-    [run] = wait_until(
-        lambda: ended_runs(platform, reason="schedule 'on-arrival': new data")[:1],
-        within_s=PATIENCE_S,
-        what="the new data is trained on",
-    )
-    assert platform.get_json(api)["last_outcome"] == f"run {run['short_id']}"
+    return "/api/training/schedules/on-arrival/"
 
 
+@pytest.mark.usefixtures("each_minute", "on_arrival")  # both wait for the next minute meanwhile
 def test_a_search_of_the_form_comes_to_its_end(page: Any, platform: Platform, images: Path) -> None:
     page.goto("/admin/training/search/add/")
     choose_own_recipe(page)
@@ -162,3 +146,31 @@ def test_a_search_of_the_form_comes_to_its_end(page: Any, platform: Platform, im
         within_s=PATIENCE_S,
         what=lambda: f"only the winner's checkpoint is left after {time.monotonic() - began_s:.0f} s",
     )
+
+
+def test_a_schedule_of_the_form_is_kept_by_the_real_queue(page: Any, platform: Platform, each_minute: str) -> None:
+    [run] = wait_until(
+        lambda: ended_runs(platform, reason="schedule 'each-minute': cron")[-1:],
+        within_s=PATIENCE_S,
+        what="the queue has rung, and the run has ended",
+    )
+    assert (run["requested_by"], run["version"]) == ("schedule each-minute", 2)
+    page.goto(each_minute)
+    pick(page, "Pause")
+    submit(page)
+    page.get_by_text("is paused").wait_for()
+
+
+def test_new_data_is_noticed_by_the_real_queue(platform: Platform, on_arrival: str, images: Path) -> None:
+    wait_until(
+        lambda: platform.get_json(on_arrival)["last_outcome"] == "no new data",
+        within_s=PATIENCE_S,
+        what="the queue has looked once",
+    )
+    write_images(images, seed=1)
+    [run] = wait_until(
+        lambda: ended_runs(platform, reason="schedule 'on-arrival': new data")[:1],
+        within_s=PATIENCE_S,
+        what="the new data is trained on",
+    )
+    assert platform.get_json(on_arrival)["last_outcome"] == f"run {run['short_id']}"

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import yaml
 from django.test import Client
+from django.utils import translation
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.validation import validate_schema
 
+from aiplatform.console.api_document import LastingGenerator
 from tests.aiplatform.console.fake_world import World
 
 
@@ -71,3 +73,30 @@ def test_the_kept_document_is_the_one_that_the_code_gives(document: Any) -> None
     kept = Path(__file__).resolve().parents[3] / "docs" / "openapi.yaml"
     written = OpenApiYamlRenderer().render(document, renderer_context={})  # type: ignore[no-untyped-call]
     assert yaml.safe_load(kept.read_text()) == yaml.safe_load(written), "run `make docs`"
+
+
+class CountingGenerator(LastingGenerator):
+    """Counts how often the document is written."""
+
+    _documents: dict[str, Any] = {}
+    written = 0
+
+    def parse(self, input_request: Any, public: bool) -> Any:
+        type(self).written += 1
+        return {}
+
+
+def written_document(version: str | None = None) -> Any:
+    return CountingGenerator(api_version=version).get_schema(public=True)  # type: ignore[no-untyped-call]
+
+
+def test_the_document_is_written_once_a_language() -> None:
+    documents = [written_document() for _ in range(3)]
+    assert CountingGenerator.written == 1
+    assert documents[0]["info"]["title"] == "aiplatform"
+    with translation.override("de"):
+        written_document()
+    assert CountingGenerator.written == 2
+    named = [written_document(version) for version in ("a", "b")]
+    assert CountingGenerator.written == 4, "what anybody may name is not kept"
+    assert named[0]["info"]["version"] != named[1]["info"]["version"]
