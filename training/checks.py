@@ -14,6 +14,7 @@ from aiplatform.roles import TRAINING
 from aiplatform.storage import is_remote, local_path
 from training.data.sql_places import parse_databases
 from training.launchers import get_launcher
+from training.recipes.keras_backends import BACKENDS
 
 _POSITIVE = (
     "TRAINING_LEASE_S", "TRAINING_STALL_S", "TRAINING_WALL_CLOCK_S", "TRAINING_STOP_GRACE_S",
@@ -64,6 +65,20 @@ def check_launcher(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     except InvalidConfigurationError as error:
         return [Error(error.message, hint="Set TRAINING_LAUNCHER=local.", id="training.E002")]
     return []
+
+
+@register()
+def check_keras_backend(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """TRAINING_KERAS_BACKEND names one of Keras' backends."""
+    if settings.TRAINING_KERAS_BACKEND in BACKENDS:
+        return []
+    return [
+        Error(
+            f"TRAINING_KERAS_BACKEND must be one of {', '.join(BACKENDS)}, not '{settings.TRAINING_KERAS_BACKEND}'",
+            hint="Unset it for tensorflow.",
+            id="training.E006",
+        )
+    ]
 
 
 @register()

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiplatform.tensors import DType
 from training.data.dataset import Array, DataDescription, DataKind, Target
+from training.recipes.keras_backends import BackendParameters
 from training.recipes.keras_heads import attach_head
 from training.recipes.keras_recipe import KerasRecipe
 from training.recipes.tabular import TabularParameters, mean_and_deviation, most_frequent
 
 if TYPE_CHECKING:
     import keras
+
+
+@dataclass(frozen=True, kw_only=True)
+class KerasTabularParameters(BackendParameters, TabularParameters):
+    """What can be chosen."""
 
 
 class KerasTabular(KerasRecipe):
@@ -21,9 +28,9 @@ class KerasTabular(KerasRecipe):
     summary = "Classes or numbers from tables with numbers and categories, missing values included (Keras)"
     data_kind = DataKind.TABLE
     targets = (Target.CLASSES, Target.NUMBER)
-    Parameters: ClassVar[type[TabularParameters]] = TabularParameters
+    Parameters: ClassVar[type[KerasTabularParameters]] = KerasTabularParameters
 
-    def build_model(self, data: DataDescription, parameters: TabularParameters) -> keras.Model:
+    def build_model(self, data: DataDescription, parameters: KerasTabularParameters) -> keras.Model:
         """Return the network; every column is an input of its own, shape (n, 1)."""
         import keras
         from keras import layers

@@ -74,6 +74,12 @@ class Recipe(ABC):
     Parameters: ClassVar[type[FitParameters]] = FitParameters
     can_share: ClassVar[bool] = False  # whether its learner is a `SharingLearner` (parameter `workers`)
 
+    def prepare(self, parameters: Any) -> None:  # noqa: B027 (most have nothing to do)
+        """Do what must be done before anything else in a process that is to learn; it comes before the data.
+
+        Raises: InvalidConfigurationError if the framework is not installed.
+        """
+
     @abstractmethod
     def build_learner(self, data: DataDescription, parameters: Any, seed: int) -> Learner:
         """Return a fresh learner; the same seed gives the same initial weights."""

@@ -42,7 +42,8 @@ from training.comparison import compare_runs
 from training.mlflow.server import export_to_server
 from training.mlflow.store import export_to_folder
 from training.models import Run, TrainingSchedule
-from training.recipes.registry import RecipeInfo, get_recipe, list_recipes
+from training.recipe_defaults import get_recipe, list_recipes
+from training.recipes.registry import RecipeInfo
 from training.resources.asking import resources_of
 from training.resources.reporting import waiting_reasons
 from training.scaffold import write_recipe
