@@ -1,13 +1,16 @@
 # make demo   sets everything up and shows the whole road, from training to an alert and what it does
-# make test   sets everything up and runs all tests (TORCH=0 leaves PyTorch and its tests out)
+# make test   sets everything up and runs all tests (TORCH=0 leaves PyTorch and its tests out, JAX=0 JAX and its)
 # make serve  runs the platform; make help lists the rest
 
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 TORCH ?= 1
+JAX ?= 1
 DATA ?= digits
 PYTEST_ARGS ?=
+EXTRAS := $(if $(filter-out 0,$(TORCH)),torch) $(if $(filter-out 0,$(JAX)),jax)
+LEFT_OUT := $(if $(filter 0,$(TORCH)), and not torch)$(if $(filter 0,$(JAX)), and not jax)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test test-postgres lint openapi docs protos requirements clean
@@ -23,10 +26,11 @@ demo: setup ## Train, deploy, predict, drift, alert, retrain, promote: DATA=digi
 serve: setup ## Run the platform in one process tree on http://127.0.0.1:8000
 	$(BIN)/python manage.py serve --migrate
 
-test: $(VENV)/.installed-dev $(if $(filter-out 0,$(TORCH)),$(VENV)/.installed-torch) ## Run all tests
+test: $(VENV)/.installed-dev $(EXTRAS:%=$(VENV)/.installed-%) ## Run all tests
 	@$(if $(filter 0,$(TORCH)),echo "TORCH=0: PyTorch is not installed by this; its tests are left out",:)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not e2e" $(if $(filter 0,$(TORCH)),-m "not e2e and not torch") $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "e2e" $(if $(filter 0,$(TORCH)),-m "e2e and not torch") $(PYTEST_ARGS)
+	@$(if $(filter 0,$(JAX)),echo "JAX=0: JAX is not installed by this; its tests are left out",:)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not e2e$(LEFT_OUT)" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "e2e$(LEFT_OUT)" $(PYTEST_ARGS)
 
 test-postgres: $(VENV)/.installed-dev ## Run tests on a PostgreSQL of their own: PYTEST_ARGS=tests/... (default: monitoring's)
 	$(BIN)/python -m tests.on_postgres $(PYTEST_ARGS)
@@ -67,6 +71,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 
 $(VENV)/.installed-torch: $(VENV)/.installed requirements-torch.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-torch.txt
+	@touch $@
+
+$(VENV)/.installed-jax: $(VENV)/.installed requirements-jax.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-jax.txt
 	@touch $@
 
 .env: | $(VENV)/.installed

@@ -344,6 +344,11 @@ MODEL_WORK_TIMEOUT_S = env.number(
     "MODEL_WORK_TIMEOUT_S", 900.0, "Longest time of a process that imports or exports a model"
 )
 MODEL_WORK_MEMORY_MB = env.integer("MODEL_WORK_MEMORY_MB", 8192, "MiB that such a process may allocate; 0: no limit")
+TRAINING_KERAS_BACKEND = env.text(
+    "TRAINING_KERAS_BACKEND",
+    "tensorflow",
+    "What Keras recipes learn on if an order does not say it (--backend): tensorflow, torch or jax",
+)
 TRAINING_LEARN = "training.learning.learn"  # tests put a quick stand-in for the learning code here
 CODE_COMMIT = env.text("CODE_COMMIT", "", "Commit of the code, where there is no git (in an image)")
 Q_CLUSTER = {

@@ -42,6 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip, with the reason, what this machine cannot run; begin with what takes long, so that no worker ends alone."""
     reasons = {
         "torch": None if importlib.util.find_spec("torch") else "PyTorch is not installed (TORCH=0)",
+        "jax": None if importlib.util.find_spec("jax") else "JAX is not installed (JAX=0)",
         "shared": None if (SHARED / "data").is_dir() else "the shared data folder is not beside this checkout",
         "browser": None if Path("/usr/bin/chromium").exists() else "Debian's chromium is not installed",
     }

@@ -45,6 +45,7 @@ def test_only_the_settings_read_the_environment_of_the_platform() -> None:
         "training/attempt.py": "what a cluster's launcher calls the trainer",
         "training/trainer.py": "whether the trainer is to write its log itself, as its launcher says",
         "training/parallel/place.py": "RANK and WORLD_SIZE, as torchrun says them",
+        "training/recipes/keras_backends.py": "KERAS_BACKEND, a variable of Keras",
         "training/parallel/nodes.py": "where the nodes of a run are, as its launcher and the cluster say it",
         "training/node_member.py": "sets RANK and WORLD_SIZE for itself",
         "training/parallel/team.py": "sets them for the leader of a team and its members",

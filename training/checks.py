@@ -16,6 +16,7 @@ from aiplatform.storage import is_remote, local_path
 from training.data.sql_places import parse_databases
 from training.launchers import get_launcher
 from training.launchers.cgroups import AUTO, NONE, find_delegation
+from training.recipes.keras_backends import BACKENDS
 
 _POSITIVE = (
     "TRAINING_LEASE_S", "TRAINING_STALL_S", "TRAINING_WALL_CLOCK_S", "TRAINING_STOP_GRACE_S",
@@ -79,6 +80,20 @@ def check_cgroup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return []
     hint = "Name a group of version 2 without processes that this user may write and that has 'memory', or auto."
     return [Warning(f"TRAINING_CGROUP: {found.why}; runs are watched instead", hint=hint, id="training.W002")]
+
+
+@register(SETTINGS)
+def check_keras_backend(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """TRAINING_KERAS_BACKEND names one of Keras' backends."""
+    if settings.TRAINING_KERAS_BACKEND in BACKENDS:
+        return []
+    return [
+        Error(
+            f"TRAINING_KERAS_BACKEND must be one of {', '.join(BACKENDS)}, not '{settings.TRAINING_KERAS_BACKEND}'",
+            hint="Unset it for tensorflow.",
+            id="training.E006",
+        )
+    ]
 
 
 @register(SETTINGS)

@@ -20,6 +20,7 @@ from training.data.images import divide
 from training.data.split import VALIDATION_SHARE
 from training.recipes.api import Reporter, TrainingOrder
 from training.recipes.checkpoints import CheckpointStore
+from training.recipes.keras_backends import BACKEND, keras_on
 from training.recipes.loop import TrainingLoop, predict_part
 from training.recipes.recipe import Recipe
 from training.recipes.registry import load_recipe, resolve_parameters
@@ -47,8 +48,10 @@ def cross_validate(order: TrainingOrder, reporter: Reporter, *, folds: int) -> C
 
     Raises: InvalidConfigurationError for series, whose rows follow each other; as `learn`.
     """
-    recipe = load_recipe(order.recipe)
+    with keras_on(order.parameters.get(BACKEND)):  # a recipe of your own may import Keras with its module
+        recipe = load_recipe(order.recipe)
     parameters = recipe.Parameters(**resolve_parameters(order.recipe, order.parameters))
+    recipe.prepare(parameters)
     data = recipe.load_data(order, parameters)
     if data.kind is not recipe.data_kind or data.target not in recipe.targets:
         raise InvalidConfigurationError(f"recipe '{order.recipe}' does not learn from '{order.data_uri}'")

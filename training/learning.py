@@ -24,6 +24,7 @@ from training.recipes.api import Reporter, TrainedModel, TrainingOrder
 from training.recipes.checkpoints import CheckpointStore
 from training.recipes.embeddings import EmbeddingLearner, embed_part
 from training.recipes.framework import load_beside
+from training.recipes.keras_backends import BACKEND, TENSORFLOW, backend_of, keras_on
 from training.recipes.loop import TrainingLoop, predict_part
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.registry import load_recipe, resolve_parameters
@@ -41,11 +42,13 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     TrainingFailedError (a loss that is no number), StopRequestedError (the reporter asked),
     WorkerLostError (a process that shares the steps is gone).
     """
-    recipe = load_recipe(order.recipe)
+    with keras_on(order.parameters.get(BACKEND)):  # a recipe of your own may import Keras with its module
+        recipe = load_recipe(order.recipe)
     values = resolve_parameters(order.recipe, order.parameters)
     parameters = recipe.Parameters(**values)
+    recipe.prepare(parameters)
     if parameters.workers == 1:  # a team says first how many threads each of it has; frameworks read it as they load
-        load_beside(recipe.framework)
+        load_beside(recipe.framework, keras_on(backend_of(parameters)))
     with _loaded(order, reporter, recipe, parameters) as data:
         _check_fit(recipe, order, data)
         reporter.log(_describe(data, sources=len(order.reports)))
@@ -175,7 +178,9 @@ def _describe(data: Dataset, *, sources: int) -> str:
 
 def _identity(order: TrainingOrder, values: dict[str, Any], data: Dataset) -> str:
     """Return what must be equal for a checkpoint to be of use."""
-    learned_from = {name: value for name, value in values.items() if name != "embedding"}  # it changes no weight
+    # The embedding changes no weight; checkpoints that name no backend are of the one that all had.
+    usual = {BACKEND: TENSORFLOW}
+    learned_from = {k: v for k, v in values.items() if k != "embedding" and usual.get(k) != v}
     parts = [order.recipe, learned_from, data.fingerprint, order.target, order.seed]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

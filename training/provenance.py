@@ -8,7 +8,7 @@ from pathlib import Path
 
 _PACKAGES = (
     "django", "numpy", "scikit-learn", "pandas", "pyarrow", "pillow", "datasketches",
-    "keras", "tensorflow", "tensorflow-cpu", "torch", "onnx", "onnxruntime", "ai-edge-litert",
+    "keras", "tensorflow", "tensorflow-cpu", "torch", "jax", "jaxlib", "onnx", "onnxruntime", "ai-edge-litert",
 )  # fmt: skip
 _GIT_TIMEOUT_S = 5
 

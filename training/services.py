@@ -18,7 +18,8 @@ from training.dataset_registry import find_versions, pin_order
 from training.leases import order_stop
 from training.models import Run, RunData, RunUsage
 from training.names import check_public_name
-from training.recipes.registry import get_recipe, resolve_parameters
+from training.recipe_defaults import get_recipe
+from training.recipes.registry import resolve_parameters
 from training.resources.asking import ResourceOrder, check_resources, estimate
 from training.states import RESUMABLE_STATES, ExitClass, RunState
 

@@ -13,7 +13,7 @@ from aiplatform.console.pages import done, failed, page_context
 from aiplatform.errors import PlatformError
 from training.admin.base import ReadOnlyAdmin
 from training.admin.order_forms import OrderForm, recipe_groups
-from training.recipes.registry import get_recipe, list_recipes
+from training.recipe_defaults import get_recipe, list_recipes
 
 
 class OrderingAdmin(ReadOnlyAdmin):

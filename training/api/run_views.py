@@ -33,7 +33,7 @@ from training.api.serializers import (
 from training.cli.comparing import comparison_record
 from training.comparison import compare_runs
 from training.models import Run
-from training.recipes.registry import get_recipe, list_recipes
+from training.recipe_defaults import get_recipe, list_recipes
 from training.resources.asking import ResourceOrder, resources_of, split_resources
 from training.states import RunState
 

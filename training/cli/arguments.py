@@ -64,13 +64,15 @@ def _trains_here() -> bool:
 
 
 def read_parameters(options: dict[str, Any]) -> dict[str, Any]:
-    """Return what `--set` and `--workers` say.
+    """Return what `--set`, `--workers` and `--backend` say.
 
     Raises: InvalidInputError if they say the same twice.
     """
     given: dict[str, Any] = dict(parse_settings([pair for group in options["pairs"] for pair in group]))
-    if options.get("workers") is not None:
-        if "workers" in given:
-            raise InvalidInputError("--workers and --set workers=... say the same; give one of them")
-        given["workers"] = options["workers"]
+    for name in ("workers", "backend"):
+        if options.get(name) is None:
+            continue
+        if name in given:
+            raise InvalidInputError(f"--{name} and --set {name}=... say the same; give one of them")
+        given[name] = options[name]
     return given

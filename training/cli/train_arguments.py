@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 from training.cli.resources import add_resources
 from training.cli.scheduling import add_schedule_subcommands
 from training.cli.searching import add_search_subcommands
+from training.recipes.keras_backends import BACKENDS as KERAS_BACKENDS
 from training.scaffold import BACKENDS
 from training.states import RunState
 
@@ -52,6 +53,13 @@ def add_settings(parser: CommandParser) -> None:
     parser.add_argument("--set", dest="pairs", action="append", nargs="+", default=[], metavar="KEY=VALUE")
 
 
+def add_backend(parser: CommandParser) -> None:
+    """Declare `--backend`, which is short for `--set backend=...`."""
+    parser.add_argument(
+        "--backend", choices=KERAS_BACKENDS, help="what Keras computes with while it learns, for recipes in Keras"
+    )
+
+
 def add_waiting(parser: CommandParser) -> None:
     """Declare `--wait` and `--detach`."""
     group = parser.add_mutually_exclusive_group()
@@ -71,6 +79,7 @@ def _add_run(parser: CommandParser) -> None:
     parser.add_argument(
         "--workers", type=int, metavar="N", help="share each batch among N processes (as --set workers=N)"
     )
+    add_backend(parser)
     parser.add_argument(
         "--deploy", nargs="?", const=SAME_AS_NAME, metavar="ENDPOINT", help="deploy on success, by default as NAME"
     )

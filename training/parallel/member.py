@@ -27,6 +27,7 @@ from training.parallel.place import this_place, worker_folder
 from training.processes import prefer_for_oom_kill
 from training.recipes.api import TrainingOrder
 from training.recipes.augmentation import Augmentation, parse_augmentation
+from training.recipes.keras_backends import BACKEND, keras_on
 from training.recipes.recipe import SharingLearner
 from training.recipes.registry import load_recipe, resolve_parameters
 
@@ -104,8 +105,10 @@ class Member:
 
 def come_up(order: MemberOrder) -> Member:
     """Load the data and build the learner, which takes its place in the team."""
-    recipe = load_recipe(order.recipe)
+    with keras_on(order.parameters.get(BACKEND)):  # a recipe of your own may import Keras with its module
+        recipe = load_recipe(order.recipe)
     parameters = recipe.Parameters(**resolve_parameters(order.recipe, order.parameters))
+    recipe.prepare(parameters)
     rank = this_place().rank
     scratch = worker_folder(Path(order.work_dir), rank)
     cache = DataCache(folder=Path(order.cache_dir), limit_bytes=order.cache_bytes) if order.cache_dir else None

@@ -14,6 +14,7 @@ from training.data.dataset import IMAGE, DataDescription, DataKind, Dataset, Tar
 from training.recipes.api import TrainingOrder
 from training.recipes.detection_grid import Grid, decode_grid, grid_loss
 from training.recipes.detection_task import Detection
+from training.recipes.keras_backends import BackendParameters
 from training.recipes.keras_heads import Loss
 from training.recipes.keras_recipe import KerasRecipe
 from training.recipes.parameters import FitParameters, parameter
@@ -27,7 +28,7 @@ STRIDE = 8  # pixels of a cell's side
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorParameters(FitParameters):
+class DetectorParameters(BackendParameters, FitParameters):
     """What can be chosen."""
 
     epochs: int = parameter(30, minimum=1, maximum=10_000, help="How often all training rows are seen.")

@@ -10,6 +10,7 @@ from training.data.dataset import Array, DataDescription, DataKind, Dataset, Tar
 from training.data.series import SeriesPlaces, SeriesPlan, load_series
 from training.recipes.api import TrainingOrder
 from training.recipes.forecast_task import Forecast
+from training.recipes.keras_backends import BackendParameters
 from training.recipes.keras_recipe import KerasRecipe
 from training.recipes.parameters import HUBER, MSE, FitParameters, parameter
 from training.recipes.tabular import mean_and_deviation
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForecasterParameters(FitParameters):
+class ForecasterParameters(BackendParameters, FitParameters):
     """What can be chosen."""
 
     epochs: int = parameter(10, minimum=1, maximum=10_000, help="How often all training rows are seen.")

@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 import importlib
 import threading
+from contextlib import AbstractContextManager
 
 _MODULES = {"tensorflow": ("tensorflow", "keras"), "torch": ("torch",)}
 
 
-def load_beside(framework: str) -> threading.Thread:
-    """Load a framework in a thread; whoever imports it meanwhile waits for it, and meets what the import raises.
+def load_beside(framework: str, during: AbstractContextManager[object] | None = None) -> threading.Thread:
+    """Load a framework in a thread, with `during` entered meanwhile.
 
-    Reading, unpacking and hashing the data go on beside it on another core.
+    Whoever imports it meanwhile waits for it, and meets what the import raises. Reading, unpacking and hashing the data
+    go on beside it on another core.
     """
-    thread = threading.Thread(target=_load, args=(_MODULES.get(framework, ()),), name="framework")
+    thread = threading.Thread(target=_load, args=(_MODULES.get(framework, ()), during), name="framework")
     thread.start()
     return thread
 
 
-def _load(modules: tuple[str, ...]) -> None:
-    for name in modules:
-        with contextlib.suppress(Exception):  # the learner imports it too, and says what is wrong
-            importlib.import_module(name)
+def _load(modules: tuple[str, ...], during: AbstractContextManager[object] | None) -> None:
+    with during or contextlib.nullcontext():
+        for name in modules:
+            with contextlib.suppress(Exception):  # the learner imports it too, and says what is wrong
+                importlib.import_module(name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from training.data.dataset import IMAGE, DataDescription, DataKind
 from training.recipes.backbones import BACKBONES, NONE, SMALLEST_SIDE, load_backbone
+from training.recipes.keras_backends import BackendParameters
 from training.recipes.keras_heads import attach_head
 from training.recipes.keras_recipe import KerasRecipe
 from training.recipes.parameters import FitParameters, parameter
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageTransferParameters(FitParameters):
+class ImageTransferParameters(BackendParameters, FitParameters):
     """What can be chosen."""
 
     backbone: str = parameter("mobilenet_v2", choices=tuple(BACKBONES), help="The network that gives the features.")

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from training.data.dataset import IMAGE, DataDescription, DataKind
 from training.recipes.classic_cnn import ClassicCnnParameters, choose_padding
+from training.recipes.keras_backends import BackendParameters
 from training.recipes.keras_recipe import KerasRecipe
 
 if TYPE_CHECKING:
     import keras
+
+
+@dataclass(frozen=True, kw_only=True)
+class KerasCnnParameters(BackendParameters, ClassicCnnParameters):
+    """What can be chosen."""
 
 
 class KerasCnn(KerasRecipe):
@@ -18,9 +25,9 @@ class KerasCnn(KerasRecipe):
     name = "keras_cnn"
     summary = "Classic convolutional network for images of any size (Keras)"
     data_kind = DataKind.IMAGES
-    Parameters: ClassVar[type[ClassicCnnParameters]] = ClassicCnnParameters
+    Parameters: ClassVar[type[KerasCnnParameters]] = KerasCnnParameters
 
-    def build_model(self, data: DataDescription, parameters: ClassicCnnParameters) -> keras.Model:
+    def build_model(self, data: DataDescription, parameters: KerasCnnParameters) -> keras.Model:
         """Return the network; shapes in the margin are for 28x28 images of one channel."""
         import keras
         from keras import layers

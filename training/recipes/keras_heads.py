@@ -32,7 +32,9 @@ def _cross_entropy(targets: Any, outputs: Any) -> tuple[Any, Any]:
     from keras import ops
 
     losses = keras.losses.sparse_categorical_crossentropy(targets, outputs)  # (n,)
-    return losses, ops.cast(ops.equal(ops.cast(ops.argmax(outputs, axis=1), "int64"), targets), "float32")
+    return losses, ops.cast(
+        ops.equal(ops.cast(ops.argmax(outputs, axis=1), "int32"), ops.cast(targets, "int32")), "float32"
+    )
 
 
 def _regression_loss(task: Regression) -> Loss:

@@ -18,9 +18,19 @@ from aiplatform.embeddings import EMBEDDING
 from aiplatform.errors import InvalidConfigurationError
 from aiplatform.tensors import DType, TensorSpec
 from training.data.dataset import Array, DataDescription
-from training.parallel.place import Place, this_place
+from training.parallel.place import this_place
 from training.recipes.embeddings import embedding_spec, projection_matrix
+from training.recipes.keras_backends import (
+    TENSORFLOW,
+    TORCH,
+    backend_of,
+    check_installed,
+    import_keras,
+    keep_gpus_from_tensorflow,
+    start_backend,
+)
 from training.recipes.keras_heads import Loss, build_loss
+from training.recipes.keras_portable import PortableLearner
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.steps import StepOptions
 from training.recipes.tasks import Task
@@ -60,20 +70,39 @@ class KerasRecipe(Recipe):
         """
         return last_hidden(model)
 
+    def prepare(self, parameters: Any) -> None:
+        """Raise InvalidConfigurationError if the run's backend is not installed."""
+        check_installed(backend_of(parameters))
+
     def build_learner(self, data: DataDescription, parameters: Any, seed: int) -> Learner:
-        """Return a learner around a fresh model; every random choice follows from the seed."""
-        try:
-            import keras
-            import tensorflow as tf
-        except ModuleNotFoundError as error:
-            raise InvalidConfigurationError(
-                f"recipe '{self.name}' needs TensorFlow and Keras; '{error.name}' is not installed"
-            ) from error
-        place = this_place()
-        strategy = None if place.is_alone else _strategy(place)  # before TensorFlow does anything else
+        """Return a learner around a fresh model; every random choice follows from the seed.
+
+        Raises: InvalidConfigurationError if the backend is not installed, or cannot learn this.
+        """
+        place, backend = this_place(), backend_of(parameters)
+        import_keras(backend)
+        import keras
+
+        strategy = start_backend(backend, place, deterministic=parameters.deterministic)
+        if backend != TENSORFLOW and any(spec.dtype is DType.BYTES for spec in data.inputs):
+            keep_gpus_from_tensorflow()
         keras.utils.set_random_seed(seed)
-        if parameters.deterministic:
-            tf.config.experimental.enable_op_determinism()
+        model, parts = self._build_parts(data, parameters)
+        optimizer = self.build_optimizer(parameters)
+        learner: KerasLearner | PortableLearner
+        if backend == TENSORFLOW:
+            rewrites = type(self).build_loss is not KerasRecipe.build_loss
+            learner = KerasLearner(model, optimizer, data, strategy=strategy, rewrites=rewrites, **parts)
+        else:
+            learner = portable_learner(backend)(model, optimizer, data, module=type(self).__module__, **parts)
+        if place.rank:
+            learner.reseed(seed + place.rank)
+        return learner
+
+    def _build_parts(self, data: DataDescription, parameters: Any) -> tuple[keras.Model, dict[str, Any]]:
+        """Return the model that learns, and what else every learner takes."""
+        import keras
+
         options = StepOptions.of(parameters, data)
         plain = self.build_model(data, parameters)
         model = plain
@@ -84,23 +113,15 @@ class KerasRecipe(Recipe):
         task = self.build_task(data, parameters)
         served = self.build_served(plain, data, parameters)
         hidden = self.find_hidden(plain) if parameters.embedding else None
-        learner = KerasLearner(
-            model,
-            self.build_optimizer(parameters),
-            data,
-            task=task,
-            loss=self.build_loss(task),
-            options=options,
-            plain=plain,
-            served=served,
-            strategy=strategy,
-            monitored=None if hidden is None else keras.Model(served.input, [served.output, hidden]),
-            dimensions=parameters.embedding,
-            rewrites=type(self).build_loss is not KerasRecipe.build_loss,
-        )
-        if place.rank:
-            learner.reseed(seed + place.rank)
-        return learner
+        return model, {
+            "task": task,
+            "loss": self.build_loss(task),
+            "options": options,
+            "plain": plain,
+            "served": served,
+            "monitored": None if hidden is None else keras.Model(served.input, [served.output, hidden]),
+            "dimensions": parameters.embedding,
+        }
 
 
 class KerasLearner:
@@ -300,16 +321,6 @@ class KerasLearner:
         return outputs, tf.cast(hidden, tf.float32) @ projection
 
 
-def _strategy(place: Place) -> Any:
-    """Return TensorFlow's engine for a team; it waits until all members have come."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        tf.config.set_visible_devices(gpus[place.rank % len(gpus)], "GPU")
-    return tf.distribute.MultiWorkerMirroredStrategy()
-
-
 def last_hidden(model: keras.Model) -> Any | None:
     """Return what goes into the dense layer that a model's output comes from, by way of activations; None if none does.
 
@@ -331,6 +342,17 @@ def last_hidden(model: keras.Model) -> Any | None:
         is_plain = not getattr(layer, "weights", ()) and getattr(before, "shape", None) == tensor.shape
         tensor = before if is_plain else None
     return None
+
+
+def portable_learner(backend: str) -> type[PortableLearner]:
+    """Return the learner of a backend other than TensorFlow."""
+    if backend == TORCH:
+        from training.recipes.keras_on_torch import TorchBackendLearner
+
+        return TorchBackendLearner
+    from training.recipes.keras_on_jax import JaxBackendLearner
+
+    return JaxBackendLearner
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiplatform.tensors import DType
 from training.data.dataset import Array, DataDescription, DataKind, Target
+from training.recipes.keras_backends import BackendParameters
 from training.recipes.keras_heads import attach_head
 from training.recipes.keras_recipe import KerasRecipe
 from training.recipes.recipe import Learner
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
     import keras
 
 
+@dataclass(frozen=True, kw_only=True)
+class KerasTabularParameters(BackendParameters, TabularParameters):
+    """What can be chosen."""
+
+
 class KerasTabular(KerasRecipe):
     """Normalised numbers and one-hot categories into two hidden layers; both are in the model."""
 
@@ -22,13 +29,13 @@ class KerasTabular(KerasRecipe):
     summary = "Classes or numbers from tables with numbers and categories, missing values included (Keras)"
     data_kind = DataKind.TABLE
     targets = (Target.CLASSES, Target.NUMBER)
-    Parameters: ClassVar[type[TabularParameters]] = TabularParameters
+    Parameters: ClassVar[type[KerasTabularParameters]] = KerasTabularParameters
 
     def build_learner(self, data: DataDescription, parameters: TabularParameters, seed: int) -> Learner:
         """Return a learner, held back as much as so few rows want."""
         return super().build_learner(data, parameters.for_rows(len(data.train)), seed)
 
-    def build_optimizer(self, parameters: TabularParameters) -> keras.Optimizer:
+    def build_optimizer(self, parameters: KerasTabularParameters) -> keras.Optimizer:
         """Return Adam with decoupled weight decay (Loshchilov and Hutter, 2019); of weights, not of biases."""
         import keras
 
@@ -36,7 +43,7 @@ class KerasTabular(KerasRecipe):
         optimizer.exclude_from_weight_decay(var_names=["bias"])
         return optimizer
 
-    def build_model(self, data: DataDescription, parameters: TabularParameters) -> keras.Model:
+    def build_model(self, data: DataDescription, parameters: KerasTabularParameters) -> keras.Model:
         """Return the network; every column is an input of its own, shape (n, 1)."""
         import keras
         from keras import layers

@@ -77,6 +77,9 @@ class Recipe(ABC):
     Parameters: ClassVar[type[FitParameters]] = FitParameters
     can_share: ClassVar[bool] = False  # whether its learner is a `SharingLearner` (parameter `workers`)
 
+    def prepare(self, parameters: Any) -> None:  # noqa: B027 (most have nothing to do)
+        """Raise InvalidConfigurationError if what learns is not installed; it is asked before the data is read."""
+
     @abstractmethod
     def build_learner(self, data: DataDescription, parameters: Any, seed: int) -> Learner:
         """Return a fresh learner; the same seed gives the same initial weights."""

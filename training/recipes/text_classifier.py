@@ -10,6 +10,7 @@ from aiplatform.tensors import DType
 from training.data.dataset import DataDescription, DataKind, Dataset
 from training.data.table import tensor_name
 from training.recipes.api import TrainingOrder
+from training.recipes.keras_backends import BackendParameters
 from training.recipes.keras_heads import attach_head
 from training.recipes.keras_recipe import KerasRecipe
 from training.recipes.parameters import FitParameters, parameter
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextClassifierParameters(FitParameters):
+class TextClassifierParameters(BackendParameters, FitParameters):
     """What can be chosen."""
 
     epochs: int = parameter(10, minimum=1, maximum=10_000, help="How often all training rows are seen.")

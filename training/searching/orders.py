@@ -13,7 +13,7 @@ from aiplatform.errors import ConflictError, InvalidInputError
 from training import selectors
 from training.comparison import is_less_better
 from training.models import Run, Search
-from training.recipes.registry import get_recipe
+from training.recipe_defaults import get_recipe
 from training.resources.asking import ResourceOrder
 from training.searching.choosing import GRID, PRUNERS, SAMPLERS
 from training.searching.space import Dimension, grid_points, parse_space

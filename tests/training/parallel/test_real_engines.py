@@ -22,12 +22,12 @@ from tests.training.recipes.reporters import RememberingReporter
 from training.learning import learn
 from training.recipes.api import TrainingOrder, WorkerLostError
 
-recipe, data, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+recipe, data, folder, chosen = sys.argv[1], sys.argv[2], Path(sys.argv[3]), json.loads(sys.argv[5])
 
 def run(name, reporter, **parameters):
     work_dir = folder / name
     work_dir.mkdir(exist_ok=True)
-    given = {"epochs": 2, "batch_size": 26, "dropout": 0.0, "clip_norm": 1.0, **parameters}
+    given = {"epochs": 2, "batch_size": 26, "dropout": 0.0, "clip_norm": 1.0, **chosen, **parameters}
     order = TrainingOrder(recipe=recipe, parameters=given, data_uri=data, target=None, seed=3, work_dir=work_dir)
     return learn(order, reporter)
 
@@ -49,12 +49,12 @@ os._exit(0)
 """
 
 
-def tell(recipe: str, folder: Path, what: str) -> dict[str, Any]:
+def tell(recipe: str, folder: Path, what: str, chosen: dict[str, Any]) -> dict[str, Any]:
     data = folder / "bars.npz"
     if not data.exists():
         write_bars(data, rows=300, size=8)
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, recipe, str(data), str(folder), what],
+        [sys.executable, "-c", SCRIPT, recipe, str(data), str(folder), what, json.dumps(chosen)],
         cwd=PROJECT, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     line = next((line for line in done.stdout.splitlines() if line.startswith("TOLD")), "")
@@ -65,14 +65,23 @@ def tell(recipe: str, folder: Path, what: str) -> dict[str, Any]:
 
 @pytest.mark.e2e
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("recipe", ["keras_cnn", pytest.param("torch_cnn", marks=pytest.mark.torch)])
-def test_two_processes_give_the_loss_of_one_and_a_killed_one_is_noticed(recipe: str, tmp_path: Path) -> None:
-    if recipe == "torch_cnn":
+@pytest.mark.parametrize(
+    ("recipe", "chosen"),
+    [
+        ("keras_cnn", {}),
+        pytest.param("keras_cnn", {"backend": "torch"}, marks=pytest.mark.torch),
+        pytest.param("torch_cnn", {}, marks=pytest.mark.torch),
+    ],
+)
+def test_two_processes_give_the_loss_of_one_and_a_killed_one_is_noticed(
+    recipe: str, chosen: dict[str, Any], tmp_path: Path
+) -> None:
+    if recipe == "torch_cnn" or chosen:
         pytest.importorskip("torch", reason="PyTorch is not installed: pip install -r requirements-torch.txt")
-    told = tell(recipe, tmp_path, "compare")
+    told = tell(recipe, tmp_path, "compare", chosen)
     for name in ("loss", "val_loss", "accuracy"):
         team, alone = ([epoch[name] for epoch in told[who]] for who in ("team", "alone"))
         assert team == pytest.approx(alone, rel=1e-4), name
-    cut = tell(recipe, tmp_path, "kill")
+    cut = tell(recipe, tmp_path, "kill", chosen)
     assert cut["lost"] == "worker 1 of 2 is gone (signal 9)"
     assert cut["steps"] == [2, 1]

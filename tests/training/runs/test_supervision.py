@@ -97,6 +97,7 @@ def test_supervision_counts_runs_for_prometheus(bench: Bench) -> None:
         ("TRAINING_CORES", -1.0, "training.E005"),
         ("TRAINING_LEASE_S", 1.0, "training.W001"),
         ("TRAINING_LAUNCHER", "moon", "training.E002"),
+        ("TRAINING_KERAS_BACKEND", "theano", "training.E006"),
         ("TRAINING_DIR", "/proc/version/runs", "training.E003"),
     ],
 )
@@ -104,7 +105,7 @@ def test_a_wrong_setting_is_a_check_with_a_hint(settings: Any, name: str, value:
     setattr(settings, name, value)
     found = [
         message
-        for check in (checks.check_limits, checks.check_launcher, checks.check_folders)
+        for check in (checks.check_limits, checks.check_launcher, checks.check_keras_backend, checks.check_folders)
         for message in check(None)
     ]
     assert [message.id for message in found] == [problem]

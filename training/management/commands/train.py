@@ -41,7 +41,8 @@ from training.cli.views import JsonView, PlainView, RunView, TerminalView
 from training.cli.waiting import RunWaiter
 from training.comparison import compare_runs
 from training.models import Run, TrainingSchedule
-from training.recipes.registry import RecipeInfo, get_recipe, list_recipes
+from training.recipe_defaults import get_recipe, list_recipes
+from training.recipes.registry import RecipeInfo
 from training.resources.asking import resources_of
 from training.resources.reporting import waiting_reasons
 from training.states import RunState
