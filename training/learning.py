@@ -23,8 +23,7 @@ from training.parallel.team import Team
 from training.recipes.api import Reporter, TrainedModel, TrainingOrder
 from training.recipes.checkpoints import CheckpointStore
 from training.recipes.embeddings import EmbeddingLearner, embed_part
-from training.recipes.framework import load_beside
-from training.recipes.keras_backends import BACKEND, TENSORFLOW, backend_of, keras_on
+from training.recipes.keras_backends import BACKEND, TENSORFLOW, keras_on
 from training.recipes.loop import TrainingLoop, predict_part
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.registry import load_recipe, resolve_parameters
@@ -47,8 +46,6 @@ def learn(order: TrainingOrder, reporter: Reporter) -> TrainedModel:
     values = resolve_parameters(order.recipe, order.parameters)
     parameters = recipe.Parameters(**values)
     recipe.prepare(parameters)
-    if parameters.workers == 1:  # a team says first how many threads each of it has; frameworks read it as they load
-        load_beside(recipe.framework, keras_on(backend_of(parameters)))
     with _loaded(order, reporter, recipe, parameters) as data:
         _check_fit(recipe, order, data)
         reporter.log(_describe(data, sources=len(order.reports)))
