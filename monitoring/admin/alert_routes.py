@@ -56,9 +56,13 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
         """Say whether it may go: the default route stays."""
         return bool(super().has_delete_permission(request, obj)) and not (obj is not None and obj.is_default)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Route | None = None) -> tuple[str, ...]:
-        """The default route takes what no other takes: nothing to choose there."""
-        return ("position", "continues", "matchers") if obj is not None and obj.is_default else ()
+    def get_fieldsets(self, request: HttpRequest, obj: Route | None = None) -> Any:
+        """Leave out where the default route stands and what it matches: it takes what no other takes."""
+        (title, shown), *others = super().get_fieldsets(request, obj)
+        if obj is None or not obj.is_default:
+            return [(title, shown), *others]
+        hint = "Takes every alert that no other route takes."
+        return [(title, {"fields": ("name", "channels"), "description": hint}), *others]
 
     @display(description="Takes")  # type: ignore[untyped-decorator]
     def shown_matchers(self, route: Route) -> str:

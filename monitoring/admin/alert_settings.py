@@ -28,7 +28,16 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
     """Rules, and what each found last."""
 
     form = RuleForm
-    list_display = ("name", "endpoint", "condition", "shown_for", "shown_severity", "action", "firing", "is_enabled")
+    list_display = (
+        "name",
+        "endpoint",
+        "shown_condition",
+        "shown_for",
+        "shown_severity",
+        "action",
+        "firing",
+        "is_enabled",
+    )
     list_filter = ("is_enabled", "severity", "kind", "metric", "endpoint")
     search_fields = ("name", "endpoint", "metric")
     actions_detail = ("test",)
@@ -45,15 +54,15 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
         (None, {"fields": ("name", "is_enabled", "severity", "summary")}),
         ("What it watches", {
             "description": "One endpoint or all of them. Each version is watched by itself.",
-            "fields": ("endpoint", ("version_scope", "version"), "metric", "feature")}),
+            "fields": ("endpoint", "version_scope", "version", "metric", "feature")}),
         ("When it is wrong", {
             "description": "The metric is measured over the window, again and again. Test the rule before you rely on "
                            "it: the button above shows what it would have done over the last week.",
-            "fields": ("kind", ("comparison", "threshold"), ("change_unit", "reference", "offset_s"),
+            "fields": ("kind", ("comparison", "threshold"), ("change_unit", "reference"), "offset_s",
                        ("window_s", "minimum_samples"))}),
         ("How patient it is", {
             "description": "Wrong: pending. Wrong for long enough: firing. Well again: recovering. Well for long "
-                           "enough: resolved.",
+                           "enough: resolved. Times are typed as 90 s, 5 min, 1 h 30 min or 7 d.",
             "fields": (("for_s", "keep_firing_for_s"), ("no_data", "on_error"), "quiet_hours")}),
         ("What follows", {"fields": ("channels",)}),
         ("What it does by itself", {
@@ -85,10 +94,15 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
             }
         return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **below})
 
+    @display(description="Condition")  # type: ignore[untyped-decorator]
+    def shown_condition(self, rule: AlertRule) -> str:
+        """Return the condition, whose durations stay in one line."""
+        return rule.condition.replace(window := duration_text(rule.window_s), _unbroken(window))
+
     @display(description="For", ordering="for_s")  # type: ignore[untyped-decorator]
     def shown_for(self, rule: AlertRule) -> str:
         """Return how long it must be wrong before it fires."""
-        return duration_text(rule.for_s) if rule.for_s else "at once"
+        return _unbroken(duration_text(rule.for_s) if rule.for_s else "at once")
 
     @display(description="Severity", label=SEVERITY_COLOURS)  # type: ignore[untyped-decorator]
     def shown_severity(self, rule: AlertRule) -> str:
@@ -113,3 +127,8 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
         return TemplateResponse(
             request, "monitoring/alerts/trial.html", page_context(request, title=title, rule_page=page, **context)
         )
+
+
+def _unbroken(text: str) -> str:
+    """Return a text that no line break divides."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")

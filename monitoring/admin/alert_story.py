@@ -18,10 +18,10 @@ def alert_story(alert: Alert) -> dict[str, Any]:
         "relation": Comparison(alert.comparison).label,
         "threshold": format_number(alert.threshold),
         "chart": line_chart(
-            title=f"{alert.metric} of {alert.endpoint} version {alert.version}",
-            series={alert.metric: [(at, value) for at, value in alert.history]},
+            title=f"{alert.measured_name} of {alert.endpoint} version {alert.version}",
+            series={alert.measured_name: [(at, value) for at, value in alert.history]},
             x_label="time (UTC)",
-            y_label=alert.metric,
+            y_label=alert.measured_name,
             x_is_time=True,
             thresholds={"threshold": alert.threshold},
         ),

@@ -163,7 +163,7 @@ class AlertAdmin(ModelAdmin):  # type: ignore[misc]
     def measured(self, alert: Alert) -> str:
         """Return what was measured, beside the threshold."""
         limit = f"{Comparison(alert.comparison).label} {format_number(alert.threshold)}"
-        return f"{alert.metric} {format_number(alert.value)} ({limit})"
+        return f"{alert.measured_name} {format_number(alert.value)} ({limit})"
 
     @display(description="Since", ordering="started_at")  # type: ignore[untyped-decorator]
     def since(self, alert: Alert) -> Any:

@@ -141,7 +141,7 @@ def _facts(alert: Alert) -> list[str]:
         "Condition": alert.condition,
         "Feature": alert.feature,
         "Measured": (
-            f"{alert.metric} = {format_number(alert.value)} on {alert.samples} samples "
+            f"{alert.measured_name} = {format_number(alert.value)} on {alert.samples} samples "
             f"over {duration_text(alert.window_s)}"
         ),
         "Firing since": f"{since:%Y-%m-%d %H:%M:%S} UTC",

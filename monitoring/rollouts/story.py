@@ -37,11 +37,16 @@ def _step(step: RolloutStep) -> dict[str, Any]:
         "step": step,
         "tone": _TONES.get(StepState(step.state), ""),
         "is_now": step.state in ENTERED,
-        "tests": step.evidence.get("tests", []),
+        "tests": [test for test in step.evidence.get("tests", []) if _has_seen(test)],
         "limit": step.evidence.get("limit"),
         "numbers": _numbers(step.evidence),
         "duration_s": (step.ended_at - step.started_at).total_seconds() if step.ended_at and step.started_at else None,
     }
+
+
+def _has_seen(test: dict[str, Any]) -> bool:
+    """Say whether a test has counted anything: numbers' errors are none of a classifier's, and the other way round."""
+    return bool(test["champion"]["trials"] or test["challenger"]["trials"])
 
 
 def _numbers(evidence: dict[str, Any]) -> list[tuple[str, str]]:

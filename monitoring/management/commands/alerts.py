@@ -164,7 +164,7 @@ def _as_table(alerts: list[Alert]) -> Table:
         since = alert.fired_at or alert.started_at
         table.add_row(
             str(alert.pk), alert.state, alert.severity, alert.rule_name, f"{alert.endpoint} v{alert.version}",
-            f"{alert.metric} {format_number(alert.value)} ({limit})", f"{since:%m-%d %H:%M:%S}",
+            f"{alert.measured_name} {format_number(alert.value)} ({limit})", f"{since:%m-%d %H:%M:%S}",
             ", ".join(filter(None, marked)),
         )  # fmt: skip
     return table

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import Q
 
+from monitoring.alerts.conditions import measured_name
 from monitoring.alerts.vocabulary import (
     ACTIVE_STATES,
     STANDING_STATES,
@@ -81,6 +82,11 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule_name}: {self.endpoint} version {self.version}"
+
+    @property
+    def measured_name(self) -> str:
+        """Return what the value is a value of: the metric, or its change."""
+        return measured_name(self.metric, self.condition)
 
     @property
     def is_active(self) -> bool:

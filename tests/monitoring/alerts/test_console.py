@@ -15,8 +15,9 @@ from django.urls import reverse
 
 from aiplatform.console.home import draw_panel
 from aiplatform.wiring import wiring
+from monitoring.alerts.durations import duration_text
 from monitoring.ingestion import record_predictions
-from monitoring.models.alerts import AlertGroup, Channel, Notification, Route, Silence
+from monitoring.models.alerts import AlertGroup, AlertRule, Channel, Notification, Route, Silence
 from tests.monitoring.alerts.world import World, make_channel, make_rule, only_alert
 from tests.monitoring.factories import make_batch, now
 
@@ -115,6 +116,24 @@ def test_a_rule_is_made_and_shows_what_it_watches(console: Client, world: World)
     refused = console.post(page_of("alertrule_add"), {**fields, "name": "n", "endpoint": "A B"})
     assert "must be * or a name" in refused.content.decode()
     text_of(console, page_of("alertrule_changelist"))
+
+
+def test_times_of_a_rule_are_typed_and_shown_as_people_say_them(console: Client) -> None:
+    fields = {
+        "name": "patient", "is_enabled": "on", "severity": "info", "endpoint": "*", "version_scope": "any",
+        "metric": "accuracy", "comparison": "lt", "threshold": "0.9", "window_s": "1 h 30 min", "minimum_samples": "1",
+        "for_s": "10 min", "keep_firing_for_s": "0", "no_data": "keep", "on_error": "keep", "kind": "threshold",
+        "change_unit": "absolute", "reference": "earlier", "offset_s": "7 d", "action": "none",
+        "action_cooldown_s": "1h", "action_limit_per_day": "3", "labels": "{}", "annotations": "{}",
+    }  # fmt: skip
+    assert console.post(page_of("alertrule_add"), fields).status_code == 302
+    made = AlertRule.objects.get(name="patient")
+    times = (made.window_s, made.for_s, made.keep_firing_for_s, made.offset_s, made.action_cooldown_s)
+    assert times == (5400, 600, 0, 604_800, 3600)
+    page = text_of(console, page_of("alertrule_change", made.pk))
+    assert 'value="90 min"' in page and 'value="7 d"' in page
+    refused = console.post(page_of("alertrule_add"), {**fields, "name": "n", "window_s": "a while"}).content.decode()
+    assert "a duration is written like 90 s, 5 min" in refused and "a while" in refused
 
 
 def test_a_channel_keeps_its_address_and_never_shows_it(console: Client) -> None:
@@ -248,7 +267,8 @@ def test_routes_inhibitions_and_quiet_hours_are_made_by_hand(console: Client) ->
 def test_the_default_route_stays(console: Client) -> None:
     default = Route.objects.get(is_default=True)
     page = text_of(console, page_of("route_change", default.pk))
-    assert "group wait" in page.lower()
+    assert "group wait" in page.lower() and f'value="{duration_text(default.group_interval_s)}"' in page
+    assert 'name="matchers"' not in page and "Takes every alert that no other route takes" in page
     assert console.post(page_of("route_delete", default.pk), {"post": "yes"}).status_code == 403
 
 

@@ -48,6 +48,7 @@ def test_a_change_is_judged_against_the_same_window_earlier(world: World, past: 
     assert (alert.state, alert.value) == ("firing", 1.5)
     assert alert.message == "the change of latency_p99_ms is 1.5, above 1 (now 250, 1 h ago 100)"
     assert alert.condition == "change of latency_p99_ms over 5 min, against 1 h ago, above +1 of it"
+    assert alert.measured_name == "change of latency_p99_ms", "1.5 is no latency"
     assert alert.detail["before"] == 100
 
 

@@ -40,6 +40,7 @@ def clock_environment(folder: Path, database: str) -> dict[str, str]:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(400)
 def test_clocks_at_once_fire_and_tell_once(tmp_path: Path, empty_database: str) -> None:
     environment = clock_environment(tmp_path, empty_database)
 
@@ -56,7 +57,7 @@ def test_clocks_at_once_fire_and_tell_once(tmp_path: Path, empty_database: str) 
         assert clock.stdout.readline() == "ready\n"
     start.touch()
     for clock in clocks:
-        clock.communicate(timeout=60)
+        clock.communicate(timeout=200)
         assert clock.returncode == 0
     counted = next(line for line in manage("shell", "--no-imports", "-c", COUNT).splitlines() if "counted" in line)
     assert counted.split()[1:] == [str(ENDPOINTS)] * 4

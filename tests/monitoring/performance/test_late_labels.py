@@ -8,7 +8,7 @@ import pytest
 
 from tests.monitoring.statistics.test_concurrent_writers import run_script
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 SCRIPT = str(Path(__file__).with_name("late_labels.py"))
 
 

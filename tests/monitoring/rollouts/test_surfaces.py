@@ -48,6 +48,7 @@ def test_a_rollouts_page_shows_steps_evidence_and_buttons(console: Client, rollo
     for text in ("canary 5%", "shadow", "replay", "What happened", "Pause", "Abort", "drift", "more"):
         assert text in page
     assert "Resume" not in page
+    assert "errors: " in page and "mean error" not in page, "of a classifier there are no numbers to be told"
 
 
 def test_buttons_ask_first_and_then_act(console: Client, rollout: Rollout) -> None:

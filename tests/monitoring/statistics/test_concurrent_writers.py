@@ -28,7 +28,7 @@ def run_script(name: str, folder: Path, database: str) -> dict[str, Any]:
     }
     script = Path(__file__).parent / name
     answer = subprocess.run(
-        [sys.executable, script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110
+        [sys.executable, script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280
     )
     assert answer.returncode == 0, answer.stderr
     found: dict[str, Any] = json.loads(answer.stdout)
@@ -36,6 +36,7 @@ def run_script(name: str, folder: Path, database: str) -> dict[str, Any]:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(300)
 def test_concurrent_writers_count_each_row_and_label_once(tmp_path: Path, empty_database: str) -> None:
     assert run_script("concurrent_writers.py", tmp_path, empty_database) == {
         "rows": 600,
@@ -48,6 +49,7 @@ def test_concurrent_writers_count_each_row_and_label_once(tmp_path: Path, empty_
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(300)
 def test_clocks_that_roll_up_while_others_write_count_each_row_and_label_once(
     tmp_path: Path, empty_database: str
 ) -> None:
