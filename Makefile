@@ -21,7 +21,7 @@ E2E_WORKERS ?= 3
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-setup: $(VENV)/.installed .env ## Create the environment and the secrets (.env)
+setup: $(VENV)/.installed .env $(VENV)/.compiled ## Create the environment and the secrets (.env)
 
 demo: setup ## Train, deploy, predict, drift, alert, retrain, promote: DATA=digits, mnist, or a path
 	$(BIN)/python -m deploy.demo --data $(DATA)
@@ -40,7 +40,7 @@ test-postgres: $(VENV)/.installed-dev ## Run tests on a PostgreSQL of their own:
 clients: $(VENV)/.installed-dev ## Make the environments of the clients that the end-to-end tests drive (.venv-clients/)
 	$(BIN)/python -m tests.e2e.clients.environments
 
-compiled: $(VENV)/.installed-dev $(VENV)/.installed-torch ## Import the frameworks once, before several processes compile them at once
+compiled: $(VENV)/.installed-dev $(VENV)/.installed-torch ## Have the frameworks compiled before many processes import them at once
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -c "import keras, pandas, sklearn.datasets, tensorflow, torch"
 
 lint: $(VENV)/.installed-dev $(VENV)/.installed-torch ## Style, types, import contracts, missing migrations, documents
@@ -79,6 +79,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 
 $(VENV)/.installed-torch: $(VENV)/.installed requirements-torch.txt
 	$(PIP) -r requirements-torch.txt
+	@touch $@
+
+$(VENV)/.compiled: $(VENV)/.installed
+	@TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -c "import keras, tensorflow"  # once, before several processes do it at once
 	@touch $@
 
 .env: | $(VENV)/.installed
