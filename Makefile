@@ -11,14 +11,20 @@ DATA ?= digits
 PYTEST_ARGS ?=
 EXTRAS := $(if $(filter-out 0,$(TORCH)),torch) $(if $(filter-out 0,$(JAX)),jax)
 LEFT_OUT := $(if $(filter 0,$(TORCH)), and not torch)$(if $(filter 0,$(JAX)), and not jax)
+# Left to itself pip compiles some 20,000 modules, of which few are ever imported; Python compiles those itself, once.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q --no-compile
+# Whoever has forbidden it: what starts a process for each part, run and command must not compile itself at each start.
+export PYTHONDONTWRITEBYTECODE :=
+# The end-to-end tests wait much, for processes and minutes: two processors are busy with three workers.
+E2E_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-postgres lint openapi docs protos requirements clean
+.PHONY: help setup demo serve test test-postgres clients compiled lint openapi docs protos requirements clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-setup: $(VENV)/.installed .env ## Create the environment and the secrets (.env)
+setup: $(VENV)/.installed .env $(VENV)/.compiled ## Create the environment and the secrets (.env)
 
 demo: setup ## Train, deploy, predict, drift, alert, retrain, promote: DATA=digits, mnist, or a path
 	$(BIN)/python -m deploy.demo --data $(DATA)
@@ -30,10 +36,16 @@ test: $(VENV)/.installed-dev $(EXTRAS:%=$(VENV)/.installed-%) ## Run all tests
 	@$(if $(filter 0,$(TORCH)),echo "TORCH=0: PyTorch is not installed by this; its tests are left out",:)
 	@$(if $(filter 0,$(JAX)),echo "JAX=0: JAX is not installed by this; its tests are left out",:)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not e2e$(LEFT_OUT)" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "e2e$(LEFT_OUT)" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(E2E_WORKERS) --dist loadfile --no-loadscope-reorder -m "e2e$(LEFT_OUT)" $(PYTEST_ARGS)
 
 test-postgres: $(VENV)/.installed-dev ## Run tests on a PostgreSQL of their own: PYTEST_ARGS=tests/... (default: monitoring's)
 	$(BIN)/python -m tests.on_postgres $(PYTEST_ARGS)
+
+clients: $(VENV)/.installed-dev ## Make the environments of the clients that the end-to-end tests drive (.venv-clients/)
+	$(BIN)/python -m tests.e2e.clients.environments
+
+compiled: $(VENV)/.installed-dev $(VENV)/.installed-torch ## Have the frameworks compiled before many processes import them at once
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -c "import keras, pandas, sklearn.datasets, tensorflow, torch"
 
 lint: $(VENV)/.installed-dev $(VENV)/.installed-torch ## Style, types, import contracts, missing migrations, documents
 	$(BIN)/ruff check .
@@ -60,21 +72,25 @@ $(BIN)/python:
 	sh deploy/create_venv.sh $(PYTHON) $(VENV)
 
 $(VENV)/.installed: requirements.txt deploy/requirements/fast.in | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
-	@$(BIN)/python -m pip install --disable-pip-version-check -q -r deploy/requirements/fast.in 2>/dev/null \
+	$(PIP) -r requirements.txt
+	@$(PIP) -r deploy/requirements/fast.in 2>/dev/null \
 	    || echo "no C compiler: gunicorn's fast parser is left out; serving works, somewhat slower"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-dev.txt
+	$(PIP) -r requirements-dev.txt
 	@touch $@
 
 $(VENV)/.installed-torch: $(VENV)/.installed requirements-torch.txt
-	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-torch.txt
+	$(PIP) -r requirements-torch.txt
+	@touch $@
+
+$(VENV)/.compiled: $(VENV)/.installed
+	@TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -c "import keras, tensorflow"  # once, before several processes do it at once
 	@touch $@
 
 $(VENV)/.installed-jax: $(VENV)/.installed requirements-jax.txt
-	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-jax.txt
+	$(PIP) -r requirements-jax.txt
 	@touch $@
 
 .env: | $(VENV)/.installed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -30,16 +30,20 @@ def _platform(kind: str, folder: Path, stack: ExitStack) -> Platform:
 @pytest.fixture(scope="module", params=["single", "split"])
 def any_platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Give a running platform, once as one process tree and once split."""
-    yield from _run(request.param, tmp_path_factory)
+    with run_platform(request.param, tmp_path_factory) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Give a running platform in one process tree."""
-    yield from _run("single", tmp_path_factory)
+    with run_platform("single", tmp_path_factory) as running:
+        yield running
 
 
-def _run(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+@contextmanager
+def run_platform(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Run a platform as one process tree ('single') or a tree a role ('split'), in a folder of its own."""
     folder = tmp_path_factory.mktemp(kind)
     folder.chmod(0o755)
     for parent in takewhile(lambda path: path != Path(tempfile.gettempdir()), folder.parents):

@@ -221,25 +221,16 @@ def base_env(folder: Path, data_dir: Path) -> dict[str, str]:
 def prepare(env: dict[str, str]) -> str:
     """Migrate, make the administrator, and return a token with every scope."""
 
-    def manage(*args: str, **more: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *args],
-            cwd=ROOT,
-            env={**env, **more},
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert done.returncode == 0, f"manage.py {' '.join(args)}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    manage("migrate", "--verbosity", "0")
-    manage(
-        "createsuperuser", "--noinput", "--username", ADMIN_USER, "--email", "admin@example.invalid",
-        DJANGO_SUPERUSER_PASSWORD=ADMIN_PASSWORD,
-    )  # fmt: skip
-    made = manage("tokens", "create", ADMIN_USER, "--name", "e2e", "--scope", "admin", "--scope", "predict", "--json")
-    return str(json.loads(made.strip().splitlines()[-1])["token"])
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.e2e.prepare", ADMIN_USER],
+        cwd=ROOT,
+        env={**env, "DJANGO_SUPERUSER_PASSWORD": ADMIN_PASSWORD},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return str(json.loads(done.stdout.strip().splitlines()[-1])["token"])
 
 
 @functools.cache

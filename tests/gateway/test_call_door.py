@@ -213,7 +213,7 @@ def test_an_unsigned_call_does_not_reach_inference_and_health_does() -> None:
 
 def test_what_takes_longer_than_the_gateway_waits_is_past_its_deadline() -> None:
     behind = Behind()
-    behind.delay_s = 2
+    behind.delay_s = 60
 
     async def script(caller: Caller, pool: Pool) -> Any:
         started_s = time.monotonic()
@@ -222,7 +222,7 @@ def test_what_takes_longer_than_the_gateway_waits_is_past_its_deadline() -> None
 
     status, message, _, took_s = split(script, behind, longest_s=0.3)
     assert (status, "GATEWAY_PREDICT_TIMEOUT_S" in message) == ("DEADLINE_EXCEEDED", True)
-    assert took_s < 1.5
+    assert took_s < 30
 
 
 def test_an_address_that_is_down_is_passed_over_then_left_alone() -> None:

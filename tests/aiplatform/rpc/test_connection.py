@@ -269,13 +269,13 @@ def test_the_deadline_is_what_is_left_when_the_message_is_whole() -> None:
     async def script() -> None:
         echo = Echo()
         async with serving(echo) as server, h2_client(server) as client:
-            stream_id = await client.send(INFER, None, grpc_timeout="2S")
+            stream_id = await client.send(INFER, None, grpc_timeout="60S")
             await asyncio.sleep(0.2)
             await client.send_message(stream_id, b"x")
             await client.answer(stream_id)
             left_s = echo.calls[0].deadline_s
             assert left_s is not None
-            assert 0 < left_s < 1.9
+            assert 0 < left_s < 59.9
             await client.ask(INFER, b"x")
             assert echo.calls[1].deadline_s is None
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import sysconfig
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.clients.environments import ClientEnvironment, client_environment
 
 NAME = "tensorflow-serving-api"
@@ -17,9 +15,7 @@ NAME = "tensorflow-serving-api"
 
 def tensorflow_client_environment() -> ClientEnvironment:
     """Return the environment, made if it is missing."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIP_NO_DEPS", "1")
-        environment = client_environment(NAME)
+    environment = client_environment(NAME)
     packages = next(environment.folder.glob("lib/python*/site-packages"))
     (packages / "project.pth").write_text(f"{Path(sysconfig.get_path('purelib'))}\n")
     return environment

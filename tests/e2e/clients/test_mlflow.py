@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,9 +13,16 @@ import httpx
 import pytest
 
 from tests.e2e.clients.environments import ClientEnvironment, client_environment
+from tests.e2e.clients.served import DIGITS
 from tests.e2e.topology import Platform, free_port, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("e2e")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.e2e,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("e2e"),
+    pytest.mark.parametrize("serving", ["single"], indirect=True),
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +32,12 @@ def mlflow() -> ClientEnvironment:
 
 
 @pytest.fixture(scope="module")
-def run_id(platform: Platform, mlflow: ClientEnvironment) -> str:
+def run_id(serving: Platform) -> str:
     """Give a run of two epochs that became a version."""
-    done = platform.run_manage(
-        "train", "run", "keras_cnn", "--data", "digits", "--name", "flowing", "--set", "epochs=2", "--json"
-    )
-    end = json.loads(done.stdout.splitlines()[-1])
-    assert end["version"] == 1
-    return str(end["run"])
+    runs = serving.get_json("/api/training/runs/?page_size=100")["results"]
+    [run] = [run for run in runs if run["model_name"] == DIGITS]
+    assert run["version"] == 1
+    return str(run["id"])
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +80,16 @@ def check(said: dict[str, Any]) -> None:
 
 
 def test_mlflow_reads_the_run_and_loads_the_model_from_a_folder(
-    platform: Platform, mlflow: ClientEnvironment, run_id: str, tmp_path: Path
+    serving: Platform, mlflow: ClientEnvironment, run_id: str, tmp_path: Path
 ) -> None:
-    platform.run_manage("train", "export-mlflow", run_id, "--to", str(tmp_path / "mlruns"))
+    serving.run_manage("train", "export-mlflow", run_id, "--to", str(tmp_path / "mlruns"))
     check(mlflow.run("mlflow_calls.py", str(tmp_path / "mlruns"), run_id))
 
 
 def test_mlflows_server_takes_the_run_and_registers_the_model(
-    platform: Platform, mlflow: ClientEnvironment, run_id: str, tracking_server: str
+    serving: Platform, mlflow: ClientEnvironment, run_id: str, tracking_server: str
 ) -> None:
-    platform.run_manage("train", "export-mlflow", run_id, "--to", tracking_server)
+    serving.run_manage("train", "export-mlflow", run_id, "--to", tracking_server)
     said = mlflow.run("mlflow_calls.py", tracking_server, run_id)
     check(said)
     assert said["registered"] == ["1"]

@@ -11,20 +11,12 @@ import numpy as np
 import pytest
 
 from tests.e2e.clients.environments import client_environment
-from tests.e2e.clients.served import CUSTOMERS, DIGITS, serve_customers, serve_digits
+from tests.e2e.clients.served import CUSTOMERS, DIGITS
 from tests.e2e.topology import Platform
 
 pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("e2e")]
 
 IMAGES = np.random.default_rng(3).uniform(0, 255, (4, 8, 8, 1)).astype(np.float32)  # as the scripts send them
-
-
-@pytest.fixture(scope="module")
-def serving(any_platform: Platform) -> Platform:
-    """Give a platform that serves a model of pictures and one of texts."""
-    serve_digits(any_platform)
-    serve_customers(any_platform)
-    return any_platform
 
 
 @pytest.fixture(scope="module")

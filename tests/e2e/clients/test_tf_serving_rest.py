@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +14,21 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.e2e.clients.environments import client_environment
-from tests.e2e.topology import Platform, wait_until
+from tests.e2e.clients.served import DIGITS
+from tests.e2e.topology import Platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("e2e")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.e2e,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("e2e"),
+    pytest.mark.parametrize("serving", ["single"], indirect=True),
+]
 
-MODEL = "digits"
+MODEL = DIGITS
 SHAPE = [8, 8, 1]
 FUZZ_S = 25
-
-
-@pytest.fixture(scope="module")
-def served(platform: Platform) -> Platform:
-    """Give a running platform that serves version 1 of a picture classifier."""
-    platform.run_manage(
-        "train", "run", "keras_cnn", "--data", MODEL, "--name", MODEL, "--set", "epochs=1", "--deploy", "--wait",
-        "--json",
-    )  # fmt: skip
-    is_ready = partial(platform.request, "GET", f"/v2/models/{MODEL}/versions/1/ready")
-    wait_until(lambda: is_ready().status_code == 200, within_s=90, what=platform.servers["all"].tail)
-    return platform
+LEAST_ANSWERS = 301
 
 
 def curl(platform: Platform, path: str, *args: str) -> tuple[int, str, str]:
@@ -51,10 +46,10 @@ def curl(platform: Platform, path: str, *args: str) -> tuple[int, str, str]:
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
-def test_ovmsclient_predicts_and_reads_status_and_metadata(served: Platform) -> None:
+def test_ovmsclient_predicts_and_reads_status_and_metadata(serving: Platform) -> None:
     environment = client_environment("ovmsclient")
-    address = served.url.removeprefix("http://")
-    said = environment.run("ovms_http_calls.py", address, served.token, MODEL, json.dumps(SHAPE))
+    address = serving.url.removeprefix("http://")
+    said = environment.run("ovms_http_calls.py", address, serving.token, MODEL, json.dumps(SHAPE))
     assert np.array(said["predicted"]).shape == (2, 10)
     assert np.array(said["predicted"]).sum(axis=1) == pytest.approx([1, 1], abs=1e-4)
     assert said["same"]
@@ -72,18 +67,18 @@ def test_ovmsclient_predicts_and_reads_status_and_metadata(served: Platform) -> 
 
 
 @needs_curl
-def test_curl_predicts_as_tf_serving_documents_it(served: Platform) -> None:
+def test_curl_predicts_as_tf_serving_documents_it(serving: Platform) -> None:
     image = np.full(SHAPE, 128.5).tolist()
     row = json.dumps({"instances": [image, image]})
-    status, content_type, body = curl(served, f"/v1/models/{MODEL}:predict", "-d", row)  # a form, says curl
+    status, content_type, body = curl(serving, f"/v1/models/{MODEL}:predict", "-d", row)  # a form, says curl
     assert (status, content_type) == (200, "application/json")
     first, second = json.loads(body)["predictions"]
     assert (len(first), first) == (10, second)
     named = json.dumps({"signature_name": "serving_default", "inputs": {"image": [image]}})
-    status, _, body = curl(served, f"/v1/models/{MODEL}/versions/1:predict", "-d", named)
+    status, _, body = curl(serving, f"/v1/models/{MODEL}/versions/1:predict", "-d", named)
     assert (status, json.loads(body)["outputs"]) == (200, [pytest.approx(first, rel=1e-4)])
     examples = json.dumps({"examples": [{"image": np.ravel(image).tolist()}]})
-    status, _, body = curl(served, f"/v1/models/{MODEL}:classify", "-d", examples)
+    status, _, body = curl(serving, f"/v1/models/{MODEL}:classify", "-d", examples)
     (pairs,) = json.loads(body)["results"]
     assert (status, [label for label, _ in pairs]) == (200, [str(digit) for digit in range(10)])
     assert [score for _, score in pairs] == pytest.approx(first, rel=1e-4)
@@ -103,9 +98,9 @@ def test_curl_predicts_as_tf_serving_documents_it(served: Platform) -> None:
     ],
     ids=range(7),
 )
-def test_curl_meets_an_error_as_json(served: Platform, tmp_path: Path, path: str, body: str, status: int) -> None:
+def test_curl_meets_an_error_as_json(serving: Platform, tmp_path: Path, path: str, body: str, status: int) -> None:
     (tmp_path / "body").write_text(body)
-    got, content_type, answer = curl(served, path, "-d", f"@{tmp_path / 'body'}")
+    got, content_type, answer = curl(serving, path, "-d", f"@{tmp_path / 'body'}")
     assert (got, content_type) == (status, "application/json")
     assert json.loads(answer)["error"]
 
@@ -128,16 +123,19 @@ def predict_document() -> dict[str, Any]:
     return document
 
 
-def test_schemathesis_finds_no_server_error_and_no_answer_beside_the_document(served: Platform, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_server_error_and_no_answer_beside_the_document(
+    serving: Platform, tmp_path: Path
+) -> None:
     (tmp_path / "openapi.json").write_text(json.dumps(predict_document()))
     (tmp_path / "schemathesis.toml").write_text("")
     environment = client_environment("schemathesis")
     said = environment.run(
-        "schemathesis_run.py", str(tmp_path / "openapi.json"), served.url, served.token, str(FUZZ_S), timeout_s=240
-    )
+        "schemathesis_run.py", str(tmp_path / "openapi.json"), serving.url, serving.token, str(FUZZ_S),
+        str(LEAST_ANSWERS), timeout_s=600,
+    )  # fmt: skip
     assert said["status"] == 0, said["output"]
-    assert served.request("GET", "/v2/health/live").status_code == 200
+    assert serving.request("GET", "/v2/health/live").status_code == 200
     answers = {int(status): count for status, count in said["answers"].items()}
     print(f"schemathesis: {said['predictions']} predictions; answers by status: {answers}")
     assert said["predictions"] >= 4, answers  # the examples reach the engine
-    assert sum(answers.values()) > 300, answers
+    assert sum(answers.values()) >= LEAST_ANSWERS, answers

@@ -49,7 +49,7 @@ def test_a_late_answer_is_a_504_that_names_the_deadline(serve: Callable[..., Asg
     client = serve(route_of(make_loaded(engine)))
     started = time.monotonic()
     reply = client.request("POST", PREDICT, BODY, headers={"X-Request-Timeout-Ms": "30"})
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 9  # 10 s is the platform's own
     assert (reply.status, reply.json["details"]["setting"]) == (504, "PREDICT_DEADLINE_S")
     engine.gate.set()
 

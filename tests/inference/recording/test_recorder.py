@@ -153,7 +153,7 @@ def test_a_slow_monitoring_delays_neither_record_nor_the_flush_to_disk(bench: Be
     count = len(bench.files())
     started = time.monotonic()
     record(recorder, range(10, 2000))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15  # monitoring is held for 20 s
     poll(lambda: len(bench.files()) > count)
     bench.monitoring.gate.set()
     poll(lambda: len(bench.monitoring.ids) == 2000)

@@ -230,11 +230,11 @@ def test_a_cancelled_caller_leaves_the_queue_and_makes_room() -> None:
 def test_a_batch_waits_for_more_rows_only_if_told_to() -> None:
     async def main() -> None:
         engine = FakeEngine()
-        queue = make_queue(engine, max_batch_rows=3, max_queue_delay_ms=5_000)
+        queue = make_queue(engine, max_batch_rows=3, max_queue_delay_ms=60_000)
         started = time.monotonic()
         await asyncio.gather(*(queue.run(rows(i), deadline=soon()) for i in range(3)))
         assert engine.batches == [3]  # a full batch does not wait
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 30
         queue.close()
 
     in_loop(main())

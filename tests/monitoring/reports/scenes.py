@@ -47,6 +47,7 @@ class Scene:
         The first `turned` dimensions of the embedding are moved.
         """
         moved = (np.arange(self.dimensions) < turned) * 1.5
+        batches, known = [], []
         for minute in range(minutes, 0, -1):
             time = now - timedelta(minutes=minute)
             ids = [f"{endpoint}-{version}-{minute}-{i}" for i in range(rows)]
@@ -66,11 +67,12 @@ class Scene:
                 confidences=list(self.random.beta(30, 2, rows)), uri=self.uri, digest=self.digest,
                 embedding=self.random.normal(moved, size=(rows, self.dimensions)) if self.dimensions else None,
             )  # fmt: skip
-            record_predictions(batches=[batch], now=now)
-            known = [
+            batches.append(batch)
+            known += [
                 FeedbackItem(prediction_id=id_, label=label)
                 for id_, label in zip(ids, truth, strict=True)
                 if self.random.random() < labelled
             ]
-            if known:
-                record_feedback(items=known, now=now)
+        record_predictions(batches=batches, now=now)
+        if known:
+            record_feedback(items=known, now=now)
