@@ -53,9 +53,8 @@ def bin_numbers(baseline: NumericProfile, window: NumericProfile) -> BinnedPair:
     Error: each share is within the sketch's normalized rank error for shares (3.2% in a window of
     many values, 1.7% in a baseline), exact while the sketch keeps every value.
     """
-    sample = read_sample(
-        baseline
-    )  # once: it is most of the work, and a report bins each feature at every point of a chart
+    # Read once: it is most of the work, and a report bins each feature at every point of a chart.
+    sample = read_sample(baseline)
     edges = _edges_of(sample)
     names = _range_names(edges)
     sides = [_numeric_counts(sample, baseline.count, edges), _numeric_counts(read_sample(window), window.count, edges)]
