@@ -34,11 +34,13 @@ def test_a_table_without_anything_to_learn_is_not_learned_by_heart(
 ) -> None:
     """Where classes are drawn by lot, whoever says one with confidence has learned the rows and not the world."""
     random = np.random.default_rng(2)
-    rows = [",".join([*(f"v{v}" for v in random.integers(0, 8, 12)), "no" if random.random() < 0.5 else "yes"])
-            for _ in range(400)]  # fmt: skip
+    rows = [
+        f"{','.join(f'{v:.3f}' for v in random.normal(size=12))},{random.choice(['no', 'yes'])}" for _ in range(250)
+    ]
     (tmp_path / "lots.csv").write_text("\n".join([",".join([*(f"c{i}" for i in range(12)), "won"]), *rows]))
+    options = {"target": "won", "learning_rate": 0.005, "epochs": 40, "embedding": 0}
     held, loose = (
-        train(recipe, tmp_path / "lots.csv", name=name, target="won", learning_rate=0.003, **options)[0].metrics["loss"]
-        for name, options in (("held", {}), ("loose", {"dropout": 0.0, "weight_decay": 0.0}))
+        train(recipe, tmp_path / "lots.csv", name=name, **options, **more)[0].metrics["loss"]
+        for name, more in (("held", {}), ("loose", {"dropout": 0.0, "weight_decay": 0.0}))
     )
     assert held < loose - 0.05
