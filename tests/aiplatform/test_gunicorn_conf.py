@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from aiplatform import gunicorn_conf
 before = sys.getswitchinterval()
 kept = {}
-worker = SimpleNamespace(grpc_place=None, handle_exit_signal=None, cfg=SimpleNamespace(set=kept.__setitem__))
+worker = SimpleNamespace(age=1, grpc_place=None, handle_exit_signal=None, cfg=SimpleNamespace(set=kept.__setitem__))
 gunicorn_conf.post_fork(None, worker)
 print(before, sys.getswitchinterval(), sorted(kept))
 """

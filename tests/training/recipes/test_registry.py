@@ -64,7 +64,7 @@ def test_texts_become_typed_values_and_defaults_fill_in() -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({"epoch": 3}, r"has no parameter 'epoch' \(did you mean 'epochs'\?\); it has: augment, batch_size"),
+        ({"epoch": 3}, r"has no parameter 'epoch' \(did you mean 'epochs'\?\); it has: augment, backend, batch_size"),
         ({"epochs": "three"}, "'epochs' must be of type int, not 'three'"),
         ({"epochs": "2.5"}, "'epochs' must be of type int, not '2.5'"),
         ({"epochs": 0}, "'epochs' must be at least 1, not 0"),
