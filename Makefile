@@ -45,7 +45,7 @@ clients: $(VENV)/.installed-dev ## Make the environments of the clients that the
 	$(BIN)/python -m tests.e2e.clients.environments
 
 compiled: $(VENV)/.installed-dev $(VENV)/.installed-torch ## Have the frameworks compiled before many processes import them at once
-	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -c "import keras, pandas, sklearn.datasets, tensorflow, torch"
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -c "import keras, sklearn.datasets, tensorflow, torch"
 
 lint: $(VENV)/.installed-dev $(VENV)/.installed-torch ## Style, types, import contracts, missing migrations, documents
 	$(BIN)/ruff check .
