@@ -46,7 +46,9 @@ def parse_roles(text: str) -> frozenset[str]:
 
 def roles_of_process(configured: frozenset[str], argv: Sequence[str]) -> frozenset[str]:
     """Return the roles that a process takes of those that its machine was given: a command may need but some."""
-    command = argv[1] if len(argv) > 1 and Path(argv[0]).name == "manage.py" else ""
+    program, word = Path(argv[0]).name if argv else "", argv[1] if len(argv) > 1 else ""
+    is_ready = (program, word) == ("trainer.py", "--ready")  # it came up beside the command
+    command = "train" if is_ready else word if program == "manage.py" else ""
     needed = ROLES_OF_COMMANDS.get(command, ())
     return configured & set(needed) if needed and needed[0] in configured else configured
 

@@ -1,4 +1,4 @@
-"""The process that trains: `python -m training.trainer RUN FENCE`, started by a launcher.
+"""The process that trains: `python -m training.trainer RUN FENCE`, started by a launcher (or ready before: ready.py).
 
 Django is loaded first, so that the lease beats before the learning framework, which may take many
 seconds, is imported. SIGTERM asks for a stop at the next step; the run then goes back to the queue.
@@ -17,6 +17,7 @@ import django
 
 from training.launchers.base import CPUS_VARIABLE
 from training.launchers.limits import LIMITS_VARIABLE, put_in_force
+from training.ready import READY, wait_for_order
 
 if TYPE_CHECKING:
     from training.parallel.nodes import Seat
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """Do one attempt; return the exit code."""
+    if arguments[:1] == [READY]:
+        told = wait_for_order(arguments[1])
+        if told is None:
+            return 0
+        arguments = told
     run_id, fence = UUID(arguments[0]), int(arguments[1])
     held = put_in_force(os.environ.pop(LIMITS_VARIABLE, ""))  # first: what is taken from here on counts
     _bind_to_cores(os.environ.get(CPUS_VARIABLE, ""))

@@ -22,7 +22,8 @@ from pathlib import Path
 from django.conf import settings
 
 from aiplatform.roles import INFERENCE, TRAINING
-from training import processes
+from training import processes, ready
+from training.environment import inherited_environment
 from training.launchers.base import CPUS_VARIABLE, MEMORY_EXIT_CODE, Handle, LaunchOrder, Liveness, ProcessEnd
 from training.launchers.cgroups import Delegation, GroupEnd, find_delegation, read_end, remove_abandoned, remove_group
 from training.launchers.limits import LIMITS_VARIABLE, encode_limits, group_of
@@ -31,11 +32,6 @@ from training.resources.amounts import Capacity, Grant
 from training.resources.capacity import measure_capacity, this_gpus
 from training.run_files import exit_file, group_file, log_file
 
-# The parent's own: a trainer that counted into the server's metrics folder would outlive it there.
-_NOT_INHERITED = ("PROMETHEUS_MULTIPROC_DIR",)
-# Threads of OpenMP (PyTorch's) that wait must not keep a core busy: beside other work on the machine, that made
-# training several times slower. Who sets the variable himself keeps his.
-_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
 _REAPER_S = 0.3
 LONGEST_SAID = 200
 _AT_ITS_LIMIT = 0.95  # who was killed with less was killed for what others held
@@ -61,16 +57,7 @@ class LocalLauncher:
         """Start a trainer; its output goes to the run's log."""
         order.folder.mkdir(parents=True, exist_ok=True)
         group, told = self._group(order)
-        with log_file(order.folder).open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "training.trainer", str(order.run_id), str(order.fence)],
-                cwd=settings.BASE_DIR,
-                env=trainer_environment(order.grant) | told,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        process = _start(order, trainer_environment(order.grant) | told)
         handle = Handle(
             host=processes.this_host(), pid=process.pid, started=processes.start_time(process.pid) or "ended"
         )
@@ -134,17 +121,30 @@ class LocalLauncher:
         return processes.count_oom_kills()
 
 
+def _start(order: LaunchOrder, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Return a trainer that was told its run: the one that is ready for it, or a new one."""
+    arguments, log_path = [str(order.run_id), str(order.fence)], log_file(order.folder)
+    waiting = ready.take(order.run_id)
+    if waiting is not None and waiting.tell(arguments, environment, log_path):
+        return waiting.process
+    with log_path.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "training.trainer", *arguments],
+            cwd=settings.BASE_DIR, env=environment, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+
 def trainer_environment(grant: Grant | None = None) -> dict[str, str]:
     """Return what a trainer inherits from this process, what it gets by default, what it is, and what binds it.
 
     It trains, and orders the deployment: of an inference service that is not elsewhere it needs the part that takes
     orders. The other apps and the console would more than double the time until it begins.
     """
-    inherited = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
     is_inference_here = INFERENCE in settings.ROLES and not settings.SERVICE_URLS.get(INFERENCE)
     roles = [TRAINING, INFERENCE] if is_inference_here else [TRAINING]
     bounds = _bounds(grant) if grant else {}
-    return {**_DEFAULTS, **inherited, "AIPLATFORM_ROLES": ",".join(roles), **bounds}
+    return {**inherited_environment(), "AIPLATFORM_ROLES": ",".join(roles), **bounds}
 
 
 def _bounds(grant: Grant) -> dict[str, str]:

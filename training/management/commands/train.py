@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 
 from aiplatform.checks import SETTINGS
 from aiplatform.errors import InvalidInputError, PlatformError
-from training import annotating, run_files, scheduling, selectors, services
+from aiplatform.queue_presence import may_queue_answer
+from training import annotating, ready, run_files, scheduling, selectors, services
 from training.cli import exit_codes
 from training.cli.actor import command_line_actor
 from training.cli.arguments import absolute_data_uri, parse_settings, read_parameters
@@ -42,6 +44,7 @@ from training.cli.waiting import RunWaiter
 from training.comparison import compare_runs
 from training.models import Run, TrainingSchedule
 from training.recipe_defaults import get_recipe, list_recipes
+from training.recipes.keras_backends import BACKEND, TENSORFLOW
 from training.recipes.registry import RecipeInfo
 from training.resources.asking import resources_of
 from training.resources.reporting import waiting_reasons
@@ -86,7 +89,17 @@ class Command(SearchActions):
             actor=command_line_actor(),
             resources=read_resources(options),
         )
-        return self._after_order(services.create_run(order), as_json=as_json, wait=wait)
+        run = services.create_run(order)
+        self._see_to_ready_trainer(run)
+        return self._after_order(run, as_json=as_json, wait=wait)
+
+    def _see_to_ready_trainer(self, run: Run) -> None:
+        """Keep the trainer that came up beside this command, if it suits and no queue starts the run."""
+        is_ours = settings.TRAINING_LAUNCHER == "local" and not may_queue_answer()
+        if is_ours and run.parameters.get(BACKEND, TENSORFLOW) == TENSORFLOW:
+            ready.keep_for(run.pk)
+        else:
+            ready.let_go()
 
     def _resume(self, *, run: str, as_json: bool, wait: bool, **options: Any) -> int:
         found = selectors.get_run(run)
