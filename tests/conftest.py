@@ -54,10 +54,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Where everything must run (REQUIRE_ALL=1), a skipped test is a failed run; other servers need not be there."""
+    """Where everything must run (REQUIRE_ALL=1), a skipped test is a failed run.
+
+    Other servers need not be there, nor what a machine or its kernel lacks.
+    """
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     reports = reporter.stats.get("skipped", []) if reporter else []
-    skipped = sum("peer" not in getattr(report, "keywords", ()) for report in reports)
+    skipped = sum(not {"peer", "machine"} & set(getattr(report, "keywords", ())) for report in reports)
     if os.environ.get("REQUIRE_ALL") == "1" and skipped and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -49,7 +49,8 @@ def test_only_the_settings_read_the_environment_of_the_platform() -> None:
         "training/parallel/nodes.py": "where the nodes of a run are, as its launcher and the cluster say it",
         "training/node_member.py": "sets RANK and WORLD_SIZE for itself",
         "training/parallel/team.py": "sets them for the leader of a team and its members",
-        "training/launchers/local.py": "passes the environment on to the trainer",
+        "training/environment.py": "passes the environment on to the trainer",
+        "training/ready.py": "takes over the environment that the launcher would have given",
     }
     readers = {path.relative_to(ROOT).as_posix() for path in source_files() if reads.search(path.read_text())} - set(
         allowed

@@ -68,6 +68,7 @@ def test_a_run_is_trained_by_the_process_that_was_ready(bench: Bench) -> None:
     assert words[-4:-1] == [b"training.trainer", ready.READY.encode(), RECIPE.encode()], out + bench.log(run)
 
 
+@pytest.mark.machine
 def test_one_that_is_bound_to_a_core_begins_anew_in_the_same_process(bench: Bench) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("there is one core: a run of one core is bound to nothing")

@@ -224,6 +224,7 @@ def real_group() -> Iterator[Path]:
         parent.rmdir()
 
 
+@pytest.mark.machine
 def test_a_real_group_holds_what_is_started_in_it_and_goes_with_all_of_it(real_group: Path) -> None:
     child = _start_in(real_group, GroupLimits(), "import subprocess; subprocess.Popen(['sleep', '600'])")
     members = [int(pid) for pid in (real_group / "cgroup.procs").read_text().split()]
@@ -234,6 +235,7 @@ def test_a_real_group_holds_what_is_started_in_it_and_goes_with_all_of_it(real_g
     assert not real_group.exists()
 
 
+@pytest.mark.machine
 def test_a_real_group_kills_what_takes_more_memory_than_its_limit(real_group: Path) -> None:
     found = find_delegation(str(real_group.parent))
     if found.folder is None:
