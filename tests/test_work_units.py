@@ -29,3 +29,9 @@ def test_the_files_of_all_clients_meet_at_a_platform() -> None:
     path = "tests/e2e/clients"
     assert unit_of(f"{path}/test_a.py::test_a[single]") == unit_of(f"{path}/test_b.py::test_b[single-x]")
     assert unit_of(f"{path}/test_a.py::test_a[single]") != unit_of(f"{path}/test_a.py::test_a[split]")
+
+
+def test_the_tests_of_each_backend_are_a_unit() -> None:
+    path = "tests/training/recipes/test_keras_backends.py"
+    assert unit_of(f"{path}::test_a[torch]") == unit_of(f"{path}::test_b[torch]") != unit_of(f"{path}::test_a[jax]")
+    assert unit_of(f"{path}::test_c") == path
