@@ -12,6 +12,7 @@ them: a command that lists runs reads no Parquet file. A module says so in the p
 from __future__ import annotations
 
 import importlib
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -29,3 +30,20 @@ class LateModule(ModuleType):
 def late_module(name: str) -> Any:
     """Return a module, by its full name, that is loaded when it is used."""
     return LateModule(name)
+
+
+def load_tensorflow() -> Any:
+    """Return TensorFlow, imported, and not JAX with it.
+
+    Where JAX is installed TensorFlow imports it for a converter that nothing here uses, which takes as long as all the
+    rest. JAX can be imported as ever afterwards.
+    """
+    is_left_out = "jax" not in sys.modules
+    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None: it cannot be imported
+    if is_left_out:
+        modules["jax"] = None
+    try:
+        return importlib.import_module("tensorflow")
+    finally:
+        if is_left_out:
+            del modules["jax"]

@@ -27,7 +27,6 @@ from training.environment import inherited_environment
 READY = "--ready"  # the trainer's first argument, the recipe its second
 PATIENCE_S = 60.0  # without a word from the command
 _PR_SET_PDEATHSIG = 1
-_MODULES = {"tensorflow": ("tensorflow", "keras"), "torch": ("torch",)}
 _PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -129,15 +128,18 @@ def wait_for_order(recipe: str) -> list[str] | None:
 def _load_framework(recipe: str) -> None:
     from django.conf import settings
 
-    from training.recipes.keras_backends import TENSORFLOW, keras_on
+    from training.recipes.keras_backends import TENSORFLOW, import_keras
     from training.recipes.registry import get_recipe
 
     importlib.import_module("training.attempt")
     if settings.TRAINING_KERAS_BACKEND != TENSORFLOW:
         return
-    with contextlib.suppress(Exception), keras_on(TENSORFLOW):  # the run says what is wrong with it
-        for name in _MODULES.get(get_recipe(recipe).framework, ()):
-            importlib.import_module(name)
+    with contextlib.suppress(Exception):  # the run says what is wrong with it
+        framework = get_recipe(recipe).framework
+        if framework == TENSORFLOW:
+            import_keras(TENSORFLOW)
+        elif framework == "torch":
+            importlib.import_module("torch")
 
 
 def _suits(environment: Mapping[str, str]) -> bool:

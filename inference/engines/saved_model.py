@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-import tensorflow as tf
 
 from aiplatform.artifacts import Manifest
 from aiplatform.errors import ArtifactError
+from aiplatform.late import load_tensorflow
 from inference.engines.arrays import check_same_names
 from inference.engines.base import Arrays, EngineKind, EngineOptions
 
+tf = load_tensorflow()
 log = structlog.get_logger(__name__)
 _loading = threading.Lock()  # TensorFlow's loader is not meant for two threads at once
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from aiplatform.artifacts import Manifest
 from aiplatform.errors import ArtifactError
+from aiplatform.late import load_tensorflow
 from aiplatform.tensors import FREE, DType, TensorSpec
 from inference.engines import saved_model
 from inference.engines.base import Arrays, EngineKind, EngineOptions
+
+tf = load_tensorflow()
 
 
 def open_engine(model: Path, manifest: Manifest, options: EngineOptions) -> XlaEngine:

@@ -102,3 +102,22 @@ def test_what_is_replaced_in_a_module_is_replaced_in_its_stand_in(monkeypatch: p
     assert late.digits == "0123456789"
     monkeypatch.setattr("string.digits", "01")
     assert late.digits == "01"
+
+
+@pytest.mark.jax
+@pytest.mark.timeout(300)
+def test_tensorflow_is_loaded_without_jax_which_can_be_loaded_afterwards() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", _TENSORFLOW_ALONE], capture_output=True, text=True, check=True, cwd=ROOT, timeout=300
+    )
+    assert told.stdout.split() == ["False", "jax"]
+
+
+_TENSORFLOW_ALONE = """
+import sys
+from aiplatform.late import load_tensorflow
+load_tensorflow()
+print("jax" in sys.modules)
+import jax
+print(jax.__name__)
+"""

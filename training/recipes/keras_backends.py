@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiplatform.errors import InvalidConfigurationError
+from aiplatform.late import load_tensorflow
 from training.parallel.place import Place
 from training.recipes.parameters import parameter
 
@@ -93,7 +94,9 @@ def import_keras(backend: str) -> None:
     Raises: InvalidConfigurationError if it is not installed, or this process has Keras on another already.
     """
     check_installed(backend)
-    with keras_on(backend):
+    with keras_on(backend):  # TensorFlow imports Keras, too
+        if backend != JAX:
+            load_tensorflow()
         import keras
     if keras.config.backend() != backend:
         raise InvalidConfigurationError(

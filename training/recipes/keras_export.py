@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiplatform.artifacts import MONITORED, Arrays, read_arrays
+from aiplatform.late import load_tensorflow
 from aiplatform.tensors import DType, TensorSpec
 from training.recipes.api import TrainingFailedError
 
@@ -87,8 +88,8 @@ def _type_name(spec: TensorSpec) -> str:
 
 def main(place: Path) -> int:
     """Do the second process's part; return the exit code."""
+    tf = load_tensorflow()
     import keras
-    import tensorflow as tf
 
     form = json.loads((place / _FORM).read_text())
     importlib.import_module(form["module"])

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiplatform.artifacts import Arrays
 from aiplatform.errors import InvalidInputError
+from aiplatform.late import load_tensorflow
 from aiplatform.tensors import TensorSpec
 from training.runtimes.base import RuntimeOptions, reading
 from training.runtimes.signatures import join_by_name, tensor_spec
@@ -22,7 +23,7 @@ _REFUSED_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFi
 
 def open_model(path: Path, options: RuntimeOptions) -> SavedModelRuntime:
     """Load a SavedModel folder and choose its signature."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     if not (path / MODEL_FILE).is_file():
         raise InvalidInputError(f"'{path.name}' holds no {MODEL_FILE} and is no SavedModel folder")
