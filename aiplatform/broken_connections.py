@@ -13,7 +13,9 @@ def close_broken_connections() -> None:
     server is still there (CONN_HEALTH_CHECKS), and if not makes a new one.
     """
     for connection in connections.all(initialized_only=True):
-        if connection.errors_occurred and not connection.in_atomic_block:
+        if connection.in_atomic_block:
+            continue
+        if connection.errors_occurred:
             connection.close()
         else:
             connection.health_check_done = False  # type: ignore[attr-defined]  # Django's, not in the stubs

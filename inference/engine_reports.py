@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 from django.conf import settings
 
-from aiplatform.contracts.inference import CompileVersion, EngineReport, EngineReports, EngineRow, EngineTime
+from aiplatform.contracts.engines import CompileVersion, EngineReport, EngineReports, EngineRow, EngineTime
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.errors import ArtifactError, InvalidInputError
 from inference.choice import AUTO, NATIVE, WISHES

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from django.db import DatabaseError
 
-from aiplatform.contracts.inference import CompileVersion, EngineReports
+from aiplatform.contracts.engines import CompileVersion, EngineReports
 from aiplatform.errors import DeadlineExceededError, PlatformError
 from aiplatform.services import inference_client
 from training.models import ModelVersion

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from django.http import HttpRequest
 
+from aiplatform.contracts.engines import CompileVersion, EngineReports
 from aiplatform.contracts.inference import (
-    CompileVersion,
     DeployVersion,
     EndpointHistory,
     EndpointInfo,
     EndpointList,
-    EngineReports,
     FreezeEndpoint,
     OrderReceipt,
     OrderReplay,

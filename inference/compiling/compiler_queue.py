@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from aiplatform.contracts.inference import CompileVersion
+from aiplatform.contracts.engines import CompileVersion
 
 log = structlog.get_logger(__name__)
 

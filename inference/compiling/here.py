@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from aiplatform.contracts.inference import CompileVersion
+from aiplatform.contracts.engines import CompileVersion
 from inference.compiling.compiler_queue import CompilerQueue
 from inference.compiling.packs import PackStore
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from aiplatform.contracts.inference import CompileVersion
+from aiplatform.contracts.engines import CompileVersion
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.errors import ArtifactError, PlatformError, UnavailableError
 from inference.choice import NATIVE, EngineWish, choose_engine

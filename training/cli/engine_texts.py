@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from django.core.management.base import CommandParser
 
-from aiplatform.contracts.inference import EngineReport, EngineReports, EngineRow
+from aiplatform.contracts.engines import EngineReport, EngineReports, EngineRow
 
 _TITLES = ("ENGINE", "STATE", "ERROR", "THREADS", "ROWS/S AT 1", "8", "32", "SIZE", "")
 

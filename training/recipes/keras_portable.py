@@ -72,11 +72,7 @@ class PortableLearner(ABC):
 
     def reseed(self, seed: int) -> None:
         """Draw layers' random numbers anew, the same for the same seed."""
-        import keras
-
-        for layer in self._model._flatten_layers():
-            if isinstance(generator := getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
-                generator.state.assign([seed, 0])
+        reseed_layers(self._model, seed)
         self._take_up()
 
     def _put_down(self) -> None:  # noqa: B027 (most backends learn in Keras' variables)
@@ -167,6 +163,15 @@ class PortableLearner(ABC):
 
     def _variables(self) -> list[Any]:
         return [*self._model.variables, *self._optimizer.variables]
+
+
+def reseed_layers(model: keras.Model, seed: int) -> None:
+    """Draw layers' random numbers anew, the same for the same seed."""
+    import keras
+
+    for layer in model._flatten_layers():
+        if isinstance(generator := getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
+            generator.state.assign([seed, 0])
 
 
 def _numpy(variable: Any) -> Array:

@@ -30,7 +30,7 @@ from training.recipes.keras_backends import (
     start_backend,
 )
 from training.recipes.keras_heads import Loss, build_loss
-from training.recipes.keras_portable import PortableLearner
+from training.recipes.keras_portable import PortableLearner, reseed_layers
 from training.recipes.recipe import Learner, Recipe
 from training.recipes.steps import StepOptions
 from training.recipes.tasks import Task
@@ -210,11 +210,7 @@ class KerasLearner:
 
     def reseed(self, seed: int) -> None:
         """Draw dropout's random numbers anew, the same for the same seed."""
-        import keras
-
-        for layer in self._model._flatten_layers():
-            if isinstance(generator := getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
-                generator.state.assign([seed, 0])
+        reseed_layers(self._model, seed)
 
     def leave_team(self) -> None:
         """Sign off from the service that the leader's TensorFlow keeps over the team.

@@ -13,7 +13,7 @@ import pytest
 from django.test import override_settings
 
 from aiplatform.artifacts import read_manifest
-from aiplatform.contracts.inference import CompileVersion
+from aiplatform.contracts.engines import CompileVersion
 from aiplatform.errors import InvalidInputError
 from inference import engine_reports
 from inference.compiling.compiler_queue import CompilerQueue

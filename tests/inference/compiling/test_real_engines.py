@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from aiplatform.artifacts import WARMUP_OUTPUTS, read_arrays, read_manifest
-from aiplatform.contracts.inference import CompileVersion, ReplicaState, TrafficShare
+from aiplatform.contracts.engines import CompileVersion
+from aiplatform.contracts.inference import ReplicaState, TrafficShare
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.errors import PlatformError
 from inference.choice import AUTO, EngineWish

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from aiplatform.contracts.inference import CompileVersion, EngineReport, EngineReports, EngineRow, EngineTime
+from aiplatform.contracts.engines import CompileVersion, EngineReport, EngineReports, EngineRow, EngineTime
 from aiplatform.errors import UnavailableError
 from training import engines
 

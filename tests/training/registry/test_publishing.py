@@ -21,8 +21,8 @@ from ..stand_in import _model
 ORIGIN = Origin(code_commit="abc", packages={"numpy": "2"})
 
 
-@pytest.fixture
-def claimed(bench: Bench) -> tuple[Run, Claim, TrainedModel]:
+def claimed_run(bench: Bench) -> tuple[Run, Claim, TrainedModel]:
+    """Return a run that an attempt has claimed, and what it has trained."""
     run = bench.create()
     claim = leases.claim_run(run.pk)
     assert claim is not None
@@ -32,6 +32,11 @@ def claimed(bench: Bench) -> tuple[Run, Claim, TrainedModel]:
         recipe=run.recipe, parameters=run.parameters, data_uri="digits", target=None, seed=0, work_dir=work
     )
     return run, claim, _model(order)
+
+
+@pytest.fixture
+def claimed(bench: Bench) -> tuple[Run, Claim, TrainedModel]:
+    return claimed_run(bench)
 
 
 def test_reserving_twice_gives_the_same_number(claimed: tuple[Run, Claim, TrainedModel]) -> None:

@@ -22,12 +22,11 @@ from training.import_publishing import ImportedModel, clear_abandoned_imports, p
 from training.leases import Claim, StaleFenceError
 from training.models import ModelVersion, Run
 from training.publishing import adopt_published, publish_model
-from training.recipes.api import TrainedModel, TrainingOrder
+from training.recipes.api import TrainedModel
 from training.states import ExitClass, VersionState
 
 from ..conftest import Bench
-from ..stand_in import _model
-from .test_publishing import ORIGIN
+from .test_publishing import ORIGIN, claimed_run
 
 
 @pytest.fixture
@@ -47,18 +46,6 @@ def store(request: pytest.FixtureRequest, bench: Bench) -> str:
     if request.param == "s3":
         bench.limit(ARTIFACT_STORE=request.getfixturevalue("s3"))
     return str(bench.settings.ARTIFACT_STORE)
-
-
-def old_attempt(bench: Bench) -> tuple[Run, Claim, TrainedModel]:
-    run = bench.create()
-    claim = leases.claim_run(run.pk)
-    assert claim is not None
-    work = bench.folder / "work"
-    work.mkdir()
-    order = TrainingOrder(
-        recipe=run.recipe, parameters=run.parameters, data_uri="digits", target=None, seed=0, work_dir=work
-    )
-    return run, claim, _model(order)
 
 
 def publish(bench: Bench, run: Run, claim: Claim, trained: TrainedModel) -> ModelVersion:
@@ -97,7 +84,7 @@ def saving(trained: TrainedModel, text: str, then: Callable[[], Any] = lambda: N
 def test_an_attempt_that_wakes_after_its_number_cannot_clear_what_the_next_has_published(
     bench: Bench, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, old, trained = old_attempt(bench)
+    run, old, trained = claimed_run(bench)
     reserve = registry.reserve_version
 
     def reserve_and_sleep(**order: Any) -> Any:
@@ -113,7 +100,7 @@ def test_an_attempt_that_wakes_after_its_number_cannot_clear_what_the_next_has_p
 
 
 def test_an_attempt_that_wakes_while_it_writes_changes_nothing_of_the_next_ones(bench: Bench, store: str) -> None:
-    run, old, trained = old_attempt(bench)
+    run, old, trained = claimed_run(bench)
 
     def go_on() -> None:
         publish(bench, run, take_over(bench, run, old), saving(trained, "new"))
@@ -127,7 +114,7 @@ def test_an_attempt_that_wakes_as_it_moves_its_artifact_leaves_the_next_one_its_
     bench: Bench, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old one is asked for its fence last before the move; after that only the place itself keeps them apart."""
-    run, old, trained = old_attempt(bench)
+    run, old, trained = claimed_run(bench)
     commit = StagedArtifact.commit
 
     def sleep_and_commit(staged: StagedArtifact, manifest: Any) -> str:
@@ -144,7 +131,7 @@ def test_an_attempt_that_wakes_as_it_moves_its_artifact_leaves_the_next_one_its_
 def test_what_is_adopted_is_not_cleared_by_the_attempt_that_wrote_it(
     bench: Bench, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, old, trained = old_attempt(bench)
+    run, old, trained = claimed_run(bench)
     complete = registry.complete_run
 
     def sleep_and_complete(**order: Any) -> None:
@@ -186,7 +173,7 @@ def test_an_import_that_finds_itself_given_up_takes_its_files_with_it(
         (staged.folder / "model/weights.txt").write_text("x")
         clear_abandoned_imports("sleepy", older_s=0)
 
-    run, _, trained = old_attempt(bench)
+    run, _, trained = claimed_run(bench)
 
     def manifest_of(name: str, version: ModelVersion, imported: ImportedModel, origin: Any) -> Any:
         return publishing.build_manifest(run, version, trained, ORIGIN)
