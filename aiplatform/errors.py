@@ -38,6 +38,7 @@ class PlatformError(Exception):
         super().__init__(message)
         self.message = message
         self.details: dict[str, Any] = details
+        self.model_version: int | None = None  # which version of a model failed, once one was chosen to answer
 
     def payload(self) -> dict[str, Any]:
         """Return the JSON body: `error` is the message, as serving clients expect it."""

@@ -73,7 +73,6 @@ class Callers:
     champion: int
     calls: list[Call] = field(default_factory=list)
     mark: float = 0.0
-    _arms: dict[int, int] = field(default_factory=dict)  # by caller, as the last answer said
     _unlabelled: list[Call] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _is_over: threading.Event = field(default_factory=threading.Event)
@@ -115,11 +114,12 @@ class Callers:
             "POST", f"/v1/models/{ENDPOINT}:predict", json=body, headers={"X-Routing-Key": f"caller-{caller}"}
         )
         latency_ms = (time.perf_counter() - started) * 1000
-        if answer.status_code >= 500:
-            return Call(at=time.time(), arm=self._arms.get(caller, CHALLENGER), is_error=True, latency_ms=latency_ms)
-        answer.raise_for_status()
+        is_error = answer.status_code >= 500
+        if not is_error or "X-Model-Version" not in answer.headers:
+            answer.raise_for_status()
         arm = CHAMPION if int(answer.headers["X-Model-Version"]) == self.champion else CHALLENGER
-        self._arms[caller] = arm
+        if is_error:
+            return Call(at=time.time(), arm=arm, is_error=True, latency_ms=latency_ms)
         said = LABELS[int(np.argmax(answer.json()["predictions"][0]))]
         return Call(
             at=time.time(), arm=arm, is_error=False, latency_ms=latency_ms, is_right=said == label, label=label,

@@ -36,9 +36,9 @@ from aiplatform.wiring import Receive, Scope, Send
 from inference.engines import Arrays
 from inference.model_questions import answer_index, answer_question
 from inference.predict_request import (
-    RETRY_AFTER_S,
     Decoding,
     encode_answer,
+    failure_headers,
     read_deadline_s,
     read_origin,
     read_priority,
@@ -240,8 +240,7 @@ async def _refuse(send: Send, scope: Scope, request_id: str, error: PlatformErro
     headers = [] if is_behind_door else [(_REQUEST_ID, request_id.encode())]
     if "allow" in error.details:
         headers.append((b"allow", str(error.details["allow"]).encode()))
-    if error.http_status == 503 and getattr(error, "retry_after_s", None) is None:
-        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    headers += failure_headers(error)
     if leaving.has_begun or not await watched.finish():
         headers += CLOSE
     await send_error(send, error, headers=headers)

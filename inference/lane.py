@@ -17,9 +17,9 @@ from aiplatform.errors import PlatformError
 from aiplatform.http.lane import Exchange, Head, Plan
 from aiplatform.http.lane.exchange import field_lines
 from inference.predict_request import (
-    RETRY_AFTER_S,
     Decoding,
     encode_answer,
+    failure_headers,
     read_deadline_s,
     read_origin,
     read_priority,
@@ -169,5 +169,4 @@ def _refuse(plan: _PredictPlan, exchange: Exchange, error: Exception) -> None:
     else:
         log.error("predict_crashed", path=plan.path, request_id=exchange.request_id, exc_info=error)
         error = PlatformError(f"the server failed: {type(error).__name__}")
-    is_overload = error.http_status == 503 and getattr(error, "retry_after_s", None) is None
-    exchange.refuse(error, fields=b"retry-after: %d\r\n" % RETRY_AFTER_S if is_overload else b"")
+    exchange.refuse(error, fields=field_lines(failure_headers(error)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiplatform.artifacts import Manifest
 from aiplatform.contracts.predict import DEADLINE_HEADER, MODEL_VERSION_HEADER, PREDICTION_ID_HEADER, PRIORITY_HEADER
-from aiplatform.errors import InvalidInputError
+from aiplatform.errors import InvalidInputError, PlatformError
 from aiplatform.identity import Identity
 from inference.protocols import open_inference, tf_examples, tf_serving
 from inference.protocols.messages import Encoded, InferRequest, InferResponse
@@ -79,6 +79,16 @@ def read_origin(traceparent: str, subject: str) -> Origin | None:
 def routing_key(given: str, identity: Identity | None) -> str | None:
     """Return what keeps a caller with one version: what its header says, else its user, else nothing."""
     return given or (identity.username if identity is not None else "") or None
+
+
+def failure_headers(error: PlatformError) -> list[tuple[bytes, bytes]]:
+    """Return what the caller of a failed request is told beside the error: the version, and when to try again."""
+    headers = []
+    if error.model_version is not None:
+        headers.append((_MODEL_VERSION, b"%d" % error.model_version))
+    if error.http_status == 503 and getattr(error, "retry_after_s", None) is None:
+        headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))
+    return headers
 
 
 def encode_answer(target: Target, request: InferRequest, answer: Answer) -> Encoded:

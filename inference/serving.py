@@ -132,7 +132,7 @@ class PredictService:
             attempt.fail(CLIENT_GONE, "client_gone")
             raise
         except Exception as error:
-            attempt.fail(getattr(error, "http_status", 500), getattr(error, "code", "internal"))
+            attempt.fail_with(error)
             raise
         finally:
             attempt.loaded.release()
@@ -166,7 +166,7 @@ class PredictService:
                 arrays, deadline=deadline, take=started.finish, priority=attempt.priority_or(priority)
             )
         except Exception as error:
-            attempt.fail(getattr(error, "http_status", 500), getattr(error, "code", "internal"))
+            attempt.fail_with(error)
             attempt.loaded.release()
             raise
         return started
@@ -188,7 +188,7 @@ class PredictService:
             outputs = attempt.loaded.queue.run_blocking(arrays, deadline=self._deadline(attempt, deadline_s))
             return attempt.succeed(arrays, outputs)
         except Exception as error:
-            attempt.fail(getattr(error, "http_status", 500), getattr(error, "code", "internal"))
+            attempt.fail_with(error)
             raise
         finally:
             attempt.loaded.release()
@@ -274,6 +274,14 @@ class _Attempt:
             loaded.mirror.offer(inputs, outputs, time.monotonic() - self.started)
         return Answer(prediction_id, loaded.info.version, loaded.manifest, outputs)
 
+    def fail_with(self, error: Exception) -> None:
+        """Record what the request failed with, and tell the error which version it was."""
+        if isinstance(error, PlatformError):
+            error.model_version = self.loaded.info.version
+            self.fail(error.http_status, error.code)
+        else:
+            self.fail(500, PlatformError.code)
+
     def fail(self, http_status: int, code: str) -> None:
         self._record(http_status, None, 0, 1, code)
 
@@ -312,7 +320,7 @@ class StartedPrediction:
         attempt = self._attempt
         try:
             if isinstance(result, PlatformError):
-                attempt.fail(result.http_status, result.code)
+                attempt.fail_with(result)
                 answer: Answer | PlatformError = result
             else:
                 answer = attempt.succeed(self._arrays, result, self.job)

@@ -1,9 +1,10 @@
 """What gateway and inference agree on for the predict routes, beside the public protocols.
 
 In one process the gateway puts an `Identity` into `scope["state"]["identity"]`; between two it
-travels as a signed header. Every answer carries PREDICTION_ID_HEADER (a successful one) and
-REQUEST_ID_HEADER. DEADLINE_HEADER is the caller's patience in milliseconds. SUBJECT_HEADER names whom a
-request is about, so that what was stored of them can be deleted; V2 requests may use SUBJECT_PARAMETER.
+travels as a signed header. Every answer carries REQUEST_ID_HEADER and, if it is a good one, PREDICTION_ID_HEADER;
+MODEL_VERSION_HEADER stands in failures too, once a version was chosen. DEADLINE_HEADER is the caller's patience
+in milliseconds. SUBJECT_HEADER names whom a request is about, so that what was stored of them can be deleted;
+V2 requests may use SUBJECT_PARAMETER.
 """
 
 # Words that stand where a model's name could, in one of the protocols: no endpoint may have them.

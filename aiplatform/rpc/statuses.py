@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from aiplatform.contracts.predict import MODEL_VERSION_HEADER
 from aiplatform.errors import (
     ERRORS_BY_CODE,
     ConflictError,
@@ -20,6 +21,7 @@ from aiplatform.errors import (
 )
 from aiplatform.rpc.calls import ERROR_CODE_KEY, RETRY_AFTER_KEY, Pairs
 
+MODEL_VERSION_KEY = MODEL_VERSION_HEADER.lower()
 PUSHBACK_KEY = "grpc-retry-pushback-ms"  # what gRPC's own retries heed
 LONGEST_MESSAGE_BYTES = 1500  # it travels as a header, up to three times as long; clients take 8 kB of headers
 RETRY_AFTER_S = 1.0
@@ -76,8 +78,10 @@ def details_of(error: PlatformError) -> str:
 
 
 def trailers_of(error: PlatformError) -> Pairs:
-    """Return the error's code, and when to come again where that helps."""
-    pairs = ((ERROR_CODE_KEY, error.code),)
+    """Return the error's code, the version that failed, and when to come again where that helps."""
+    pairs: Pairs = ((ERROR_CODE_KEY, error.code),)
+    if error.model_version is not None:
+        pairs = (*pairs, (MODEL_VERSION_KEY, str(error.model_version)))
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is None and isinstance(error, UnavailableError):
         retry_after_s = RETRY_AFTER_S
@@ -91,7 +95,9 @@ def error_from_status(status: Status, details: str, trailers: dict[str, str]) ->
     """Rebuild the error that a server sent, by its code, else by its status."""
     error_class = ERRORS_BY_CODE.get(trailers.get(ERROR_CODE_KEY, "")) or _class_of(status)
     error = error_class(details or f"the service answered with status {status.name}")
-    wait = trailers.get(RETRY_AFTER_KEY, "")
+    version, wait = trailers.get(MODEL_VERSION_KEY, ""), trailers.get(RETRY_AFTER_KEY, "")
+    if version.isdigit():
+        error.model_version = int(version)
     if wait.isdigit() and isinstance(error, LimitError | UnavailableError):
         error.retry_after_s = float(wait)  # type: ignore[union-attr]
     return error

@@ -178,6 +178,7 @@ def test_a_gateway_alone_passes_calls_on_with_identity_request_id_and_deadline()
 def test_an_error_from_behind_keeps_its_status_message_and_hint(error: Any, status: str) -> None:
     behind = Behind()
     behind.raises = error
+    error.model_version = 3
 
     async def script(caller: Caller, pool: Pool) -> Any:
         refused = await caller.refused(INFER, authorization=TOKEN)
@@ -186,6 +187,7 @@ def test_an_error_from_behind_keeps_its_status_message_and_hint(error: Any, stat
 
     found, message, trailers = split(script, behind)
     assert (found, message, trailers["x-error-code"]) == (status, error.message, error.code)
+    assert trailers["x-model-version"] == "3", "the one that failed"
     assert trailers.get("retry-after") == ("3" if status == "RESOURCE_EXHAUSTED" else None)
     assert len(behind.calls) == 1
 

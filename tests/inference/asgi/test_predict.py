@@ -123,6 +123,17 @@ def test_every_failure_of_a_known_version_is_recorded(
     assert metrics.predictions == [("double", 1, status)]
 
 
+@pytest.mark.parametrize(("body", "status"), [({"instances": [[1]]}, 400), ({"instances": [[POISON, 1]]}, 500)])
+def test_a_failed_prediction_names_the_version_that_failed(
+    serve: Callable[..., AsgiClient], body: object, status: int
+) -> None:
+    client = serve(route_of(make_loaded(FakeEngine(), version=7)))
+    reply = client.request("POST", PREDICT, body)
+    assert (reply.status, reply.headers["x-model-version"]) == (status, "7")
+    unknown = client.request("POST", "/v1/models/nobody:predict", body)
+    assert (unknown.status, "x-model-version" in unknown.headers) == (404, False)
+
+
 def test_an_unknown_version_counts_for_the_endpoint_but_is_no_event(
     client: AsgiClient, recorder: ListRecorder, metrics: CountingMetrics
 ) -> None:

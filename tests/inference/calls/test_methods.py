@@ -278,6 +278,16 @@ def test_stopping_lets_calls_under_way_finish(methods: CallMethods, engine: Fake
     assert inferred(asyncio.run(go())).outputs
 
 
+def test_a_failed_call_names_the_version_that_failed(methods: CallMethods) -> None:
+    async def script(caller: Caller) -> None:
+        _, _, trailers = await caller.refused(INFER, infer_request(POISON, 2))
+        assert trailers["x-model-version"] == "1"
+        _, _, trailers = await caller.refused(INFER)
+        assert "x-model-version" not in trailers, "no version was chosen"
+
+    run(script, methods)
+
+
 def test_a_bug_is_internal_and_tells_its_kind_alone() -> None:
     def broken(call: Call) -> None:
         raise ValueError("a secret detail")
