@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -25,9 +25,12 @@ from inference.compiling.table import BATCH_SIZES, Candidate, CandidateState, Ti
 from inference.engines import Arrays, Engine, EngineKind, EngineOptions, native_kind, open_engine
 from inference.warmup import PROOF_ROWS, Samples, prove_equal, read_samples
 
-TIMED_S = 0.2  # of each engine, batch size and number of threads
+TURNS = 5  # of each batch size, one size after the other: a machine's speed changes from second to second
+TURN_S = 0.04
 MIN_CALLS, MAX_CALLS = 3, 2000
 LONGEST_CALL_S = 1.0  # a call that takes longer is timed once
+TIMED_S = 2.0  # after so long no new turn begins
+SECOND_LOOK_BYTES = 256 * 1024 * 1024  # larger models are opened and timed once: loading them takes long
 _REASON_LENGTH = 500
 
 
@@ -51,32 +54,62 @@ def work(order: WorkOrder) -> None:
     """Do an order."""
     manifest = decode_manifest((order.folder / MANIFEST).read_bytes())
     samples = read_samples(order.folder, manifest)
+    again = []
     for kind in order.kinds:
         (order.results / f"{kind}.begun").touch()
         candidate = try_engine(kind, order, samples)
-        draft = order.results / f".{kind}.json"
-        draft.write_bytes(msgspec.json.encode(candidate))
-        draft.rename(order.results / f"{kind}.json")
+        _write_result(order, kind, candidate)
+        if candidate.state is CandidateState.EQUAL and candidate.size_bytes <= SECOND_LOOK_BYTES:
+            again.append((kind, candidate))
+    for kind, candidate in again[::-1] if len(again) > 1 else []:
+        _write_result(order, kind, look_again(kind, order, samples, candidate))
+
+
+def _write_result(order: WorkOrder, kind: EngineKind, candidate: Candidate) -> None:
+    draft = order.results / f".{kind}.json"
+    draft.write_bytes(msgspec.json.encode(candidate))
+    draft.rename(order.results / f"{kind}.json")
+
+
+def look_again(kind: EngineKind, order: WorkOrder, samples: Samples, candidate: Candidate) -> Candidate:
+    """Time an engine a second time, after all others: the better time of each batch size counts.
+
+    Engines are timed seconds apart, and what else a machine does only ever slows.
+    """
+    try:
+        engine = _open(kind, _files(kind, order), order, samples.manifest)
+        try:
+            seen = {timing.rows: timing.ms for timing in time_engine(engine, samples, order.threads)}
+        finally:
+            engine.close()
+    except Exception:  # noqa: BLE001 - engines raise anything; what the first look found stands
+        return candidate
+    timings = tuple(replace(t, ms=min(t.ms, seen.get(t.rows, t.ms))) for t in candidate.timings)
+    return replace(candidate, timings=timings)
 
 
 def try_engine(kind: EngineKind, order: WorkOrder, samples: Samples) -> Candidate:
     """Return what became of one engine; whatever goes wrong is its result."""
     manifest = samples.manifest
     is_native = native_kind(manifest) is kind
+
+    def failed(state: CandidateState, reason: str) -> Candidate:
+        return Candidate(engine=kind, is_native=is_native, state=state, reason=reason)
+
     try:
         model = _make(kind, order, manifest)
-        engine = open_engine(kind, model, manifest, EngineOptions(threads=order.threads, max_rows=max(BATCH_SIZES)))
+        engine = _open(kind, model, order, manifest)
     except SkippedError as error:
-        return Candidate(engine=kind, is_native=is_native, state=CandidateState.SKIPPED, reason=error.message)
+        return failed(CandidateState.SKIPPED, error.message)
     except Exception as error:  # noqa: BLE001 - converters raise anything
-        return Candidate(engine=kind, is_native=is_native, state=CandidateState.FAILED, reason=_reason(error))
+        return failed(CandidateState.FAILED, _reason(error))
     try:
         largest = prove_equal(engine, samples, most_rows=PROOF_ROWS)
         timings = time_engine(engine, samples, order.threads)
     except ArtifactError as error:
-        return Candidate(engine=kind, is_native=is_native, state=CandidateState.UNEQUAL, reason=_reason(error))
+        return failed(CandidateState.UNEQUAL, _reason(error))
     except Exception as error:  # noqa: BLE001 - engines raise anything
-        return Candidate(engine=kind, is_native=is_native, state=CandidateState.FAILED, reason=_reason(error))
+        return failed(CandidateState.FAILED, _reason(error))
     finally:
         engine.close()
     return Candidate(
@@ -86,19 +119,23 @@ def try_engine(kind: EngineKind, order: WorkOrder, samples: Samples) -> Candidat
 
 
 def time_engine(engine: Engine, samples: Samples, threads: int) -> tuple[Timing, ...]:
-    """Return the median time of a call at each batch size; one batch if rows cannot be joined."""
+    """Return the time of a call at each batch size: the median of its best turn; one batch if rows cannot be joined."""
     sizes = BATCH_SIZES if samples.is_batchable else (1,)
-    found = []
-    for rows in sizes:
-        inputs = samples.tiled(rows).inputs if samples.is_batchable else samples.inputs
-        engine.run(inputs)
-        found.append(Timing(threads=threads, rows=rows, ms=_median_ms(engine, inputs)))
-    return tuple(found)
+    inputs = {rows: samples.tiled(rows).inputs if samples.is_batchable else samples.inputs for rows in sizes}
+    for given in inputs.values():
+        engine.run(given)
+    until_s = time.perf_counter() + TIMED_S
+    best = {rows: _median_ms(engine, given) for rows, given in inputs.items()}
+    for _ in range(TURNS - 1):
+        for rows, given in inputs.items():
+            if best[rows] <= LONGEST_CALL_S * 1000 and time.perf_counter() < until_s:
+                best[rows] = min(best[rows], _median_ms(engine, given))
+    return tuple(Timing(threads=threads, rows=rows, ms=ms) for rows, ms in best.items())
 
 
 def _median_ms(engine: Engine, inputs: Arrays) -> float:
     taken: list[float] = []
-    until = time.perf_counter() + TIMED_S
+    until = time.perf_counter() + TURN_S
     while len(taken) < MAX_CALLS:
         started = time.perf_counter()
         engine.run(inputs)
@@ -109,10 +146,16 @@ def _median_ms(engine: Engine, inputs: Arrays) -> float:
     return statistics.median(taken) * 1000
 
 
+def _open(kind: EngineKind, model: Path, order: WorkOrder, manifest: Manifest) -> Engine:
+    return open_engine(kind, model, manifest, EngineOptions(threads=order.threads, max_rows=max(BATCH_SIZES)))
+
+
 def _make(kind: EngineKind, order: WorkOrder, manifest: Manifest) -> Path:
+    return convert_model(kind, order.folder, manifest, order.out / kind) if order.makes else _files(kind, order)
+
+
+def _files(kind: EngineKind, order: WorkOrder) -> Path:
     made = order.out / kind
-    if order.makes:
-        return convert_model(kind, order.folder, manifest, made)
     return made if made.is_dir() else order.folder / "model"
 
 

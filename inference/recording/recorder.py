@@ -3,7 +3,8 @@
 `record` appends to a deque. Under much traffic what waits is also turned into columns where it is recorded, 64
 requests at a time, which costs less there than in a thread: the arrays are still in the processor's cache, and the
 interpreter's lock need not change hands at each step. On an event loop that is done once the answers of the moment
-are on their way. Under little traffic one thread does it, a few times a second. Only the thread writes.
+are on their way. Under little traffic one thread does it, a few times a second: each time that it computes beside
+an event loop, answers wait for the interpreter's lock. Only the thread writes.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class PredictionRecorder:
         self._part_rows = 0
         self._part_bytes = 0
         self._step_due: asyncio.AbstractEventLoop | None = None  # whose list of calls `_step_on_loop` stands in
+        self._steps_here = 0  # that callers and event loops have digested
         self._digesting = threading.Lock()
         self._writing = threading.Lock()
         self._hurry = threading.Event()
@@ -143,6 +145,7 @@ class PredictionRecorder:
             self._hurry.set()
             return
         try:
+            self._steps_here += 1
             self._digest_next()
         except Exception:  # one bad step must not end recording
             log.exception("predictions_not_digested")
@@ -160,13 +163,16 @@ class PredictionRecorder:
 
     def _run(self) -> None:
         due = time.monotonic() + self._limits.flush_interval_s
+        steps_seen = 0
         while not self._is_stopping.is_set():
-            self._hurry.wait(min(LOOK_S, max(0.0, due - time.monotonic())))
+            is_asked = self._hurry.wait(min(LOOK_S, max(0.0, due - time.monotonic())))
             self._hurry.clear()
             is_due = self._is_full or time.monotonic() >= due
             if is_due:
                 due = time.monotonic() + self._limits.flush_interval_s
-            self._step_safely(is_due=is_due)
+            steps, steps_seen = self._steps_here - steps_seen, self._steps_here
+            if is_due or is_asked or steps == 0:  # else they digest themselves, and what is to be kept can wait
+                self._step_safely(is_due=is_due)
         self._step_safely(is_due=True)
 
     def _step_safely(self, *, is_due: bool) -> None:
