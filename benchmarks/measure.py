@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import grpc
 import httpx
 
-from benchmarks.bodies import Body, Rows, difference
+from benchmarks.bodies import Body, Rows, difference, encode
 from benchmarks.contenders import Contender, Target
 from benchmarks.grpc_load import call_once, run_grpc
 from benchmarks.http_load import Load, run_wrk
@@ -71,6 +71,22 @@ def check_target(target: Target, body: Body, expected: Rows) -> str:
     return difference(target.form, reply.content, dict(reply.headers), expected)
 
 
+def measure_protocol(
+    contender: Contender, name: str, *, connections: Sequence[int], seconds: float, rows: Rows, expected: Rows
+) -> list[Cell]:
+    """Return a cell for each number of connections, or one that says why there is none."""
+    protocol = PROTOCOLS[name]
+    target = contender.target(protocol.route)
+    if target is None:
+        return []
+    body = encode(target.form, rows[: protocol.rows])
+    wrong = check_target(target, body, expected[: protocol.rows])
+    if wrong:
+        return [Cell(contender=contender.name, protocol=name, connections=count, note=wrong) for count in connections]
+    send(target, body, connections=max(connections), seconds=WARM_UP_S)
+    return [_measure(contender, name, target, body, connections=count, seconds=seconds) for count in connections]
+
+
 def send(target: Target, body: Body, *, connections: int, seconds: float) -> Load:
     """Load a target with the generator for its protocol."""
     headers = target.headers_for(body)
@@ -79,10 +95,7 @@ def send(target: Target, body: Body, *, connections: int, seconds: float) -> Loa
     return run_wrk(target.address, body.content, headers, connections=connections, seconds=seconds)
 
 
-def measure_cell(
-    contender: Contender, name: str, target: Target, body: Body, *, connections: int, seconds: float
-) -> Cell:
-    """Load a way in to a server and return what that gave and cost."""
+def _measure(contender: Contender, name: str, target: Target, body: Body, *, connections: int, seconds: float) -> Cell:
     used_s = _cpu_s(contender.servers)
     load = send(target, body, connections=connections, seconds=seconds)
     used_s = _cpu_s(contender.servers) - used_s

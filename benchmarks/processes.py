@@ -96,14 +96,6 @@ class Server:
         """Return the memory of all its processes: proportional set size, so that shared pages count once."""
         return sum(map(_memory_bytes, self.pids()))
 
-    def pause(self) -> None:
-        """Stop all its processes in their tracks."""
-        _signal_all(self.pids(), signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let them go on."""
-        _signal_all(self.pids(), signal.SIGCONT)
-
     def stop(self) -> None:
         """End all its processes: SIGTERM to the first, after a time SIGKILL to what is left."""
         if self._process is None:

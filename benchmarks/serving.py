@@ -1,13 +1,13 @@
-"""The platform beside its peers: the same model, the same bodies, the servers in turns.
+"""The platform beside its peers: the same model, the same bodies, one server after the other.
 
     python -m benchmarks.peers install                 once: an environment for each peer
     python -m benchmarks.serving --seconds 4           the whole table, under 15 minutes
     python -m benchmarks.serving --only triton --protocols binary --connections 64
     python -m benchmarks.serving --write docs/performance.md
 
-All servers are started and have one answer of each protocol compared with the engine's own. Then they are loaded in
-turns (wrk; h2load for gRPC) while the others stand still, and the best of a cell's turns counts, for every server
-alike: what else a machine does only ever slows. docs/performance.md says more.
+Each server is started, has one answer of each protocol compared with the engine's own, is loaded
+(wrk; h2load for gRPC), and stopped. That happens in rounds, every other one in reverse, and the better of
+a cell's rounds counts, for every server alike: what else a machine does only ever slows. docs/performance.md says more.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,14 +25,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import peers
+from benchmarks.bodies import Rows
 from benchmarks.contenders import WORKERS, Conditions, Contender, PeerContender
 from benchmarks.http_load import require_wrk
-from benchmarks.in_turns import Plan, measure_in_turns, say, views
-from benchmarks.limit import measure_limit
+from benchmarks.limit import Limit, measure_limit
 from benchmarks.machine import describe_machine
-from benchmarks.measure import PROTOCOLS
+from benchmarks.measure import LARGE_ROWS, PROTOCOLS, Cell, measure_protocol
 from benchmarks.model import INPUT, OUTPUT, make_model
 from benchmarks.ours import Platform, require_switch
+from benchmarks.processes import ServerError
 from benchmarks.report import Result, best_cells, best_limits, format_result, write_into
 
 DEFAULT_PROTOCOLS = ("json", "binary", "binary-32", "grpc")
@@ -57,8 +60,8 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     names = ["ours", *peers.names()]
-    add("--seconds", type=float, default=4.0, help="for each cell of the table, over all turns; at least 1 a turn")
-    add("--rounds", type=int, default=4, help="how many turns each server has for each cell")
+    add("--seconds", type=float, default=4.0, help="for each cell of the table, over all rounds; at least 1 a round")
+    add("--rounds", type=int, default=4, help="how often each server is started and measured")
     add("--only", action="append", default=[], choices=names, metavar="NAME", help=f"of {', '.join(names)}")
     add("--skip", action="append", default=[], choices=names, metavar="NAME")
     add("--protocols", nargs="+", default=list(DEFAULT_PROTOCOLS), choices=list(PROTOCOLS))
@@ -88,17 +91,14 @@ def run(options: argparse.Namespace, scratch: Path) -> Result:
     with np.load(conditions.model / "samples.npz") as samples:
         rows, expected = samples[INPUT], samples[OUTPUT]
     contenders, absent = choose(options, conditions)
-    seconds = max(1.0, options.seconds / options.rounds)
-    found, limits = measure_in_turns(
-        contenders,
-        Plan(
-            protocols=options.protocols, connections=options.connections, turns=options.rounds, seconds=seconds,
-            rows=rows, expected=expected,
-            take_limit=lambda count: measure_limit(
-                conditions, rows=count, processes=options.workers, seconds=seconds
-            ),
-        ),
-    )  # fmt: skip
+    limits: list[Limit] = []
+    found: list[Cell] = []
+    for number in range(options.rounds):
+        limits += [limit_of(conditions, options, count) for count in (1, LARGE_ROWS)]
+        ordered = contenders if number % 2 == 0 else contenders[::-1]
+        for contender in ordered:
+            say(f"round {number + 1} of {options.rounds}: {contender.title}")
+            found += measure(contender, options, rows, expected)
     return Result(
         taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=describe_machine(),
@@ -132,6 +132,57 @@ def our_settings(options: argparse.Namespace) -> dict[str, str]:
     for part in options.without:
         settings |= require_switch(part)
     return settings
+
+
+def limit_of(conditions: Conditions, options: argparse.Namespace, rows: int) -> Limit:
+    """Return the engine's own rate with as many processes as the servers have."""
+    say(f"in-process limit, {rows} rows a call")
+    return measure_limit(
+        conditions, rows=rows, processes=options.workers, seconds=max(1.0, options.seconds / options.rounds)
+    )
+
+
+def measure(contender: Contender, options: argparse.Namespace, rows: Rows, expected: Rows) -> list[Cell]:
+    """Start a server, measure its cells, and stop it; a server that fails has cells that say so."""
+    seconds = max(1.0, options.seconds / options.rounds)
+    cells: list[Cell] = []
+    try:
+        with running(contender):
+            for view in [contender, *views(contender)]:
+                for protocol in options.protocols:
+                    cells += measure_protocol(
+                        view, protocol, connections=options.connections, seconds=seconds, rows=rows, expected=expected
+                    )
+    except ServerError as error:
+        say(f"{contender.title}: {error}")
+        return [
+            Cell(contender=contender.name, protocol=protocol, connections=count, note=str(error).splitlines()[0])
+            for protocol in options.protocols
+            for count in options.connections
+        ]
+    for cell in cells:
+        say(f"  {cell.protocol:10} {cell.connections:4}  {cell.requests_per_s:8.0f}/s  {cell.note}")
+    return cells
+
+
+def views(contender: Contender) -> list[Contender]:
+    """Return the other ways in to a contender's processes, measured while it runs."""
+    return list(contender.views()) if isinstance(contender, Platform) else []
+
+
+@contextmanager
+def running(contender: Contender) -> Iterator[None]:
+    """Have a contender run for a while."""
+    try:
+        contender.start()
+        yield
+    finally:
+        contender.stop()
+
+
+def say(text: str) -> None:
+    """Tell who waits how far it is."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _command(words: list[str]) -> str:

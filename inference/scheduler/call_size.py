@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 LEAST_ROWS = 8  # a call of fewer is never better than one that shares
-OWN_MS = 0.03  # what the platform itself does for each call: taking rows, joining them, handing answers over
-WORTH_SHARE = 0.02  # of the time by the row that must be saved, or the larger call is taken: timings are not exact
+OWN_MS = 0.06  # what the platform itself does for each call: taking rows, joining them, handing answers over
+WORTH_SHARE = 0.1  # of the time by the row that must be saved, or the larger call is taken: timings are not exact
 
 
 def best_call_rows(call_ms: Mapping[int, float], max_rows: int) -> int:
