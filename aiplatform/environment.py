@@ -1,4 +1,4 @@
-"""Reads the environment for `settings.py`, and remembers what each variable means.
+"""Reads the environment for the settings, and remembers what each variable means.
 
 The list of variables in docs/settings.md is written from here, so it cannot be out of date.
 """
