@@ -148,7 +148,7 @@ class Turned:
     evidence_at: float | None
     verdict_at: float
     ended_at: float
-    last_answer_at: float  # of the challenger
+    last_sent_at: float  # of what the challenger answered
     requests_per_s: float
 
     @property
@@ -197,7 +197,7 @@ def turn_back(platform: Platform, versions: dict[Fault, int], fault: Fault, star
     return Turned(
         rollout=rollout, fault_at=fault_at, verdict_at=times[0], ended_at=times[1],
         evidence_at=moment_of_evidence(callers.calls, began),
-        last_answer_at=max(call.at for call in sent if call.arm == CHALLENGER),
+        last_sent_at=max(call.at - call.latency_ms / 1000 for call in sent if call.arm == CHALLENGER),
         requests_per_s=len(sent) / (sent[-1].at - sent[0].at),
     )  # fmt: skip
 
