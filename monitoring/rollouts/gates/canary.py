@@ -71,7 +71,15 @@ class CanaryTest:
 
     def told(self, arm: Arm) -> str:
         """Return what an arm shows: a share, or a mean error in the model's own unit."""
-        return percent(arm.share) if self.unit is None or arm.share is None else f"{arm.share * self.unit:.3g}"
+        return self._in_words(arm.share)
+
+    @property
+    def told_limit(self) -> str:
+        """Return what the challenger may show beside this champion, in the same words."""
+        return self._in_words(min(1.0, (self.champion.share or 0.0) + self.margin))
+
+    def _in_words(self, share: float | None) -> str:
+        return percent(share) if self.unit is None or share is None else f"{share * self.unit:.3g}"
 
     @property
     def is_informed(self) -> bool:
@@ -139,14 +147,18 @@ def canary_tests(
 
 def _passed(tests: list[CanaryTest], challenger: VersionCounts) -> str:
     """Return the shares beside the champion's: alone, a good challenger on hard data would read like a bad one."""
-    parts = [
-        f"{test.name} {test.told(test.challenger)} (the champion's {test.told(test.champion)})"
-        for test in tests
-        if test.is_informed
-    ]
+    parts = [f"{test.name} {test.told(test.challenger)} ({_beside(test)})" for test in tests if test.is_informed]
     if not any(test.is_informed for test in tests[2:]):
         parts.append("too few labels to speak of accuracy")
     return f"no harm found in {challenger.requests} requests: {', '.join(parts)}"
+
+
+def _beside(test: CanaryTest) -> str:
+    """Return what the champion shows, and where that is less, how much is no harm by the policy."""
+    text = f"the champion's {test.told(test.champion)}"
+    if (test.challenger.share or 0) <= (test.champion.share or 0):
+        return text
+    return f"{text}; the policy allows {test.told_limit}"
 
 
 def _told(test: CanaryTest) -> dict[str, Any]:

@@ -142,6 +142,19 @@ def test_a_passed_step_tells_the_shares_beside_the_champions() -> None:
     )
 
 
+def test_a_passed_step_in_which_the_challenger_was_worse_says_what_the_policy_allows() -> None:
+    policy = Policy(min_samples=40, min_labels=20, step_s=3, latency_margin=0.9)
+    champion = VersionCounts(requests=100, answered=100, slow=2, valued=50, loss=5)
+    challenger = VersionCounts(requests=40, answered=40, slow=27, valued=40, loss=4.4)
+    found = judge_canary(champion, challenger, policy, elapsed_s=9, loss_scale=10.0)
+    assert (found.verdict, found.text) == (
+        Verdict.PASS,
+        "no harm found in 40 requests: errors 0.0% (the champion's 0.0%), "
+        "slow answers 67.5% (the champion's 2.0%; the policy allows 92.0%), "
+        "mean error 1.1 (the champion's 1; the policy allows 1.2)",
+    )
+
+
 def test_too_few_requests_are_waited_for_and_said_with_how_many_more() -> None:
     scene = Scene()
     start(scene, shadow_s=0, replay_requests=0)
