@@ -21,7 +21,8 @@ import numpy as np
 from aiplatform.artifacts import Arrays
 from training.data.dataset import Array
 
-LARGEST_GAP = 16  # rows between two wanted ones that are read rather than skipped
+LARGEST_GAP_BYTES = 64 * 1024  # between two wanted rows, that are read rather than skipped
+LARGEST_GAP_TEXTS = 16  # rows of texts, of which each has its own size
 _END = np.dtype("<i8")
 
 
@@ -128,10 +129,8 @@ class ColumnFiles:
         wanted, back = np.unique(rows, return_inverse=True)
         if not len(wanted):
             return {name: self._empty(column) for name, column in self.columns.items()}
-        cuts = np.flatnonzero(np.diff(wanted) > LARGEST_GAP) + 1
-        runs = np.split(wanted, cuts)
         is_ordered = len(wanted) == len(rows) and bool((np.diff(rows) > 0).all())
-        found = {name: self._read_runs(column, runs) for name, column in self.columns.items()}
+        found = {name: self._read_rows(column, wanted) for name, column in self.columns.items()}
         return found if is_ordered else {name: array[back] for name, array in found.items()}
 
     def read_range(self, name: str, start: int, stop: int) -> Array:
@@ -140,7 +139,10 @@ class ColumnFiles:
         with (self.folder / f"{column.stem}.bin").open("rb", buffering=0) as file:
             return self._read_block(column, file, start, stop)
 
-    def _read_runs(self, column: Column, runs: list[Array]) -> Array:
+    def _read_rows(self, column: Column, wanted: Array) -> Array:
+        """Return rows by their ascending indices, in as many reads as their gaps are worth skipping."""
+        gap = LARGEST_GAP_TEXTS if column.is_text else LARGEST_GAP_BYTES // max(1, column.row_bytes)
+        runs = np.split(wanted, np.flatnonzero(np.diff(wanted) > gap + 1) + 1)
         read = self._read_texts if column.is_text else self._read_fixed
         suffix = "txt" if column.is_text else "bin"
         with (self.folder / f"{column.stem}.{suffix}").open("rb", buffering=0) as file:
