@@ -219,6 +219,20 @@ class StagedArtifact:
         _sync_directory(target.parent)
 
 
+def _staging_prefix(destination: str) -> str:
+    return f".staging-{destination.rstrip('/').rpartition('/')[2]}."  # the dot ends it: no other place begins so
+
+
+def staging_left(destination: str) -> list[Path]:
+    """Return the folders beside a local place in which somebody writes, or died writing, what is to go there."""
+    if is_remote(destination):
+        return []
+    place = local_path(destination)
+    return sorted(
+        path for path in place.parent.glob(".staging-*") if path.name.startswith(_staging_prefix(destination))
+    )
+
+
 @contextmanager
 def stage_artifact(destination: str, *, scratch: Path | None = None) -> Iterator[StagedArtifact]:
     """Give a folder to fill, beside `destination` (or below `scratch` for object stores).
@@ -230,7 +244,7 @@ def stage_artifact(destination: str, *, scratch: Path | None = None) -> Iterator
         parent = scratch or Path(tempfile.gettempdir())
     else:
         parent = local_path(destination).parent
-    folder = parent / f".staging-{secrets.token_hex(8)}"
+    folder = parent / f"{_staging_prefix(destination)}{secrets.token_hex(8)}"
     try:
         folder.mkdir(parents=True)
     except OSError as error:

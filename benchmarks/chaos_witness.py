@@ -66,7 +66,7 @@ def faults_of_versions() -> list[str]:
     from training.models import ModelVersion, Run
     from training.states import RunState, VersionState
 
-    written = Counter(version for version, _, _ in _seen("version"))
+    written = Counter(version for version, _, became in _seen("version") if became == VersionState.READY)
     ready = ModelVersion.objects.filter(state=VersionState.READY).select_related("model", "run")
     faults = []
     for version in ready:

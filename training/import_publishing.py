@@ -68,6 +68,8 @@ def publish_import(name: str, imported: ImportedModel, origin: Origin, *, scratc
             staged.commit(_manifest(name, version, imported, origin))
         manifest, digest = read_manifest(version.artifact_uri)
     except (OSError, ArtifactError) as error:
+        if not ModelVersion.objects.filter(pk=version.pk).exists():  # it went with what was being written
+            raise registry.import_given_up(name, version) from error
         _forget(version)
         if isinstance(error, ArtifactError):
             raise

@@ -24,10 +24,11 @@ from aiplatform.artifacts import (
     fetch_artifact,
     read_manifest,
     stage_artifact,
+    staging_left,
 )
 from aiplatform.errors import ArtifactError
 from aiplatform.storage import is_remote, local_path, open_filesystem, store_errors
-from training.leases import Claim, StaleFenceError, write_run
+from training.leases import Claim, StaleFenceError, held_by, write_run
 from training.models import ModelVersion, Run
 from training.recipes.api import TrainedModel
 from training.registry import complete_run, reserve_version
@@ -61,8 +62,11 @@ def publish_model(run: Run, claim: Claim, trained: TrainedModel, origin: Origin,
             staged.commit(manifest)
         stored, digest = read_manifest(version.artifact_uri)
         complete_run(run_id=run.pk, fence=claim.fence, version=version, manifest=stored, digest=digest)
-    except OSError as error:
-        raise ArtifactError(f"could not write the artifact to {version.artifact_uri}: {error}") from error
+    except (OSError, ArtifactError) as error:
+        if held_by(run.pk, claim.fence).exists():
+            raise ArtifactError(f"could not write the artifact to {version.artifact_uri}: {error}") from error
+        _leave_place(version)  # whoever has the run now has cleared away what was being written
+        raise StaleFenceError(f"run {run.pk}: fence {claim.fence} is stale") from error
     except StaleFenceError:
         _leave_place(version)
         raise
@@ -97,10 +101,13 @@ def adopt_published(run: Run, claim: Claim) -> ModelVersion | None:
 
 
 def clear_place(uri: str) -> None:
-    """Remove what lies in a place that no ready version has.
+    """Remove what lies in a place that no ready version has, and what was being written for it.
 
     Raises: ArtifactError if it cannot be removed.
     """
+    for folder in staging_left(uri):
+        log.warning("remnant_removed", uri=str(folder))
+        shutil.rmtree(folder, ignore_errors=True)  # its writer may be alive after all, and remove it too
     with store_errors(f"could not clear {uri} of what a dead attempt left there"):
         if is_remote(uri):
             filesystem, root = open_filesystem(uri)

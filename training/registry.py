@@ -101,9 +101,14 @@ def complete_import(*, version: ModelVersion, manifest: Manifest, digest: str) -
     Raises: ConflictError if it was cleared away meanwhile.
     """
     if not _make_ready(version, manifest, digest):
-        raise ConflictError(f"version {version.version} of model '{manifest.name}' is gone; import it again")
+        raise import_given_up(manifest.name, version)
     log.info("version_registered", run="", model=manifest.name, version=manifest.version, digest=digest)
     return selectors.get_version(manifest.name, str(version.version))
+
+
+def import_given_up(name: str, version: ModelVersion) -> ConflictError:
+    """Return the error of an import that took so long that another cleared it away."""
+    return ConflictError(f"version {version.version} of model '{name}' is gone; import it again")
 
 
 def _next_version(model: RegisteredModel, *, run_id: UUID | None, fence: int = 1) -> ModelVersion:

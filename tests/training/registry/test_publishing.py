@@ -8,6 +8,7 @@ import pytest
 
 from aiplatform.artifacts import read_manifest, stage_artifact
 from aiplatform.errors import ArtifactCorruptError, ConflictError
+from aiplatform.storage import local_path
 from training import leases, publishing, registry
 from training.leases import Claim, StaleFenceError
 from training.models import ModelVersion, Run
@@ -103,3 +104,16 @@ def test_an_export_is_a_verified_copy_in_a_new_folder(claimed: tuple[Run, Claim,
     (place / "model" / "weights.txt").write_text("altered")
     with pytest.raises(ArtifactCorruptError, match="weights"):
         registry.export_version(model_name="sleepy", reference="1", folder=bench.folder / "other")
+
+
+def test_what_a_dead_attempt_was_writing_goes_with_its_place_and_nothing_else_does(bench: Bench) -> None:
+    run, claim, trained = claimed_run(bench)
+    place = local_path(
+        registry.reserve_version(run_id=run.pk, fence=claim.fence, model_name="sleepy").version.artifact_uri
+    )
+    mine, others = place.with_name(".staging-1.abc"), place.with_name(".staging-1-2.abc")
+    for folder in (mine, others):
+        folder.mkdir(parents=True)
+        (folder / "half").write_text("x")
+    publish_model(run, claim, trained, ORIGIN, scratch=bench.folder)
+    assert sorted(path.name for path in place.parent.iterdir()) == [others.name, place.name]
