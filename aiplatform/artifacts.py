@@ -13,6 +13,7 @@ manifest is uploaded last. A reader that finds a wrong checksum refuses the arti
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -227,10 +228,7 @@ def staging_left(destination: str) -> list[Path]:
     """Return the folders beside a local place in which somebody writes, or died writing, what is to go there."""
     if is_remote(destination):
         return []
-    place = local_path(destination)
-    return sorted(
-        path for path in place.parent.glob(".staging-*") if path.name.startswith(_staging_prefix(destination))
-    )
+    return sorted(local_path(destination).parent.glob(f"{glob.escape(_staging_prefix(destination))}*"))
 
 
 @contextmanager

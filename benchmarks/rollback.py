@@ -100,25 +100,29 @@ class Callers:
         for number in itertools.count():
             place, caller = number % len(rows), (number * SENDERS + sender) % CALLERS
             call = self._send(caller, rows[place], labels[place])
-            with self._lock:
-                self.calls.append(call)
-                if call.prediction_id:
-                    self._unlabelled.append(call)
+            if call is not None:
+                with self._lock:
+                    self.calls.append(call)
+                    if call.prediction_id:
+                        self._unlabelled.append(call)
             if self._is_over.wait(SENDERS / PER_S):
                 return
 
-    def _send(self, caller: int, row: np.ndarray[Any, Any], label: str) -> Call:
+    def _send(self, caller: int, row: np.ndarray[Any, Any], label: str) -> Call | None:
+        """Return what a caller saw; None if it was turned away before any version was asked."""
         body = {"instances": [[*row[:MARK].tolist(), self.mark]]}
         started = time.perf_counter()
         answer = self.platform.request(
             "POST", f"/v1/models/{ENDPOINT}:predict", json=body, headers={"X-Routing-Key": f"caller-{caller}"}
         )
         latency_ms = (time.perf_counter() - started) * 1000
-        is_error = answer.status_code >= 500
-        if not is_error or "X-Model-Version" not in answer.headers:
+        version = answer.headers.get("X-Model-Version")
+        if version is None and answer.status_code == 503:
+            return None
+        if answer.status_code < 500:
             answer.raise_for_status()
-        arm = CHAMPION if int(answer.headers["X-Model-Version"]) == self.champion else CHALLENGER
-        if is_error:
+        arm = CHAMPION if int(version) == self.champion else CHALLENGER
+        if answer.status_code >= 500:
             return Call(at=time.time(), arm=arm, is_error=True, latency_ms=latency_ms)
         said = LABELS[int(np.argmax(answer.json()["predictions"][0]))]
         return Call(

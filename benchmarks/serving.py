@@ -1,7 +1,7 @@
 """The platform beside its peers: the same model, the same bodies, one server after the other.
 
     python -m benchmarks.peers install                 once: an environment for each peer
-    python -m benchmarks.serving --seconds 4           the whole table, under 15 minutes
+    python -m benchmarks.serving --seconds 4           the whole table, about half an hour
     python -m benchmarks.serving --only triton --protocols binary --connections 64
     python -m benchmarks.serving --write docs/performance.md
 

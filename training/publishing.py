@@ -64,6 +64,8 @@ def publish_model(run: Run, claim: Claim, trained: TrainedModel, origin: Origin,
         complete_run(run_id=run.pk, fence=claim.fence, version=version, manifest=stored, digest=digest)
     except (OSError, ArtifactError) as error:
         if held_by(run.pk, claim.fence).exists():
+            if isinstance(error, ArtifactError):
+                raise
             raise ArtifactError(f"could not write the artifact to {version.artifact_uri}: {error}") from error
         _leave_place(version)  # whoever has the run now has cleared away what was being written
         raise StaleFenceError(f"run {run.pk}: fence {claim.fence} is stale") from error

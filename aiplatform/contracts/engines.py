@@ -23,7 +23,7 @@ class CompileVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineTime:
-    """The median time of an engine call with so many rows, and the throughput of one caller."""
+    """The time of an engine call with so many rows (the median of its best turn), and the throughput of one caller."""
 
     rows: int
     ms: float

@@ -32,7 +32,7 @@ class CandidateState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """The median time of a call with so many rows and threads."""
+    """The time of a call with so many rows and threads: the median of its best turn."""
 
     threads: int
     rows: int

@@ -88,5 +88,5 @@ def assert_turned_back(turned: Turned) -> None:
     assert rollout["state"] == "rolled_back", rollout
     assert rollout["reason"].startswith("canary 25%: errors")
     assert turned.fault_at < turned.verdict_at <= turned.ended_at
-    assert turned.fault_at < turned.enough_at
+    assert turned.evidence_at is not None and turned.fault_at < turned.evidence_at
     assert turned.last_sent_at < turned.ended_at + 0.5, "who asked after it, was answered by the champion"
