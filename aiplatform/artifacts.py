@@ -7,22 +7,18 @@
                     confidence is right (aiplatform.calibration); embedding.npz: some embeddings of rows held out
     warmup/         inputs.npz and outputs.npz: real inputs with the trainer's own outputs
 
-It is staged beside its place, verified, then moved there in one step; on object stores the
-manifest is uploaded last. A reader that finds a wrong checksum refuses the artifact.
+It is staged beside its place, verified, then moved there in one step (aiplatform.artifact_staging). A reader that
+finds a wrong checksum refuses the artifact.
 """
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
-import os
 import secrets
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +26,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from aiplatform.calibration import CALIBRATION, Calibration, decode_calibration, encode_calibration
+from aiplatform.calibration import CALIBRATION, Calibration, decode_calibration
 from aiplatform.embeddings import EMBEDDING, SAMPLE
 from aiplatform.errors import ArtifactCorruptError, ArtifactError
 from aiplatform.storage import (
@@ -40,7 +36,6 @@ from aiplatform.storage import (
     open_filesystem,
     remove_folder,
     store_errors,
-    upload_folder,
 )
 from aiplatform.tensors import Signature, TensorSpec
 
@@ -164,95 +159,6 @@ def manifest_digest(raw: bytes) -> str:
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
-@dataclass
-class StagedArtifact:
-    """A folder to fill; `commit` makes it an artifact, and nothing else does."""
-
-    folder: Path
-    destination: str
-    digest: str = ""
-
-    def write_warmup(self, inputs: Arrays, outputs: Arrays) -> None:
-        """Keep a few real inputs and the trainer's own outputs for them, by tensor name."""
-        (self.folder / "warmup").mkdir(exist_ok=True)
-        _save_arrays(self.folder / WARMUP_INPUTS, inputs)
-        _save_arrays(self.folder / WARMUP_OUTPUTS, outputs)
-
-    def write_profile(self, profile: Mapping[str, Any]) -> None:
-        """Keep the training data's profile (`DataProfile.to_dict()`)."""
-        (self.folder / "profile").mkdir(exist_ok=True)
-        (self.folder / PROFILE).write_text(json.dumps(profile))
-
-    def write_calibration(self, calibration: Calibration) -> None:
-        """Keep how often a confidence is right."""
-        (self.folder / "profile").mkdir(exist_ok=True)
-        (self.folder / CALIBRATION).write_bytes(encode_calibration(calibration))
-
-    def write_embeddings(self, values: np.ndarray[Any, Any]) -> None:
-        """Keep embeddings of rows held out, shape (n, dimensions): what vectors are compared with as a whole."""
-        (self.folder / "profile").mkdir(exist_ok=True)
-        _save_arrays(self.folder / SAMPLE, {EMBEDDING: values})
-
-    def commit(self, manifest: Manifest) -> str:
-        """Write checksums and manifest, verify, move into place; return the digest.
-
-        Raises: ArtifactError if the store refuses or the place is taken.
-        """
-        try:
-            raw = encode_manifest(replace(manifest, files=_checksums(self.folder)))
-            (self.folder / MANIFEST).write_bytes(raw)
-            _sync_tree(self.folder)
-            verify_artifact(self.folder)
-            self._place()
-        except OSError as error:
-            raise ArtifactError(f"could not write the artifact to {self.destination}: {error}") from error
-        self.digest = manifest_digest(raw)
-        return self.digest
-
-    def _place(self) -> None:
-        if is_remote(self.destination):
-            upload_folder(self.folder, self.destination, last=MANIFEST)
-            return
-        target = local_path(self.destination)
-        if target.exists():
-            raise ArtifactError(f"{self.destination} exists already; a version is immutable")
-        self.folder.rename(target)
-        _sync_directory(target.parent)
-
-
-def _staging_prefix(destination: str) -> str:
-    return f".staging-{destination.rstrip('/').rpartition('/')[2]}."  # the dot ends it: no other place begins so
-
-
-def staging_left(destination: str) -> list[Path]:
-    """Return the folders beside a local place in which somebody writes, or died writing, what is to go there."""
-    if is_remote(destination):
-        return []
-    return sorted(local_path(destination).parent.glob(f"{glob.escape(_staging_prefix(destination))}*"))
-
-
-@contextmanager
-def stage_artifact(destination: str, *, scratch: Path | None = None) -> Iterator[StagedArtifact]:
-    """Give a folder to fill, beside `destination` (or below `scratch` for object stores).
-
-    What was not committed is removed on leaving.
-    Raises: ArtifactError if the folder cannot be made.
-    """
-    if is_remote(destination):
-        parent = scratch or Path(tempfile.gettempdir())
-    else:
-        parent = local_path(destination).parent
-    folder = parent / f"{_staging_prefix(destination)}{secrets.token_hex(8)}"
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise ArtifactError(f"could not stage an artifact in {parent}: {error}") from error
-    try:
-        yield StagedArtifact(folder=folder, destination=destination)
-    finally:
-        remove_folder(folder)
-
-
 def read_manifest(uri: str) -> tuple[Manifest, str]:
     """Return the manifest and the digest of the artifact at a URI, without its files.
 
@@ -297,7 +203,7 @@ def verify_artifact(folder: Path, *, digest: str | None = None) -> Manifest:
     if digest is not None and manifest_digest(raw) != digest:
         raise ArtifactCorruptError(f"{folder}: the manifest's digest is {manifest_digest(raw)}, not {digest}")
     manifest = decode_manifest(raw)
-    found = _checksums(folder)
+    found = checksums(folder)
     for name in sorted({*manifest.files, *found}):
         if manifest.files.get(name) != found.get(name):
             state = "missing" if name not in found else "unexpected" if name not in manifest.files else "altered"
@@ -347,12 +253,8 @@ def read_embeddings(folder: Path) -> np.ndarray[Any, Any] | None:
     return values
 
 
-def _save_arrays(path: Path, arrays: Arrays) -> None:
-    plain = {name: a.astype(str) if a.dtype.kind == "O" else a for name, a in arrays.items()}
-    np.savez(path, **plain)  # type: ignore[arg-type]
-
-
-def _checksums(folder: Path) -> dict[str, FileEntry]:
+def checksums(folder: Path) -> dict[str, FileEntry]:
+    """Return the checksum and size of each file of an artifact but its manifest, by path."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     entries = {}
     for path in files:
@@ -362,24 +264,6 @@ def _checksums(folder: Path) -> dict[str, FileEntry]:
                 checksum = hashlib.file_digest(file, "sha256").hexdigest()
             entries[name] = FileEntry(sha256=checksum, size_bytes=path.stat().st_size)
     return entries
-
-
-def _sync_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        else:
-            _sync_directory(path)
-    _sync_directory(folder)
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_whole(folder: Path, digest: str) -> bool:

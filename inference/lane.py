@@ -16,6 +16,7 @@ from aiplatform.contracts.predict import DEADLINE_HEADER, PRIORITY_HEADER, SUBJE
 from aiplatform.errors import PlatformError
 from aiplatform.http.lane import Exchange, Head, Plan
 from aiplatform.http.lane.exchange import field_lines
+from inference.attempts import Answer
 from inference.predict_request import (
     Decoding,
     encode_answer,
@@ -32,7 +33,7 @@ from inference.protocols.messages import Encoded
 from inference.protocols.paths import PREDICTING, Target, parse_target
 from inference.recording_api import Origin
 from inference.scheduler import Priority
-from inference.serving import Answer, ServingRuntime, runtime
+from inference.serving import ServingRuntime, runtime
 
 MAX_BODY_BYTES = 256 * 1024  # a larger body takes some milliseconds to read
 MAX_PACKED_BYTES = 16 * 1024  # a larger answer is packed in a thread

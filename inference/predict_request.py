@@ -9,12 +9,12 @@ from aiplatform.artifacts import Manifest
 from aiplatform.contracts.predict import DEADLINE_HEADER, MODEL_VERSION_HEADER, PREDICTION_ID_HEADER, PRIORITY_HEADER
 from aiplatform.errors import InvalidInputError, PlatformError
 from aiplatform.identity import Identity
+from inference.attempts import Answer
 from inference.protocols import open_inference, tf_examples, tf_serving
 from inference.protocols.messages import Encoded, InferRequest, InferResponse
 from inference.protocols.paths import EXAMPLE_OPERATIONS, Operation, Target
 from inference.recording_api import Origin
 from inference.scheduler import Priority
-from inference.serving import Answer
 
 RETRY_AFTER_S = 1
 CALLERS_PRIORITIES = {p.name.lower(): p for p in (Priority.HIGH, Priority.NORMAL, Priority.LOW)}

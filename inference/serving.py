@@ -20,34 +20,21 @@ from aiplatform.artifacts import Manifest
 from aiplatform.contracts.inference import Predictions, PredictRows
 from aiplatform.errors import PlatformError
 from aiplatform.http.asgi_body import ClientDisconnectedError
-from inference.embeddings import set_embedding_apart, take_embedding
+from inference.attempts import CLIENT_GONE, Answer, Attempt, ReadInputs, StartedPrediction, TakeAnswer
 from inference.engines import Arrays
-from inference.loaded import LoadedVersion
-from inference.prediction_ids import new_prediction_id
 from inference.protocols.json_arrays import rows_from_arrays
-from inference.protocols.messages import InferRequest
-from inference.protocols.tensor_rules import check_inputs
 from inference.protocols.tf_rows import arrays_from_instances
-from inference.protocols.urgency import ORDINARY
 from inference.recording_api import (
-    EVENT_BYTES,
-    CallRows,
     Metrics,
     NoMetrics,
     NoRecorder,
     Origin,
-    PredictionEvent,
     Recorder,
 )
 from inference.routing_table import RoutingTable
-from inference.scheduler import BatchLimits, CallbackJob, DeviceSlots, Priority
+from inference.scheduler import BatchLimits, DeviceSlots, Priority
 from inference.scheduler.overload import OverloadGuard
 from inference.statistics import CountedMetrics, ServingStatistics
-
-ReadInputs = Callable[[Manifest], "Arrays | InferRequest"]  # a request may say how urgent it is, and of whom
-# By V2's numbers: 1 goes first, 0 is whatever holds without it.
-PRIORITIES = {1: Priority.HIGH, 2: Priority.NORMAL, 3: Priority.LOW}
-CLIENT_GONE = 499  # the customary status for a request whose client left before the answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +49,6 @@ class ServingOptions:
     max_image_pixels: int
     routing_key_header: str = ""
     max_loop_lag_s: float = 0.0
-
-
-@dataclass(slots=True)  # not frozen: one is made for each request
-class Answer:
-    """The outputs of one request, all rows, by name in the signature's order."""
-
-    prediction_id: str
-    version: int
-    manifest: Manifest
-    outputs: Arrays
-
-
-TakeAnswer = Callable[["Answer | PlatformError"], None]
 
 
 class PredictService:
@@ -208,7 +182,7 @@ class PredictService:
             labels=answer.manifest.labels,
         )
 
-    def _begin(self, endpoint: str, *, version: int | None, label: str | None, key: str | None) -> _Attempt:
+    def _begin(self, endpoint: str, *, version: int | None, label: str | None, key: str | None) -> Attempt:
         time_s, started = time.time(), time.monotonic()
         try:
             self.guard.refuse_if_behind(started)
@@ -218,123 +192,13 @@ class PredictService:
                 status, latency_s = error.http_status, time.monotonic() - started
                 self.metrics.count_prediction(endpoint=endpoint, version=0, http_status=status, latency_s=latency_s)
             raise
-        return _Attempt(self, loaded, time_s, started)
+        return Attempt(loaded, time_s, started, recorder=self.recorder, metrics=self.metrics)
 
-    def _deadline(self, attempt: _Attempt, deadline_s: float | None) -> float:
+    def _deadline(self, attempt: Attempt, deadline_s: float | None) -> float:
         timeout_s = attempt.urgency.timeout_s
         if timeout_s is not None:
             deadline_s = min(timeout_s, self._max_deadline_s if deadline_s is None else deadline_s)
         return attempt.started + (self._deadline_s if deadline_s is None else deadline_s)
-
-
-class _Attempt:
-    """One request to one held version, until it is recorded."""
-
-    __slots__ = ("_service", "_time_s", "loaded", "started", "subject", "traceparent", "urgency")
-
-    def __init__(self, service: PredictService, loaded: LoadedVersion, time_s: float, started: float) -> None:
-        self._service = service
-        self.loaded = loaded
-        self._time_s = time_s
-        self.started = started
-        self.urgency = ORDINARY
-        self.traceparent = self.subject = ""
-
-    def note_origin(self, origin: Origin | None) -> None:
-        if origin is not None:
-            self.traceparent, self.subject = origin
-
-    def read(self, inputs: Arrays | ReadInputs) -> Arrays:
-        arrays = inputs(self.loaded.manifest) if callable(inputs) else inputs
-        if isinstance(arrays, InferRequest):
-            self.urgency = arrays.urgency
-            self.subject = self.subject or arrays.subject
-            arrays = arrays.inputs
-        check_inputs(self.loaded.manifest.signature, arrays)
-        return arrays
-
-    def priority_or(self, priority: Priority) -> Priority:
-        """Return the priority that the request itself names, else this one."""
-        return PRIORITIES[self.urgency.priority] if self.urgency.priority else priority
-
-    def succeed(self, inputs: Arrays, outputs: Arrays, job: CallbackJob | None = None) -> Answer:
-        """Record the request and return its answer; a `job` may say which rows of an engine call it was."""
-        loaded = self.loaded
-        call = job.call if job is not None else None
-        if call is None or job is None or loaded.manifest.padding:  # what was padded is recorded as it came
-            outputs, embedding = take_embedding(loaded.manifest, outputs)  # here it ends: no client, no shadow sees it
-            call = CallRows(inputs, outputs, embedding)
-            prediction_id = self._record(200, call, 0, call.rows)
-        else:
-            if loaded.manifest.embedding is not None:
-                outputs, _ = take_embedding(loaded.manifest, outputs)
-                set_embedding_apart(loaded.manifest, call)
-            prediction_id = self._record(200, call, job.first_row, job.rows)
-        if loaded.mirror is not None:
-            loaded.mirror.offer(inputs, outputs, time.monotonic() - self.started)
-        return Answer(prediction_id, loaded.info.version, loaded.manifest, outputs)
-
-    def fail_with(self, error: Exception) -> None:
-        """Record what the request failed with, and tell the error which version it was."""
-        if isinstance(error, PlatformError):
-            error.model_version = self.loaded.info.version
-            self.fail(error.http_status, error.code)
-        else:
-            self.fail(500, PlatformError.code)
-
-    def fail(self, http_status: int, code: str) -> None:
-        self._record(http_status, None, 0, 1, code)
-
-    def _record(self, http_status: int, call: CallRows | None, start: int, rows: int, code: str = "") -> str:
-        latency_s = time.monotonic() - self.started
-        source = self.loaded.source
-        prediction_id = new_prediction_id(self._time_s)
-        service = self._service
-        service.metrics.count_prediction(
-            endpoint=source.endpoint, version=source.version, http_status=http_status, latency_s=latency_s
-        )
-        size_bytes = EVENT_BYTES if call is None else EVENT_BYTES + rows * call.row_bytes
-        service.recorder.record(
-            PredictionEvent(
-                source, prediction_id, self._time_s, latency_s * 1000, http_status,
-                call, start, rows, size_bytes, code, self.traceparent, self.subject,
-            )
-        )  # fmt: skip
-        return prediction_id
-
-
-class StartedPrediction:
-    """A request whose rows wait, until its answer is taken or it is given up."""
-
-    __slots__ = ("_arrays", "_attempt", "_take", "job")
-
-    job: CallbackJob
-
-    def __init__(self, attempt: _Attempt, arrays: Arrays, take: TakeAnswer) -> None:
-        self._attempt = attempt
-        self._arrays = arrays
-        self._take = take
-
-    def finish(self, result: Arrays | PlatformError) -> None:
-        """Record the request and hand its answer over."""
-        attempt = self._attempt
-        try:
-            if isinstance(result, PlatformError):
-                attempt.fail_with(result)
-                answer: Answer | PlatformError = result
-            else:
-                answer = attempt.succeed(self._arrays, result, self.job)
-        finally:
-            attempt.loaded.release()
-        self._take(answer)
-
-    def cancel(self) -> None:
-        """Take the rows out of the queue: the client has gone."""
-        if self.job.take is None:
-            return
-        self.job.cancel()
-        self._attempt.fail(CLIENT_GONE, "client_gone")
-        self._attempt.loaded.release()
 
 
 class ServingRuntime:

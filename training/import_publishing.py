@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from django.utils import timezone
 
+from aiplatform.artifact_staging import StagedArtifact, stage_artifact
 from aiplatform.artifacts import PROFILE as ARTIFACT_PROFILE
 from aiplatform.artifacts import (
     WARMUP_INPUTS,
@@ -23,9 +24,7 @@ from aiplatform.artifacts import (
     ImageInput,
     Lineage,
     Manifest,
-    StagedArtifact,
     read_manifest,
-    stage_artifact,
 )
 from aiplatform.calibration import CALIBRATION as ARTIFACT_CALIBRATION
 from aiplatform.errors import ArtifactError, ConflictError

@@ -18,14 +18,8 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from aiplatform.artifacts import (
-    Lineage,
-    Manifest,
-    fetch_artifact,
-    read_manifest,
-    stage_artifact,
-    staging_left,
-)
+from aiplatform.artifact_staging import stage_artifact, staging_left
+from aiplatform.artifacts import Lineage, Manifest, fetch_artifact, read_manifest
 from aiplatform.errors import ArtifactError
 from aiplatform.storage import is_remote, local_path, open_filesystem, store_errors
 from training.leases import Claim, StaleFenceError, held_by, write_run

@@ -18,7 +18,8 @@ from shutil import copytree
 
 import structlog
 
-from aiplatform.artifacts import Manifest, fetch_artifact, read_manifest, stage_artifact
+from aiplatform.artifact_staging import stage_artifact
+from aiplatform.artifacts import Manifest, fetch_artifact, read_manifest
 from aiplatform.errors import ArtifactError
 from aiplatform.storage import is_remote, join_uri, local_path, open_filesystem, remove_folder, store_errors
 from inference.compiling.table import TABLE_FILE, EngineTable, decode_table

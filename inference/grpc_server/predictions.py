@@ -11,6 +11,7 @@ from aiplatform.contracts.predict import MODEL_VERSION_HEADER, PREDICTION_ID_HEA
 from aiplatform.errors import PlatformError
 from aiplatform.rpc.calls import Call, answer_later
 from aiplatform.rpc.fields import field, repeated_field
+from inference.attempts import Answer
 from inference.predict_request import read_origin, routing_key
 from inference.protocols import grpc_tf_examples, grpc_tf_serving, grpc_v2
 from inference.protocols.grpc_known import InferCall, KnownInferCalls
@@ -18,7 +19,7 @@ from inference.protocols.grpc_messages import parse_version
 from inference.protocols.messages import InferRequest, InferResponse
 from inference.protocols.paths import Operation
 from inference.recording_api import Origin
-from inference.serving import Answer, ServingRuntime
+from inference.serving import ServingRuntime
 
 LARGE_BODY_BYTES = 256 * 1024  # takes some milliseconds to read
 

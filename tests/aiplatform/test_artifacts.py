@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aiplatform.artifact_staging import StagedArtifact, stage_artifact
 from aiplatform.artifacts import (
     MANIFEST,
     WARMUP_INPUTS,
     ImageInput,
     Lineage,
     Manifest,
-    StagedArtifact,
     decode_manifest,
     encode_manifest,
     fetch_artifact,
@@ -27,7 +27,6 @@ from aiplatform.artifacts import (
     read_embeddings,
     read_manifest,
     read_profile,
-    stage_artifact,
     verify_artifact,
 )
 from aiplatform.errors import ArtifactCorruptError, ArtifactError

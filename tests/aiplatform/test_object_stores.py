@@ -13,7 +13,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from aiplatform.artifacts import MANIFEST, fetch_artifact, read_manifest, stage_artifact
+from aiplatform.artifact_staging import stage_artifact
+from aiplatform.artifacts import MANIFEST, fetch_artifact, read_manifest
 from aiplatform.errors import ArtifactCorruptError, ArtifactError
 from aiplatform.storage import download_folder, open_filesystem, upload_folder
 from tests.aiplatform.object_stores import BUCKET, running_gcs, running_s3, s3_env

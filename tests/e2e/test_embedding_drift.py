@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiplatform.artifacts import WARMUP_OUTPUTS, Lineage, Manifest, read_arrays, read_embeddings, stage_artifact
+from aiplatform.artifact_staging import stage_artifact
+from aiplatform.artifacts import WARMUP_OUTPUTS, Lineage, Manifest, read_arrays, read_embeddings
 from aiplatform.errors import ArtifactError
 from inference.engines import EngineOptions
 from inference.loaded import LoadedVersion, load_version

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from aiplatform.artifacts import ImageInput, Lineage, Manifest, Padding, encode_manifest, stage_artifact
+from aiplatform.artifact_staging import stage_artifact
+from aiplatform.artifacts import ImageInput, Lineage, Manifest, Padding, encode_manifest
 from aiplatform.contracts.training import ModelVersionInfo
 from aiplatform.http.lane import Exchange, LaneHandler
 from aiplatform.http.lane.head import parse_head

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aiplatform.artifacts import Lineage, Manifest, stage_artifact
+from aiplatform.artifact_staging import stage_artifact
+from aiplatform.artifacts import Lineage, Manifest
 from aiplatform.calibration import Calibration
 from aiplatform.embeddings import embedding_columns
 from aiplatform.profiles import DataProfile

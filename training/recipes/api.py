@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from aiplatform.artifacts import Arrays, ImageInput, StagedArtifact
+from aiplatform.artifact_staging import StagedArtifact
+from aiplatform.artifacts import Arrays, ImageInput
 from aiplatform.calibration import Calibration
 from aiplatform.errors import PlatformError
 from aiplatform.profiles import DataProfile

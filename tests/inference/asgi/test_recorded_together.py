@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from aiplatform.artifacts import Padding
+from inference.attempts import Answer
 from inference.recording_api import PredictionEvent
-from inference.serving import Answer, PredictService
+from inference.serving import PredictService
 from tests.inference.asgi.test_embedding import MONITORED, PLAIN, EmbeddingEngine
 from tests.inference.serving_fakes import (
     CountingMetrics,

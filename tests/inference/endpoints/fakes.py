@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from aiplatform.artifacts import ImageInput, Lineage, Manifest, stage_artifact
+from aiplatform.artifact_staging import stage_artifact
+from aiplatform.artifacts import ImageInput, Lineage, Manifest
 from aiplatform.contracts.training import ModelVersionInfo, ModelVersionList
 from aiplatform.errors import NotFoundError, UnavailableError
 from aiplatform.tensors import DType, Signature, TensorSpec

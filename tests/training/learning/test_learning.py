@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiplatform.artifacts import read_arrays, read_calibration, read_profile, stage_artifact
+from aiplatform.artifact_staging import stage_artifact
+from aiplatform.artifacts import read_arrays, read_calibration, read_profile
 from aiplatform.errors import InvalidConfigurationError
 from tests.training.data.pictures import write_bars
 from tests.training.recipes.reporters import RememberingReporter

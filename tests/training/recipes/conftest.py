@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from aiplatform.artifacts import read_arrays, stage_artifact
+from aiplatform.artifact_staging import stage_artifact
+from aiplatform.artifacts import read_arrays
 from tests.training.recipes.reporters import RememberingReporter
 from training.learning import learn
 from training.recipes.api import StopRequestedError, TrainedModel, TrainingOrder

@@ -36,7 +36,7 @@ SCRIPT = """
 import json, os, sys
 from pathlib import Path
 import numpy as np
-from aiplatform.artifacts import stage_artifact
+from aiplatform.artifact_staging import stage_artifact
 from aiplatform.errors import PlatformError
 from tests.training.recipes.reporters import RememberingReporter
 from training.learning import learn

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aiplatform.artifacts import read_manifest, stage_artifact
+from aiplatform.artifact_staging import stage_artifact
+from aiplatform.artifacts import read_manifest
 from aiplatform.errors import ArtifactCorruptError, ConflictError
 from aiplatform.storage import local_path
 from training import leases, publishing, registry

@@ -13,7 +13,8 @@ from typing import Any
 import fsspec
 import pytest
 
-from aiplatform.artifacts import StagedArtifact, fetch_artifact
+from aiplatform.artifact_staging import StagedArtifact
+from aiplatform.artifacts import fetch_artifact
 from aiplatform.errors import ConflictError
 from aiplatform.storage import local_path
 from tests.aiplatform.object_stores import BUCKET, running_s3
