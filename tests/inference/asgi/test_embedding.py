@@ -62,7 +62,7 @@ class EmbeddingEngine(FakeEngine):
 @pytest.fixture(autouse=True)
 def pinned_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids are chance; pinned, answers of two models can be compared byte by byte."""
-    monkeypatch.setattr("inference.serving.new_prediction_id", lambda _: f"{next(ids):032x}")
+    monkeypatch.setattr("inference.attempts.new_prediction_id", lambda _: f"{next(ids):032x}")
     ids: Iterator[int] = itertools.cycle([7])
 
 
