@@ -17,9 +17,10 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q --no-compile
 export PYTHONDONTWRITEBYTECODE :=
 # The end-to-end tests wait much, for processes and minutes: two processors are busy with three workers.
 E2E_WORKERS ?= 3
+MACHINE_CODE_TESTS := $(addprefix tests/,aiplatform/lane gateway inference/asgi inference/protocols inference/recording inference/scheduler)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-postgres clients compiled lint openapi docs protos requirements clean
+.PHONY: help setup demo serve test test-postgres test-machine-code machine-code clients compiled lint openapi docs protos requirements clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -40,6 +41,12 @@ test: $(VENV)/.installed-dev $(EXTRAS:%=$(VENV)/.installed-%) ## Run all tests
 
 test-postgres: $(VENV)/.installed-dev ## Run tests on a PostgreSQL of their own: PYTEST_ARGS=tests/... (default: monitoring's)
 	$(BIN)/python -m tests.on_postgres $(PYTEST_ARGS)
+
+machine-code: $(VENV)/.installed-dev ## Compile the way of a prediction (needs a C compiler); what runs already is to be started anew
+	$(BIN)/python -m aiplatform.machine_code build
+
+test-machine-code: machine-code ## Run with machine code what tests the way of a prediction; the end-to-end tests use it anyway once it is built
+	MACHINE_CODE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not e2e and not interpreted$(LEFT_OUT)" $(MACHINE_CODE_TESTS)
 
 clients: $(VENV)/.installed-dev ## Make the environments of the clients that the end-to-end tests drive (.venv-clients/)
 	$(BIN)/python -m tests.e2e.clients.environments

@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from aiplatform.machine_code.loader import look
 from aiplatform.roles import apps_for
 from aiplatform.storage import REMOTE_SCHEMES
 
@@ -120,5 +121,20 @@ def check_data_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             f"DATA_DIR '{settings.DATA_DIR}' is not a folder that this process may write",
             hint="Create it, or set DATA_DIR to one that is writable.",
             id="aiplatform.E008",
+        )
+    ]
+
+
+@register(SETTINGS)
+def check_machine_code(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Warn of machine code that was built and is not what the sources say."""
+    found = look()
+    if found.is_used or not found.is_wanted:
+        return []
+    return [
+        Warning(
+            f"the machine code is not used: {found.problem}",
+            hint="Build it again (make machine-code), or remove it (python -m aiplatform.machine_code remove).",
+            id="aiplatform.W002",
         )
     ]

@@ -188,19 +188,19 @@ class MetricsFlusher:
     def __init__(self, interval_s: float = FLUSH_INTERVAL_S) -> None:
         self._interval_s = interval_s
         self._is_stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._flusher: threading.Thread | None = None
 
     async def start(self) -> None:
         """Begin."""
         self._is_stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="metrics-flush", daemon=True)
-        self._thread.start()
+        self._flusher = threading.Thread(target=self._run, name="metrics-flush", daemon=True)
+        self._flusher.start()
 
     async def stop(self) -> None:
         """Hand over the rest."""
         self._is_stopping.set()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, 5.0)
+        if self._flusher is not None:
+            await asyncio.to_thread(self._flusher.join, 5.0)
         flush_metrics()
 
     def _run(self) -> None:

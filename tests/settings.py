@@ -8,6 +8,7 @@ os.environ.setdefault("INTERNAL_SECRETS", "test-secret-of-at-least-32-characters
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="aiplatform-test-")
 os.environ.setdefault("LOG_LEVEL", "WARNING")
 os.environ.setdefault("COMPILE_ENGINES", "0")  # the tests of it turn it on
+os.environ.setdefault("MACHINE_CODE", "0")  # tests replace functions of modules, which machine code does not notice
 
 from aiplatform.settings import *  # noqa: F403
 

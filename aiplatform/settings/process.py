@@ -16,6 +16,9 @@ CONFIGURED_ROLES = parse_roles(
 )
 ROLES = roles_of_process(CONFIGURED_ROLES, sys.argv)
 DEBUG = env.flag("AIPLATFORM_DEBUG", False, "Development mode: error pages, and secrets may be missing")
+MACHINE_CODE = env.flag(
+    "MACHINE_CODE", True, "Run the way of a prediction as machine code, where it was built: performance.md"
+)
 DATA_DIR = Path(
     env.text("DATA_DIR", str(BASE_DIR / "var"), "Folder for the database, runs, spool and caches", shown="var")
 )

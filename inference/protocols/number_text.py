@@ -25,7 +25,9 @@ from inference.protocols.messages import Array
 
 Parser: Any
 try:
-    from simdjson import Parser
+    import simdjson
+
+    Parser = simdjson.Parser
 except ImportError:  # no wheel for this machine
     Parser = None
 

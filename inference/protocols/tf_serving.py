@@ -82,7 +82,7 @@ def encode_metadata(model: str, version: int, signature: Signature) -> Encoded:
 
 def check_signature_name(name: Any, signature: Signature, *also: str) -> None:
     """Raise InvalidInputError for a signature that the model does not have."""
-    if not isinstance(name, str) or name not in (*_NAMES_ANY, *also, signature.name):
+    if not isinstance(name, str) or name not in {*_NAMES_ANY, *also, signature.name}:
         raise InvalidInputError(f"signature_name must be '{signature.name}', not {name!r:.80}")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from aiplatform.machine_code.modules import MODULES
 from aiplatform.roles import APPS_BY_ROLE, ROLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,6 +104,18 @@ def test_the_build_context_leaves_out_what_is_secret_or_large() -> None:
     lines = (ROOT / "deploy/Dockerfile.dockerignore").read_text().split()
     assert lines[0] == "**"
     assert not [line for line in lines if line.startswith("!") and ("env" in line or "var" in line)]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_images_on_the_way_of_a_prediction_hold_its_machine_code(role: str) -> None:
+    built = "COPY --from=build-machine-code /app/aiplatform/machine_code/built/ aiplatform/machine_code/built/"
+    assert (built in stage(role)) == (role in ("gateway", "inference"))
+    assert {name.split(".")[0] for name in MODULES} <= set(re.findall(r"COPY (\w+)/", stage("build-machine-code")))
+
+
+def test_what_compiles_the_machine_code_has_a_version() -> None:
+    dev = (ROOT / "requirements-dev.txt").read_text()
+    assert [name for name in wanted(ROOT / "deploy/requirements/machine-code.in") if f"\n{name}==" not in dev] == []
 
 
 def test_compose_runs_every_role_and_works_with_its_first_version(compose: Any) -> None:

@@ -203,7 +203,8 @@ class Platform:
 
 def base_env(folder: Path, data_dir: Path) -> dict[str, str]:
     """Return the environment that all processes of a platform under test share."""
-    keep = {k: v for k, v in os.environ.items() if k not in ("DJANGO_SETTINGS_MODULE", "DATA_DIR", "AIPLATFORM_ROLES")}
+    own = {"DJANGO_SETTINGS_MODULE", "DATA_DIR", "AIPLATFORM_ROLES", "MACHINE_CODE"}  # what was built is tested
+    keep = {name: value for name, value in os.environ.items() if name not in own}
     return {
         **keep,
         "SECRET_KEY": "secret-key-of-the-platform-under-test",

@@ -69,7 +69,7 @@ class FakeEngine:
         self.is_closed = True
 
 
-class CountingMetrics(NoMetrics):
+class CountingMetrics:
     """Keeps what it was told."""
 
     def __init__(self) -> None:
@@ -81,6 +81,9 @@ class CountingMetrics(NoMetrics):
 
     def observe_batch(self, *, endpoint: str, version: int, rows: int) -> None:
         self.batches.append(rows)
+
+    def set_queue_depth(self, *, endpoint: str, version: int, rows: int) -> None:
+        pass
 
 
 class ListRecorder:

@@ -70,6 +70,7 @@ def serving(serve: Callable[..., AsgiClient], manifest: Manifest, engine: FakeEn
     return serve(route_of(make_loaded(engine, manifest=manifest)))
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize(("method", "path", "body", "headers"), QUESTIONS)
 def test_an_answer_is_the_same_to_the_byte_with_and_without_an_embedding(
     serve: Callable[..., AsgiClient], method: str, path: str, body: Any, headers: dict[str, str]

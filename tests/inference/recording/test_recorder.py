@@ -244,6 +244,7 @@ def test_a_disk_that_hangs_holds_nobody_up_and_no_more_memory_than_allowed(
     poll(lambda: len(bench.monitoring.ids) == 400 - bench.drops.rows["queue_full"])
 
 
+@pytest.mark.interpreted
 def test_under_much_traffic_the_caller_digests_and_only_the_thread_writes(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +266,7 @@ def test_under_much_traffic_the_caller_digests_and_only_the_thread_writes(
     assert writers == {"recorder-flush"}
 
 
+@pytest.mark.interpreted
 def test_on_an_event_loop_what_is_about_to_be_answered_goes_first(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +297,7 @@ def test_on_an_event_loop_what_is_about_to_be_answered_goes_first(
     assert len(bench.monitoring.ids) == 2 * (STEP_EVENTS + 10)
 
 
+@pytest.mark.interpreted
 def test_a_large_request_is_left_to_the_thread(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     digesters: set[str] = set()
     digest = digest_events
