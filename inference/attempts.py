@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from aiplatform.artifacts import Manifest
 from aiplatform.errors import PlatformError
@@ -24,14 +23,16 @@ PRIORITIES = {1: Priority.HIGH, 2: Priority.NORMAL, 3: Priority.LOW}
 CLIENT_GONE = 499  # the customary status for a request whose client left before the answer
 
 
-@dataclass(slots=True)  # not frozen: one is made for each request
 class Answer:
     """The outputs of one request, all rows, by name in the signature's order."""
 
-    prediction_id: str
-    version: int
-    manifest: Manifest
-    outputs: Arrays
+    __slots__ = ("manifest", "outputs", "prediction_id", "version")
+
+    def __init__(self, prediction_id: str, version: int, manifest: Manifest, outputs: Arrays) -> None:
+        self.prediction_id = prediction_id
+        self.version = version
+        self.manifest = manifest
+        self.outputs = outputs
 
 
 TakeAnswer = Callable[[Answer | PlatformError], None]

@@ -105,9 +105,9 @@ def encode_answer(target: Target, request: InferRequest, answer: Answer) -> Enco
     else:
         codec = open_inference.encode_infer if target.operation is Operation.V2_INFER else tf_serving.encode_predict
         encoded = codec(request, response)
-    headers = (
+    encoded.headers = (
         (_PREDICTION_ID, answer.prediction_id.encode()),
         (_MODEL_VERSION, str(answer.version).encode()),
         *encoded.headers,
     )
-    return Encoded(encoded.body, encoded.content_type, headers)
+    return encoded

@@ -6,7 +6,7 @@ addition a request. Source: the sliding window counter as in Cloudflare's rate l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.limits.rates import Rate
 
@@ -48,13 +48,20 @@ class Window:
         return (1 - passed + fade) * self.rate.window_s
 
 
-@dataclass(kw_only=True, slots=True)  # not frozen: one is made for each request
 class Verdict:
-    """Whether a request may pass, and what to tell its sender."""
+    """Whether a request may pass, and what to tell its sender. Plain, as one is made for each request.
 
-    is_allowed: bool
-    rate: Rate
-    limit: int  # of this process: the rate's, or a share of it
-    remaining: int
-    reset_s: float  # until the window's count starts again
-    retry_after_s: float = field(default=0.0)
+    `limit` is this process's, the rate's or a share of it; `reset_s` goes by until the window's count starts again.
+    """
+
+    __slots__ = ("is_allowed", "limit", "rate", "remaining", "reset_s", "retry_after_s")
+
+    def __init__(
+        self, *, is_allowed: bool, rate: Rate, limit: int, remaining: int, reset_s: float, retry_after_s: float = 0.0
+    ) -> None:
+        self.is_allowed = is_allowed
+        self.rate = rate
+        self.limit = limit
+        self.remaining = remaining
+        self.reset_s = reset_s
+        self.retry_after_s = retry_after_s

@@ -37,37 +37,61 @@ class OutputLayout:
 AS_JSON = OutputLayout()
 
 
-@dataclass(slots=True, kw_only=True)  # made on each request: freezing would cost more than all the rest
+# One of each of these is made for each request, so they are plain classes: what `dataclass` writes is interpreted even
+# in machine code.
+
+
 class InferRequest:
     """Named arrays as the signature wants them. `outputs` empty asks for all; `id` is echoed.
 
     `subject` is whom it is about, if the request says so itself.
     """
 
-    inputs: Arrays
-    form: Form
-    outputs: tuple[str, ...] = ()
-    id: str = ""
-    layout: OutputLayout = AS_JSON
-    urgency: Urgency = ORDINARY
-    subject: str = ""
+    __slots__ = ("form", "id", "inputs", "layout", "outputs", "subject", "urgency")
+
+    def __init__(
+        self,
+        *,
+        inputs: Arrays,
+        form: Form,
+        outputs: tuple[str, ...] = (),
+        id: str = "",
+        layout: OutputLayout = AS_JSON,
+        urgency: Urgency = ORDINARY,
+        subject: str = "",
+    ) -> None:
+        self.inputs = inputs
+        self.form = form
+        self.outputs = outputs
+        self.id = id
+        self.layout = layout
+        self.urgency = urgency
+        self.subject = subject
 
 
-@dataclass(slots=True, kw_only=True)
 class InferResponse:
     """What an engine answered, all rows. `labels` are the names of the classes, if it has any."""
 
-    model: str
-    version: int
-    prediction_id: str
-    outputs: Arrays
-    labels: tuple[str, ...] = ()
+    __slots__ = ("labels", "model", "outputs", "prediction_id", "version")
+
+    def __init__(
+        self, *, model: str, version: int, prediction_id: str, outputs: Arrays, labels: tuple[str, ...] = ()
+    ) -> None:
+        self.model = model
+        self.version = version
+        self.prediction_id = prediction_id
+        self.outputs = outputs
+        self.labels = labels
 
 
-@dataclass(frozen=True, slots=True)
 class Encoded:
     """A body with the headers that describe it."""
 
-    body: bytes
-    content_type: bytes = JSON_CONTENT
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    __slots__ = ("body", "content_type", "headers")
+
+    def __init__(
+        self, body: bytes, content_type: bytes = JSON_CONTENT, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        self.body = body
+        self.content_type = content_type
+        self.headers = headers
