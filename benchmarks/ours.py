@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 
+from aiplatform.machine_code.loader import look
 from benchmarks.bodies import Body
 from benchmarks.contenders import Conditions, Target
 from benchmarks.model import NAME
@@ -171,7 +172,7 @@ class Platform:
                 found[package] = version(package)
             except PackageNotFoundError:
                 continue
-        return found
+        return found | {"machine code:": "yes" if look().is_used else "no"}
 
     def manage(self, *arguments: str, **env: str) -> str:
         """Run a management command and return what it printed.
