@@ -43,7 +43,7 @@ test-postgres: $(VENV)/.installed-dev ## Run tests on a PostgreSQL of their own:
 	$(BIN)/python -m tests.on_postgres $(PYTEST_ARGS)
 
 machine-code: $(VENV)/.installed-dev ## Compile the way of a prediction (needs a C compiler); what runs already is to be started anew
-	$(BIN)/python -m aiplatform.machine_code build
+	@$(BIN)/python -m aiplatform.machine_code status || $(BIN)/python -m aiplatform.machine_code build
 
 test-machine-code: machine-code ## Run with machine code what tests the way of a prediction; the end-to-end tests use it anyway once it is built
 	MACHINE_CODE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not e2e and not interpreted$(LEFT_OUT)" $(MACHINE_CODE_TESTS)
