@@ -60,7 +60,7 @@ lint: $(VENV)/.installed-dev $(VENV)/.installed-torch ## Style, types, import co
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	AIPLATFORM_DEBUG=1 $(BIN)/python manage.py makemigrations --check --dry-run
-	AIPLATFORM_DEBUG=1 $(BIN)/python manage.py check --fail-level WARNING
+	AIPLATFORM_DEBUG=1 MACHINE_CODE=0 $(BIN)/python manage.py check --fail-level WARNING
 
 docs: $(VENV)/.installed-dev ## Write the generated documents: docs/openapi.yaml and the tables of docs/settings.md
 	AIPLATFORM_DEBUG=1 $(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
@@ -72,8 +72,8 @@ protos: $(VENV)/.installed-dev ## Generate the messages of the gRPC protocols an
 requirements: $(VENV)/.installed-dev ## Resolve the pinned requirements anew from deploy/requirements/*.in
 	sh deploy/requirements/compile.sh $(BIN)/uv
 
-clean: ## Remove environment, data and caches (not .env)
-	rm -rf $(VENV) .venv-clients var staticfiles test-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+clean: ## Remove environment, data, machine code and caches (not .env)
+	rm -rf $(VENV) .venv-clients aiplatform/machine_code/built var staticfiles test-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(BIN)/python:
 	sh deploy/create_venv.sh $(PYTHON) $(VENV)
