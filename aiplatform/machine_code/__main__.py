@@ -27,7 +27,7 @@ def main() -> int:
         sys.stdout.write("removed\n")
         return 0
     found = look()
-    is_said = f"{len(found.files)} modules are run as machine code" if found.is_used else f"not used: {found.problem}"
+    is_said = f"used: {len(found.files)} files of machine code" if found.is_used else f"not used: {found.problem}"
     sys.stdout.write(f"{is_said}\n")
     return 0 if found.is_used else 1
 

@@ -35,7 +35,10 @@ def build(target: Path, *, modules: Sequence[str] = MODULES, root: Path = ROOT) 
     with tempfile.TemporaryDirectory(prefix="machine-code-") as folder:
         made = Path(folder, "made")
         _compile([source_of(name, root) for name in modules], root, Path(folder), made)
-        files = {_module_name(file, made): str(file.relative_to(made)) for file in sorted(made.rglob("*.so"))}
+        files = {
+            _module_name(file, made): {"path": str(file.relative_to(made)), "size_bytes": file.stat().st_size}
+            for file in sorted(made.rglob("*.so"))
+        }
         missing = set(modules) - set(files)
         if missing:
             raise BuildError(f"mypyc made no module of {', '.join(sorted(missing))}")

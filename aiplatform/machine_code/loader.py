@@ -72,18 +72,22 @@ def look(built: Path = BUILT, root: Path = ROOT) -> MachineCode:
         return MachineCode(f"turned off by {SWITCH}", {}, is_wanted=False)
     try:
         manifest = json.loads((built / MANIFEST).read_text())
-        suffix, sources, files = manifest["suffix"], manifest["sources"], manifest["files"]
+        suffix, sources = manifest["suffix"], manifest["sources"].items()
+        files = {name: (built / file["path"], file["size_bytes"]) for name, file in manifest["files"].items()}
     except FileNotFoundError:
         return MachineCode("not built", {}, is_wanted=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return MachineCode(f"{built / MANIFEST} cannot be read: {error!r}", {})
     if suffix != EXTENSION_SUFFIXES[0]:
         return MachineCode(f"built for another Python: {suffix}, this one wants {EXTENSION_SUFFIXES[0]}", {})
-    for name, digest in sources.items():
+    for name, digest in sources:
         source = source_of(name, root)
         if source.exists() and digest_of(source) != digest:  # an image holds some of the apps only
             return MachineCode(f"built from another {source.relative_to(root)}", {})
-    return MachineCode("", {name: built / file for name, file in files.items()})
+    for file, size_bytes in files.values():
+        if not file.exists() or file.stat().st_size != size_bytes:
+            return MachineCode(f"{file} is not the file that was built", {})
+    return MachineCode("", {name: file for name, (file, _) in files.items()})
 
 
 def source_of(name: str, root: Path) -> Path:

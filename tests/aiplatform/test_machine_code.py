@@ -62,7 +62,10 @@ def built(tmp_path: Path, root: Path) -> Path:
     folder = tmp_path / "built"
     folder.mkdir()
     sources = {"small.counting": digest_of(source_of("small.counting", root)), "elsewhere.absent": "0" * 64}
-    manifest = {"suffix": EXTENSION_SUFFIXES[0], "sources": sources, "files": {"small.counting": "small/counting.so"}}
+    (folder / "small").mkdir()
+    (folder / "small/counting.so").write_bytes(b"machine code")
+    files = {"small.counting": {"path": "small/counting.so", "size_bytes": 12}}
+    manifest = {"suffix": EXTENSION_SUFFIXES[0], "sources": sources, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest))
     return folder
 
@@ -102,6 +105,18 @@ def test_a_broken_manifest_is_told_and_not_used(built: Path, root: Path, text: s
     (built / MANIFEST).write_text(text)
     found = look(built, root)
     assert not found.is_used and found.is_wanted and "cannot be read" in found.problem
+
+
+@pytest.mark.parametrize("content", [None, b"", b"machine co"])
+def test_a_file_that_is_gone_or_cut_short_is_told_and_nothing_is_used(
+    built: Path, root: Path, content: bytes | None
+) -> None:
+    file = built / "small/counting.so"
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    found = look(built, root)
+    assert not found.is_used and found.problem == f"{file} is not the file that was built"
 
 
 def test_what_was_built_for_another_python_is_not_used(built: Path, root: Path) -> None:
