@@ -52,6 +52,7 @@ class Identities:
         self._tokens: Mapping[str, KnownToken] | None = None
         self._loaded_at_s = 0.0
         self._tried_at_s = 0.0
+        self._asked_at_s = 0.0  # when a request had the tokens loaded
         self._is_changed = False
         self._error = ""
         self._used: dict[str, float] = {}  # token id to when; written to the database in batches
@@ -98,6 +99,7 @@ class Identities:
         """
         digest = self.digest(authorization)
         if self._must_look(digest):
+            self._asked_at_s = self._clock()
             self.refresh()
         return self._decide(digest)
 
@@ -105,6 +107,7 @@ class Identities:
         """Do the same on an event loop: a look at the database goes to a thread."""
         digest = self.digest(authorization)
         if self._must_look(digest):
+            self._asked_at_s = self._clock()
             await asyncio.to_thread(self._refresh_in_thread)
         return self._decide(digest)
 
@@ -149,7 +152,9 @@ class Identities:
         return (self._tokens is None or digest not in self._tokens) and self._is_rested()
 
     def _is_rested(self) -> bool:
-        return not 0 <= self._clock() - self._tried_at_s < MISS_INTERVAL_S
+        # What the loop loaded by itself a moment ago says nothing of a secret that was made since.
+        last_s = self._tried_at_s if self._error else self._asked_at_s
+        return not 0 <= self._clock() - last_s < MISS_INTERVAL_S
 
     def _decide(self, digest: str) -> KnownToken:
         if self._tokens is None:
