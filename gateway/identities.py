@@ -53,6 +53,7 @@ class Identities:
         self._loaded_at_s = 0.0
         self._tried_at_s = 0.0
         self._asked_at_s = 0.0  # when a request had the tokens loaded
+        self._asking: asyncio.Task[None] | None = None  # that load, on an event loop
         self._is_changed = False
         self._error = ""
         self._used: dict[str, float] = {}  # token id to when; written to the database in batches
@@ -101,14 +102,20 @@ class Identities:
         if self._must_look(digest):
             self._asked_at_s = self._clock()
             self.refresh()
+        elif not self._is_listed(digest):
+            with self._lock:  # a load that is under way may bring it
+                pass
         return self._decide(digest)
 
     async def authenticate_async(self, authorization: str) -> KnownToken:
-        """Do the same on an event loop: a look at the database goes to a thread."""
+        """Do the same on an event loop: a look at the database goes to a thread, one for all who come meanwhile."""
         digest = self.digest(authorization)
+        asking = None if self._is_listed(digest) else self._asking
         if self._must_look(digest):
             self._asked_at_s = self._clock()
-            await asyncio.to_thread(self._refresh_in_thread)
+            asking = self._asking = asyncio.ensure_future(asyncio.to_thread(self._refresh_in_thread))
+        if asking is not None and not asking.done():
+            await asyncio.shield(asking)  # a client that leaves takes nobody's answer along
         return self._decide(digest)
 
     def take_used(self) -> Mapping[str, float]:
@@ -149,7 +156,10 @@ class Identities:
     def _must_look(self, digest: str) -> bool:
         if self._is_changed:
             return not self._error or self._is_rested()
-        return (self._tokens is None or digest not in self._tokens) and self._is_rested()
+        return not self._is_listed(digest) and self._is_rested()
+
+    def _is_listed(self, digest: str) -> bool:
+        return self._tokens is not None and digest in self._tokens
 
     def _is_rested(self) -> bool:
         # What the loop loaded by itself a moment ago says nothing of a secret that was made since.

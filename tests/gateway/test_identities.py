@@ -134,3 +134,41 @@ def test_last_uses_are_handed_over_once() -> None:
     identities.authenticate(f"Bearer {SECRET}")
     assert identities.take_used() == {"7": clock.now_s}
     assert identities.take_used() == {}
+
+
+def test_all_who_come_while_a_new_token_is_looked_for_get_its_answer() -> None:
+    table, begun, gate = Table(), threading.Event(), threading.Event()
+
+    def load() -> list[KnownToken]:
+        found = table()
+        if table.reads > 1:
+            begun.set()
+            assert gate.wait(10)
+        return found
+
+    identities = Identities(load=load, clock=FakeClock())
+    identities.refresh()
+    table.tokens.append(known_token())
+
+    async def ask() -> list[str]:
+        first = asyncio.create_task(identities.authenticate_async(f"Bearer {SECRET}"))
+        await asyncio.to_thread(begun.wait, 10)
+        others = [asyncio.create_task(identities.authenticate_async(f"Bearer {SECRET}")) for _ in range(20)]
+        blocking = asyncio.create_task(asyncio.to_thread(identities.authenticate, f"Bearer {SECRET}"))
+        await asyncio.sleep(0.05)
+        first.cancel()  # whose look it was has gone
+        gate.set()
+        return [(await other).identity.token_id for other in [*others, blocking]]
+
+    assert asyncio.run(ask()) == ["7"] * 21
+    assert table.reads == 2
+
+
+def test_on_an_event_loop_a_change_in_this_process_counts_at_once() -> None:
+    table = Table(known_token())
+    identities = Identities(load=table, clock=FakeClock())
+    identities.refresh()
+    table.tokens.clear()
+    identities.mark_changed()
+    with pytest.raises(UnauthenticatedError, match="not known"):
+        asyncio.run(identities.authenticate_async(f"Bearer {SECRET}"))
