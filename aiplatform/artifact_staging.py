@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import json
-import os
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -31,6 +30,7 @@ from aiplatform.artifacts import (
     verify_artifact,
 )
 from aiplatform.calibration import CALIBRATION, Calibration, encode_calibration
+from aiplatform.durable import sync_to_disk
 from aiplatform.embeddings import EMBEDDING, SAMPLE
 from aiplatform.errors import ArtifactError
 from aiplatform.storage import is_remote, local_path, remove_folder, upload_folder
@@ -89,7 +89,7 @@ class StagedArtifact:
         if target.exists():
             raise ArtifactError(f"{self.destination} exists already; a version is immutable")
         self.folder.rename(target)
-        _sync_directory(target.parent)
+        sync_to_disk(target.parent)
 
 
 def _staging_prefix(destination: str) -> str:
@@ -131,18 +131,4 @@ def _save_arrays(path: Path, arrays: Arrays) -> None:
 
 
 def _sync_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        else:
-            _sync_directory(path)
-    _sync_directory(folder)
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_to_disk(*folder.rglob("*"), folder)

@@ -6,7 +6,6 @@ identity: a file is written whole or not at all, and what is there is never writ
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
@@ -16,6 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from aiplatform.durable import sync_to_disk
 from aiplatform.errors import InvalidInputError
 from aiplatform.storage import is_remote, join_uri, local_path, open_filesystem, store_errors
 
@@ -111,9 +111,9 @@ def write_whole(uri: str, content: bytes) -> None:
         draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.draft")
         try:
             draft.write_bytes(content)
-            _sync(draft)
+            sync_to_disk(draft)
             draft.rename(target)
-            _sync(target.parent)
+            sync_to_disk(target.parent)
         except OSError:
             draft.unlink(missing_ok=True)
             raise
@@ -134,9 +134,9 @@ def put_whole(uri: str, source: Path) -> None:
         draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.draft")
         try:
             shutil.copyfile(source, draft)
-            _sync(draft)
+            sync_to_disk(draft)
             draft.rename(target)
-            _sync(target.parent)
+            sync_to_disk(target.parent)
         except OSError:
             draft.unlink(missing_ok=True)
             raise
@@ -196,11 +196,3 @@ def _listed(uri: str) -> list[dict[str, Any]]:
             return list(filesystem.ls(path, detail=True))
         except FileNotFoundError:
             return []
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

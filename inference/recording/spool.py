@@ -20,6 +20,7 @@ from typing import TypeVar
 import structlog
 
 from aiplatform.contracts.monitoring import RecordPredictions
+from aiplatform.durable import sync_to_disk
 from aiplatform.errors import InvalidInputError
 from aiplatform.http.codec import PACKED_TYPE, decode_message, encode_packed
 
@@ -93,7 +94,7 @@ class Spool:
                 file.flush()
                 os.fsync(file.fileno())
             draft.rename(path)
-            _sync_folder(self.folder)
+            sync_to_disk(self.folder)
         except OSError:
             draft.unlink(missing_ok=True)
             raise
@@ -155,7 +156,7 @@ class Spool:
         finally:
             os.close(lock)
         if files:
-            _sync_folder(self.folder)
+            sync_to_disk(self.folder)
             self._make_room(0)
             log.info("spool_adopted", folder=folder.name, files=len(files))
         return len(files)
@@ -278,11 +279,3 @@ def _size(path: Path) -> int:
 def _rows(path: Path) -> int:
     count = path.stem.rpartition("-")[2]
     return int(count) if count.isdecimal() else 0
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,12 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from aiplatform.durable import sync_to_disk
 
 STATE, LEARNER, BEST = "state.json", "learner", "best"
 KEPT = 2
@@ -79,10 +80,10 @@ class CheckpointStore:
                 "progress": asdict(progress),
             }
             (staging / STATE).write_text(json.dumps(state))
-            _sync(staging / LEARNER, staging / STATE)
+            sync_to_disk(staging / LEARNER, staging / STATE)
             shutil.rmtree(place, ignore_errors=True)
             staging.rename(place)
-            _sync(self._folder)
+            sync_to_disk(self._folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -118,12 +119,3 @@ class CheckpointStore:
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(*paths: Path) -> None:
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
