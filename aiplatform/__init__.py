@@ -3,8 +3,4 @@
 Every app imports from here; nothing here imports an app.
 """
 
-from aiplatform.machine_code import loader as _loader
-
 __version__ = "0.1.0"
-
-_loader.install()

@@ -12,7 +12,6 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from aiplatform.machine_code.loader import look
 from aiplatform.roles import apps_for
 from aiplatform.storage import REMOTE_SCHEMES
 
@@ -128,8 +127,8 @@ def check_data_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 @register(SETTINGS)
 def check_machine_code(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Warn of machine code that was built and is not what the sources say."""
-    found = look()
-    if found.is_used or not found.is_wanted:
+    found = settings.FOUND_MACHINE_CODE
+    if found is None or found.is_used or not found.is_built:
         return []
     return [
         Warning(

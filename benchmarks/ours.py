@@ -172,7 +172,8 @@ class Platform:
                 found[package] = version(package)
             except PackageNotFoundError:
                 continue
-        return found | {"machine code:": "yes" if look().is_used else "no"}
+        is_compiled = look().is_used and self._env.get("MACHINE_CODE") != "0"
+        return found | {"machine code:": "yes" if is_compiled else "no"}
 
     def manage(self, *arguments: str, **env: str) -> str:
         """Run a management command and return what it printed.

@@ -16,6 +16,15 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Where machine code was asked for (MACHINE_CODE=1), tests of the interpreter would say nothing."""
+    from django.conf import settings
+
+    found = settings.FOUND_MACHINE_CODE
+    if found is not None and not found.is_used:
+        raise pytest.UsageError(f"there is no machine code to test: {found.problem}")
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Where only end-to-end tests are asked for, import only files that have any: all take 15 s of each worker."""
     is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"

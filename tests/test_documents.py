@@ -38,7 +38,6 @@ def test_only_the_settings_read_the_environment_of_the_platform() -> None:
         "aiplatform/asgi.py": "names the settings module",
         "aiplatform/wsgi.py": "names the settings module",
         "aiplatform/gunicorn_conf.py": "PROMETHEUS_MULTIPROC_DIR belongs to prometheus_client",
-        "aiplatform/machine_code/loader.py": "MACHINE_CODE, before there are settings; these read it for its page",
         "aiplatform/management/commands/serve.py": "sets PROMETHEUS_MULTIPROC_DIR for its children",
         "inference/engines/torch_program.py": "a variable of PyTorch",
         "training/data/builtin.py": "KERAS_HOME, a variable of Keras",

@@ -13,7 +13,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 
-from aiplatform.machine_code.loader import MANIFEST, ROOT, SWITCH, digest_of, source_of
+from aiplatform.machine_code.loader import MANIFEST, ROOT, digest_of, source_of
 from aiplatform.machine_code.modules import MODULES
 
 GROUP = "aiplatform_machine_code"
@@ -58,7 +58,7 @@ def _compile(sources: Sequence[Path], root: Path, folder: Path, made: Path) -> N
     done = subprocess.run(
         [*words, *[str(source.relative_to(root)) for source in sources]],
         cwd=root,
-        env={**os.environ, SWITCH: "0", "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
         check=False,

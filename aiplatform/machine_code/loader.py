@@ -1,14 +1,13 @@
 """Finds compiled modules before Python finds their sources.
 
-All or nothing: compiled classes know each other's layout, so one source that has changed since turns all of it off.
-Only what Python brings is imported here: this runs before anything else of the platform.
+All or nothing: compiled classes know each other's layout, so one source that has changed since turns all of it off,
+and so does one that was imported before. The settings call `install`, before they import anything that is compiled.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-SWITCH = "MACHINE_CODE"  # off: the interpreter runs everything
-OFF = frozenset({"0", "false", "no", "off"})
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILT = Path(__file__).resolve().parent / "built"
 MANIFEST = "manifest.json"
@@ -27,14 +24,11 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class MachineCode:
-    """What was built, and why it is not used; `problem` is empty if it is.
-
-    `is_wanted` is False if it was not built or was turned off: then all is as it should be.
-    """
+    """What was built, and why it is not used; `problem` is empty if it is. `is_built` says whether there is any."""
 
     problem: str
     files: Mapping[str, Path]
-    is_wanted: bool = True
+    is_built: bool = True
 
     @property
     def is_used(self) -> bool:
@@ -61,6 +55,9 @@ class CompiledFinder(MetaPathFinder):
 def install(built: Path = BUILT, root: Path = ROOT) -> MachineCode:
     """Have Python find the compiled modules, if there are any that may be used."""
     found = look(built, root)
+    early = sorted(found.files.keys() & sys.modules.keys())
+    if early:
+        return MachineCode(f"{early[0]} was imported before the settings", {})
     if found.is_used:
         sys.meta_path.insert(0, CompiledFinder(found.files))
     return found
@@ -68,14 +65,12 @@ def install(built: Path = BUILT, root: Path = ROOT) -> MachineCode:
 
 def look(built: Path = BUILT, root: Path = ROOT) -> MachineCode:
     """Return what was built into a folder, and whether it fits this Python and the sources below `root`."""
-    if os.environ.get(SWITCH, "").lower() in OFF:
-        return MachineCode(f"turned off by {SWITCH}", {}, is_wanted=False)
     try:
         manifest = json.loads((built / MANIFEST).read_text())
         suffix, sources = manifest["suffix"], manifest["sources"].items()
         files = {name: (built / file["path"], file["size_bytes"]) for name, file in manifest["files"].items()}
     except FileNotFoundError:
-        return MachineCode("not built", {}, is_wanted=False)
+        return MachineCode("not built", {}, is_built=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return MachineCode(f"{built / MANIFEST} cannot be read: {error!r}", {})
     if suffix != EXTENSION_SUFFIXES[0]:

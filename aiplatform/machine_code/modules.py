@@ -2,7 +2,7 @@
 
 Left out are classes that other code builds by reflection (`aiplatform.tensors`, `aiplatform.identity`: the codec reads
 their annotations, which a compiled class has not), the connection (its base class is gunicorn's, which is interpreted),
-and whatever touches the database.
+and whatever touches the database. No attribute may be called `_thread`: in C its name is a keyword of the compiler's.
 """
 
 MODULES = (

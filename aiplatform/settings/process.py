@@ -6,6 +6,7 @@ import secrets
 import sys
 from pathlib import Path
 
+from aiplatform.machine_code import loader as machine_code
 from aiplatform.roles import parse_roles, roles_of_process
 from aiplatform.settings.base import BASE_DIR, env
 
@@ -19,6 +20,7 @@ DEBUG = env.flag("AIPLATFORM_DEBUG", False, "Development mode: error pages, and 
 MACHINE_CODE = env.flag(
     "MACHINE_CODE", True, "Run the way of a prediction as machine code, where it was built: performance.md"
 )
+FOUND_MACHINE_CODE = machine_code.install() if MACHINE_CODE else None
 DATA_DIR = Path(
     env.text("DATA_DIR", str(BASE_DIR / "var"), "Folder for the database, runs, spool and caches", shown="var")
 )

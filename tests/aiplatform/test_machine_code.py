@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from aiplatform import checks
 from aiplatform.machine_code import loader
 from aiplatform.machine_code.build import BuildError, build
-from aiplatform.machine_code.loader import MANIFEST, SWITCH, CompiledFinder, digest_of, look, source_of
+from aiplatform.machine_code.loader import MANIFEST, CompiledFinder, digest_of, look, source_of
 from aiplatform.machine_code.modules import MODULES
 
 SOURCE = """
@@ -39,11 +40,6 @@ counter = counting.Counter()
 counter.add(2)
 print(Path(counting.__file__).suffix, counter.add(3), found.problem)
 """
-
-
-@pytest.fixture(autouse=True)
-def _switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(SWITCH, raising=False)
 
 
 @pytest.fixture
@@ -84,27 +80,52 @@ def test_it_is_used_while_the_sources_are_those_it_was_built_from(built: Path, r
     assert finder.find_spec("small.other") is None
     source_of("small.counting", root).write_text(SOURCE + "\n")
     changed = look(built, root)
-    assert (changed.is_used, changed.is_wanted) == (False, True)
+    assert (changed.is_used, changed.is_built) == (False, True)
     assert changed.problem == "built from another small/counting.py" and changed.files == {}
 
 
-@pytest.mark.parametrize("word", ["0", "False", "off"])
-def test_it_can_be_turned_off(built: Path, root: Path, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SWITCH, word)
-    found = look(built, root)
-    assert (found.is_used, found.is_wanted, found.problem) == (False, False, "turned off by MACHINE_CODE")
+def test_what_was_imported_before_turns_it_off(built: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "small.counting", sys)
+    before = list(sys.meta_path)
+    found = loader.install(built, root)
+    assert not found.is_used and found.problem == "small.counting was imported before the settings"
+    assert sys.meta_path == before
+
+
+@pytest.mark.parametrize(("word", "is_looked_for"), [("0", False), ("off", False), ("n", False), ("1", True)])
+def test_it_can_be_turned_off(word: str, is_looked_for: bool) -> None:
+    script = "from aiplatform import settings; print(settings.FOUND_MACHINE_CODE is not None)"
+    env = {**os.environ, "MACHINE_CODE": word}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=loader.ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(is_looked_for)
+
+
+def test_nothing_that_is_compiled_is_imported_before_the_settings_look_for_it() -> None:
+    script = (
+        "import sys; from aiplatform.machine_code import loader, modules; seen = []\n"
+        "def note(*a): seen.extend(m for m in modules.MODULES if m in sys.modules); return loader.look()\n"
+        "loader.install = note\n"
+        "import aiplatform.gunicorn_conf; print(seen)"
+    )
+    env = {**os.environ, "MACHINE_CODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=loader.ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_where_none_was_built_nothing_is_missed(tmp_path: Path, root: Path) -> None:
     found = look(tmp_path / "nowhere", root)
-    assert (found.is_used, found.is_wanted, found.problem) == (False, False, "not built")
+    assert (found.is_used, found.is_built, found.problem) == (False, False, "not built")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", "\x00"])
 def test_a_broken_manifest_is_told_and_not_used(built: Path, root: Path, text: str) -> None:
     (built / MANIFEST).write_text(text)
     found = look(built, root)
-    assert not found.is_used and found.is_wanted and "cannot be read" in found.problem
+    assert not found.is_used and found.is_built and "cannot be read" in found.problem
 
 
 @pytest.mark.parametrize("content", [None, b"", b"machine co"])
@@ -125,18 +146,18 @@ def test_what_was_built_for_another_python_is_not_used(built: Path, root: Path) 
     assert "built for another Python: .cpython-39-none.so" in look(built, root).problem
 
 
-def test_the_check_warns_of_what_is_not_what_the_sources_say(
-    built: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def look_here() -> Any:
-        return look(built, root)
-
-    monkeypatch.setattr(checks, "look", look_here)
+def test_the_check_warns_of_what_is_not_what_the_sources_say(built: Path, root: Path, settings: Any) -> None:
+    settings.FOUND_MACHINE_CODE = look(built, root)
     assert checks.check_machine_code(None) == []
     source_of("small.counting", root).write_text("")
+    settings.FOUND_MACHINE_CODE = look(built, root)
     problems = checks.check_machine_code(None)
     assert [problem.id for problem in problems] == ["aiplatform.W002"]
     assert "small/counting.py" in problems[0].msg and "make machine-code" in str(problems[0].hint)
+    settings.FOUND_MACHINE_CODE = look(built / "nowhere", root)
+    assert checks.check_machine_code(None) == []
+    settings.FOUND_MACHINE_CODE = None
+    assert checks.check_machine_code(None) == []
 
 
 def _run(built: Path, root: Path) -> str:
@@ -157,4 +178,4 @@ def test_a_module_is_built_run_and_left_when_its_source_changes(tmp_path: Path, 
     source_of("small.counting", root).write_text("def f() -> int:\n    return 'no number'\n")
     with pytest.raises(BuildError, match="the modules were not compiled"):
         build(target, modules=["small.counting"], root=root)
-    assert look(target, root).is_wanted, "what was there stays"
+    assert look(target, root).is_built, "what was there stays"

@@ -18,7 +18,7 @@ import grpc
 import httpx
 import pytest
 
-from aiplatform.machine_code.loader import BUILT, SWITCH, look
+from aiplatform.machine_code.loader import BUILT, look
 from tests.e2e.topology import Platform, single, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("e2e")]
@@ -47,10 +47,7 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-def test_the_workers_run_machine_code_where_it_was_built(
-    two_workers: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv(SWITCH, raising=False)  # the tests themselves are interpreted
+def test_the_workers_run_machine_code_where_it_was_built(two_workers: Platform) -> None:
     workers = wait_until(lambda: worker_pids(two_workers), within_s=30, what="the workers are known")
     maps = [Path(f"/proc/{pid}/maps").read_text() for pid in workers]
     assert [str(BUILT) in text for text in maps] == [look().is_used] * 2
