@@ -19,6 +19,7 @@ _AT_LEAST = {
     "MAX_BATCH_ROWS": (1, "inference.E006"),
     "PREDICT_DEADLINE_S": (0.001, "inference.E007"),
     "COMPILE_TIMEOUT_S": (1, "inference.E010"),
+    "WATCHED_ROWS_PER_S": (0, "inference.E013"),
 }
 
 

@@ -252,6 +252,7 @@ def _make_recorder(replica: str, policies: PolicyBook) -> PredictionRecorder:
         queue_bytes=settings.RECORDER_QUEUE_BYTES,
         flush_interval_s=settings.RECORDER_FLUSH_INTERVAL_S,
         batch_rows=settings.RECORDER_BATCH_ROWS,
+        watched_rows_per_s=settings.WATCHED_ROWS_PER_S,
     )
     return PredictionRecorder(
         replica=replica,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aiplatform.contracts.columns import ID_BYTES, Numbers, Texts
+from aiplatform.contracts.columns import ID_BYTES, NUMBER_TYPES, Numbers, Texts
 from aiplatform.contracts.monitoring import PredictionBatch
 from aiplatform.embeddings import MAX_DIMENSIONS, embedding_column
 from aiplatform.errors import InvalidInputError
@@ -18,6 +18,7 @@ from aiplatform.scores import CODE, MAX_CLASSES
 from monitoring.blocks import BlockContent, sort_rows
 from monitoring.latencies import add_latencies
 from monitoring.performance.expectations import Expectations
+from monitoring.performance.labelled_rows import NO_SEGMENT
 from monitoring.performance.observed import Observed, bin_confidences, bin_scores, hash_rows, sum_numbers
 from monitoring.windows import MINUTE_S, WindowContent
 
@@ -40,10 +41,10 @@ class MinuteContent:
 
 
 class BatchColumns:
-    """A batch's columns as arrays of shape (rows,), checked.
+    """A batch's columns as arrays of shape (rows,), checked; features and embedding of shape (watched rows,).
 
-    Raises: InvalidInputError unless all columns have the batch's length and the names fit. The first
-    `max_features` features are taken. `expectations` follow from the baseline.
+    `watched` has the places of those rows. Raises: InvalidInputError unless all columns have the batch's length and
+    the names fit. The first `max_features` features are taken. `expectations` follow from the baseline.
     """
 
     def __init__(self, batch: PredictionBatch, *, max_features: int, expectations: Expectations | None = None) -> None:
@@ -55,27 +56,58 @@ class BatchColumns:
         self.times_s = batch.times_s.unpack(self.size, "times_s").astype(np.float64)
         self.latencies_ms = batch.latencies_ms.unpack(self.size, "latencies_ms").astype(np.float64)
         self.statuses = batch.http_statuses.unpack(self.size, "http_statuses").astype(np.int64)
-        numbers = {name: self._numbers(column, name) for name, column in batch.numeric_features.items()}
-        categories = {name: self._texts(column, name) for name, column in batch.category_features.items()}
+        self.watched = _watched(batch)
+        watched = len(self.watched)
+        numbers = {name: _numbers(column, watched, name) for name, column in batch.numeric_features.items()}
+        categories = {name: _texts(column, watched, name) for name, column in batch.category_features.items()}
         self.numbers = dict(list(numbers.items())[:max_features])
         self.categories = dict(list(categories.items())[: max_features - len(self.numbers)])
-        self.labels = None if batch.predicted_labels is None else self._texts(batch.predicted_labels, "labels")
+        self.labels = (
+            None if batch.predicted_labels is None else _texts(batch.predicted_labels, self.size, "predicted_labels")
+        )
         outputs: dict[str, Numbers | None] = {"confidence": batch.confidences, "value": batch.predicted_values}
-        outputs |= {embedding_column(i): column for i, column in enumerate(batch.embedding)}
-        self.outputs = {name: self._numbers(column, name) for name, column in outputs.items() if column is not None}
+        self.outputs = {
+            name: _numbers(column, self.size, name) for name, column in outputs.items() if column is not None
+        }
+        dimensions = {embedding_column(i): column for i, column in enumerate(batch.embedding)}
+        self.embedding = {name: _numbers(column, watched, name) for name, column in dimensions.items()}
         self.scores = _scores(batch)
-        self.error_codes = None if batch.error_codes is None else self._texts(batch.error_codes, "error_codes")
+        self.error_codes = None if batch.error_codes is None else _texts(batch.error_codes, self.size, "error_codes")
         self.expectations = expectations
-        self.segments: Array | None = None
-        if expectations is not None:
-            self.segments = expectations.segmentation.encode(self.size, self.numbers, self.categories)
+        self.segments = self._encode_segments()
         _check_values(batch.batch_id, self)
 
-    def _numbers(self, column: Numbers, name: str) -> Array:
-        return column.unpack(self.size, name).astype(np.float64, copy=False)
+    def _encode_segments(self) -> Array | None:
+        """Return the segments of all rows, shape (rows, features); rows that are not watched are in none."""
+        if self.expectations is None:
+            return None
+        found = self.expectations.segmentation.encode(len(self.watched), self.numbers, self.categories)
+        if found is None or len(self.watched) == self.size:
+            return found
+        of_all = np.full((self.size, found.shape[1]), NO_SEGMENT, found.dtype)
+        of_all[self.watched] = found
+        return of_all
 
-    def _texts(self, column: Texts, name: str) -> tuple[Array, list[str]]:
-        return column.unpack(self.size, name), [text[:MAX_TEXT] for text in column.texts]
+
+def _numbers(column: Numbers, rows: int, name: str) -> Array:
+    return column.unpack(rows, name).astype(np.float64, copy=False)
+
+
+def _texts(column: Texts, rows: int, name: str) -> tuple[Array, list[str]]:
+    return column.unpack(rows, name), [text[:MAX_TEXT] for text in column.texts]
+
+
+def _watched(batch: PredictionBatch) -> Array:
+    """Return the places of the rows that have features, rising."""
+    if batch.watched is None:
+        return np.arange(batch.row_count)
+    item_bytes = NUMBER_TYPES.get(batch.watched.dtype, np.dtype("u1")).itemsize
+    places = batch.watched.unpack(len(batch.watched.raw) // item_bytes, "watched").astype(np.int64)
+    if places.size and (places[0] < 0 or places[-1] >= batch.row_count or np.any(np.diff(places) <= 0)):
+        raise InvalidInputError(
+            f"batch '{batch.batch_id}': watched must have rising places below {batch.row_count}, the number of rows"
+        )
+    return places
 
 
 def _check_names(batch: PredictionBatch) -> None:
@@ -161,15 +193,16 @@ def _observed(columns: BatchColumns, chosen: Array) -> Observed:
         observed.sure = bin_scores(columns.scores[is_answered, 0])
     elif "confidence" in columns.outputs:
         observed.sure = bin_confidences(columns.outputs["confidence"][is_answered])
+    is_watched = is_answered[columns.watched]
     if columns.numbers or columns.categories:
-        hashes = hash_rows(columns.numbers, columns.categories, is_answered)
+        hashes = hash_rows(columns.numbers, columns.categories, is_watched)
         observed.hashed = len(hashes)
-        observed.means = sum_numbers(columns.numbers, is_answered)
+        observed.means = sum_numbers(columns.numbers, is_watched)
         for value in hashes.tolist():
             observed.distinct.update(value)
     if columns.expectations is not None:
-        observed.checked = int(is_answered.sum())
-        strange = columns.expectations.count_strange(columns.numbers, columns.categories, is_answered)
+        observed.checked = int(is_watched.sum())
+        strange = columns.expectations.count_strange(columns.numbers, columns.categories, is_watched)
         observed.strange.update({name: count for name, count in strange.items() if count})
     return observed
 
@@ -186,11 +219,13 @@ def _profile(columns: BatchColumns, chosen: Array) -> DataProfile:
     rows = int(chosen.sum())
     if not rows:
         return DataProfile()
+    watched = chosen[columns.watched]
     features: dict[str, FeatureProfile] = {
-        n: _profile_numbers(c[chosen], columns.limits.get(n)) for n, c in columns.numbers.items()
+        n: _profile_numbers(c[watched], columns.limits.get(n)) for n, c in columns.numbers.items()
     }
-    features |= {name: _profile_texts(codes[chosen], texts) for name, (codes, texts) in columns.categories.items()}
+    features |= {name: _profile_texts(codes[watched], texts) for name, (codes, texts) in columns.categories.items()}
     outputs: dict[str, FeatureProfile] = {n: _profile_numbers(c[chosen]) for n, c in columns.outputs.items()}
+    outputs |= {n: _profile_numbers(c[watched]) for n, c in columns.embedding.items()}
     if columns.labels is not None:
         codes, texts = columns.labels
         outputs["label"] = _profile_texts(codes[chosen], texts)

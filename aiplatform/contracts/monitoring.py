@@ -26,7 +26,9 @@ class PredictionBatch:
 
     A row is one row of one request; all rows of a request share a prediction id and count upwards
     in `rows`. A request that failed is one row with a status >= 400 and nothing in every feature and
-    output. `batch_id` is unique: a batch that arrives twice counts once.
+    output. Under much traffic features and embedding are of a sample: `watched` has the places of its rows, in
+    rising order, and these columns have as many; None: they are of all rows. `batch_id` is unique: a batch that
+    arrives twice counts once.
     """
 
     batch_id: str
@@ -50,6 +52,7 @@ class PredictionBatch:
     scores: ClassScores | None = None
     error_codes: Texts | None = None  # of the requests that failed
     embedding: tuple[Numbers, ...] = ()  # one column a dimension
+    watched: Numbers | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

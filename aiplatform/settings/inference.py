@@ -98,6 +98,11 @@ RECORDER_QUEUE_BYTES = env.integer(
     64 * 1024 * 1024,
     "Most memory for predictions that wait to be recorded; beyond: dropped and counted",
 )
+WATCHED_ROWS_PER_S = env.integer(
+    "WATCHED_ROWS_PER_S",
+    1000,
+    "Rows a second, of each version in each serving process, whose features are watched: of more an even sample; 0: all",
+)
 SPOOL_MAX_BYTES = env.integer(
     "SPOOL_MAX_BYTES",
     512 * 1024 * 1024,

@@ -18,7 +18,8 @@ from aiplatform.contracts.columns import Numbers, PredictionIds, Texts
 from aiplatform.contracts.monitoring import ClassScores, PredictionBatch
 from aiplatform.features import PredictionColumns, extract_features, predicted_columns
 from aiplatform.scores import CODE, MISSING
-from inference.recording.pieces import Piece, own_pieces, stack
+from inference.recording.pieces import Piece, choose_rows, own_pieces, stack
+from inference.recording.watching import WatchedRows
 from inference.recording_api import PredictionEvent, Source
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,8 @@ class CodedTexts:
 class Part:
     """Rows of one artifact that were computed together; every array has the shape (rows,).
 
-    A column that is absent is missing in every row.
+    A column that is absent is missing in every row. Features and embedding have the rows that `watched` names by their
+    places, shape (watched rows,); None: all of them.
     """
 
     artifact: Artifact
@@ -67,30 +69,40 @@ class Part:
     values: Array | None = None
     scores: Array | None = None  # (rows, columns)
     error_codes: CodedTexts | None = None
-    embedding: Array | None = None  # (rows, dimensions)
+    embedding: Array | None = None  # (watched rows, dimensions)
+    watched: Array | None = None
 
     @property
     def row_count(self) -> int:
         return len(self.rows)
 
     @property
+    def watched_count(self) -> int:
+        """Return how many rows have features."""
+        return self.row_count if self.watched is None else len(self.watched)
+
+    @property
     def size_bytes(self) -> int:
         """Return about what the rows take in a batch."""
         columns = 0 if self.scores is None else self.scores.shape[1]
         dimensions = 0 if self.embedding is None else self.embedding.shape[1]
-        row_bytes = 64 + 8 * len(self.numbers) + 4 * len(self.categories) + 2 * columns + 4 * dimensions
-        return self.row_count * row_bytes
+        watched_bytes = 8 * len(self.numbers) + 4 * len(self.categories) + 4 * dimensions
+        return self.row_count * (64 + 2 * columns) + self.watched_count * watched_bytes
 
 
-def digest_events(events: Sequence[PredictionEvent], *, max_rows: int = CHUNK_ROWS) -> Iterator[Part]:
-    """Give the events' columns in parts of about `max_rows` rows, each of one artifact."""
+def digest_events(
+    events: Sequence[PredictionEvent], *, max_rows: int = CHUNK_ROWS, watch: WatchedRows | None = None
+) -> Iterator[Part]:
+    """Give the events' columns in parts of about `max_rows` rows, each of one artifact; no `watch`: all features."""
     for group in _group(events, _kind_of):
         for some in _cut(group, max_rows):
+            if watch is not None and some[0].call is not None:
+                watch.count(some[0].source, sum([event.rows for event in some]))
             try:
-                yield _digest(some)
+                yield _digest(some, watch)
             except Exception:  # noqa: BLE001 - arrays of different shapes or names do not stack
                 for same in _group(some, _shapes_of):
-                    yield _digest_safely(same)
+                    yield _digest_safely(same, watch)
 
 
 def assemble_batches(parts: Iterable[Part], *, replica: str, max_rows: int) -> list[PredictionBatch]:
@@ -151,21 +163,29 @@ def _cut(events: Sequence[PredictionEvent], max_rows: int) -> Iterator[Sequence[
     yield events[start:]
 
 
-def _digest(events: Sequence[PredictionEvent]) -> Part:
+def _digest(events: Sequence[PredictionEvent], watch: WatchedRows | None) -> Part:
     """Compute the columns of events that stack; ValueError or KeyError if these do not."""
     if events[0].call is None:
         return _part(events, {}, {}, PredictionColumns())
     pieces = list(own_pieces(events))
     rows = sum([piece.rows for piece in pieces])
-    features = extract_features(stack([piece.inputs for piece in pieces]))
     outputs = stack([piece.outputs for piece in pieces])
     predicted = predicted_columns(outputs, events[0].source.labels) if outputs else PredictionColumns()
-    for column in (*features.values(), predicted.codes, predicted.confidences, predicted.values):
-        if column is not None and len(column) != rows:
-            raise ValueError(f"a column has {len(column)} rows, the requests {rows}")
+    _check_length(rows, (predicted.codes, predicted.confidences, predicted.values))
+    watched = None if watch is None else watch.choose(events[0].source, rows)
+    if watched is not None:
+        pieces = choose_rows(pieces, watched)
+    features = extract_features(stack([piece.inputs for piece in pieces])) if pieces else {}
+    _check_length(sum([piece.rows for piece in pieces]), features.values())
     numbers = {name: column for name, column in features.items() if column.dtype.kind == "f"}
     categories = {name: _coded(column) for name, column in features.items() if column.dtype.kind != "f"}
-    return _part(events, numbers, categories, predicted, _embeddings(pieces))
+    return _part(events, numbers, categories, predicted, _embeddings(pieces), watched)
+
+
+def _check_length(rows: int, columns: Iterable[Array | None]) -> None:
+    for column in columns:
+        if column is not None and len(column) != rows:
+            raise ValueError(f"a column has {len(column)} rows, the requests {rows}")
 
 
 def _embeddings(pieces: Sequence[Piece]) -> Array | None:
@@ -183,9 +203,9 @@ def _embeddings(pieces: Sequence[Piece]) -> Array | None:
     return found[0] if len(found) == 1 else np.concatenate(found)
 
 
-def _digest_safely(events: Sequence[PredictionEvent]) -> Part:
+def _digest_safely(events: Sequence[PredictionEvent], watch: WatchedRows | None) -> Part:
     try:
-        return _digest(events)
+        return _digest(events, watch)
     except Exception:  # the count and the latency of a request are kept whatever its arrays hold
         source = events[0].source
         log.exception("features_not_extracted", endpoint=source.endpoint, version=source.version)
@@ -198,6 +218,7 @@ def _part(
     categories: dict[str, CodedTexts],
     predicted: PredictionColumns,
     embedding: Array | None = None,
+    watched: Array | None = None,
 ) -> Part:
     sources, ids, times_s, latencies_ms, http_statuses, _, _, sizes, _, error_codes, *_ = zip(*events, strict=True)
     source: Source = sources[0]
@@ -223,6 +244,7 @@ def _part(
         if events[0].call is None
         else None,
         embedding=embedding,
+        watched=watched,
     )
 
 
@@ -240,28 +262,40 @@ def _coded(column: Array) -> CodedTexts:
 
 
 def _assemble(parts: Sequence[Part], replica: str) -> PredictionBatch:
-    rows = sum(part.row_count for part in parts)
+    counts, watched = [part.row_count for part in parts], [part.watched_count for part in parts]
     numbers = dict.fromkeys(name for part in parts for name in part.numbers)
     categories = dict.fromkeys(name for part in parts for name in part.categories)
     return PredictionBatch(
         batch_id=uuid.uuid4().hex,
         replica=replica,
         **parts[0].artifact._asdict(),
-        row_count=rows,
+        row_count=sum(counts),
         prediction_ids=PredictionIds.join([part.ids for part in parts]),
         rows=Numbers.pack(np.concatenate([part.rows for part in parts]), "u4"),
         times_s=Numbers.pack(np.concatenate([part.times_s for part in parts])),
         latencies_ms=Numbers.pack(np.concatenate([part.latencies_ms for part in parts]), "f4"),
         http_statuses=Numbers.pack(np.concatenate([part.http_statuses for part in parts]), "u2"),
-        numeric_features={name: _numbers(parts, [part.numbers.get(name) for part in parts]) for name in numbers},
-        category_features={name: _texts(parts, [part.categories.get(name) for part in parts]) for name in categories},
-        predicted_labels=_unless_empty(_texts, parts, [part.labels for part in parts]),
-        confidences=_unless_empty(_numbers, parts, [part.confidences for part in parts]),
-        predicted_values=_unless_empty(_numbers, parts, [part.values for part in parts]),
+        numeric_features={name: _numbers(watched, [part.numbers.get(name) for part in parts]) for name in numbers},
+        category_features={name: _texts(watched, [part.categories.get(name) for part in parts]) for name in categories},
+        predicted_labels=_unless_empty(_texts, counts, [part.labels for part in parts]),
+        confidences=_unless_empty(_numbers, counts, [part.confidences for part in parts]),
+        predicted_values=_unless_empty(_numbers, counts, [part.values for part in parts]),
         scores=_scores(parts),
-        error_codes=_unless_empty(_texts, parts, [part.error_codes for part in parts]),
+        error_codes=_unless_empty(_texts, counts, [part.error_codes for part in parts]),
         embedding=_dimensions(parts),
+        watched=_watched(parts),
     )
+
+
+def _watched(parts: Sequence[Part]) -> Numbers | None:
+    """Return the places of all watched rows in the parts one after the other; None if each row is."""
+    if all(part.watched is None for part in parts):
+        return None
+    found, start = [], 0
+    for part in parts:
+        found.append(start + (np.arange(part.row_count) if part.watched is None else part.watched))
+        start += part.row_count
+    return Numbers.pack(np.concatenate(found), "u4")
 
 
 def _dimensions(parts: Sequence[Part]) -> tuple[Numbers, ...]:
@@ -270,7 +304,7 @@ def _dimensions(parts: Sequence[Part]) -> tuple[Numbers, ...]:
     filled = [
         part.embedding
         if part.embedding is not None and part.embedding.shape[1] == width
-        else np.full((part.row_count, width), np.nan, np.float32)
+        else np.full((part.watched_count, width), np.nan, np.float32)
         for part in parts
     ]
     return tuple(Numbers.pack(column, "f4") for column in np.concatenate(filled).T) if width else ()
@@ -291,26 +325,26 @@ def _scores(parts: Sequence[Part]) -> ClassScores | None:
     return ClassScores(classes=classes, codes=np.concatenate(filled).tobytes())
 
 
-def _unless_empty(pack: Any, parts: Sequence[Part], columns: Sequence[Any]) -> Any:
-    return None if all(column is None for column in columns) else pack(parts, columns)
+def _unless_empty(pack: Any, counts: Sequence[int], columns: Sequence[Any]) -> Any:
+    return None if all(column is None for column in columns) else pack(counts, columns)
 
 
-def _numbers(parts: Sequence[Part], columns: Sequence[Array | None]) -> Numbers:
+def _numbers(counts: Sequence[int], columns: Sequence[Array | None]) -> Numbers:
+    """Join columns of `counts[i]` rows each; one that is None is missing in all of them."""
     filled = [
-        np.full(part.row_count, np.nan) if column is None else column
-        for part, column in zip(parts, columns, strict=True)
+        np.full(count, np.nan) if column is None else column for count, column in zip(counts, columns, strict=True)
     ]
     return Numbers.pack(np.concatenate(filled))
 
 
-def _texts(parts: Sequence[Part], columns: Sequence[CodedTexts | None]) -> Texts:
-    """Join columns that may number their texts differently."""
+def _texts(counts: Sequence[int], columns: Sequence[CodedTexts | None]) -> Texts:
+    """Join such columns that may number their texts differently."""
     places: dict[str, int] = {}
     joined = []
     known: dict[tuple[str, ...], Array] = {}
-    for part, column in zip(parts, columns, strict=True):
+    for count, column in zip(counts, columns, strict=True):
         if column is None:
-            joined.append(np.full(part.row_count, -1))
+            joined.append(np.full(count, -1))
             continue
         if column.texts not in known:
             known[column.texts] = np.array([places.setdefault(text, len(places)) for text in column.texts] + [-1])

@@ -38,6 +38,27 @@ def own_pieces(events: Sequence[PredictionEvent]) -> Iterator[Piece]:
         yield _piece(call, start, stop)
 
 
+def choose_rows(pieces: Sequence[Piece], places: Array) -> list[Piece]:
+    """Return what is left of pieces with the rows at `places`, rising, counted over all of them."""
+    chosen = []
+    start = 0
+    for piece in pieces:
+        first, last = np.searchsorted(places, (start, start + piece.rows)).tolist()
+        if first < last:
+            chosen.append(_take(piece, places[first:last] - start))
+        start += piece.rows
+    return chosen
+
+
+def _take(piece: Piece, places: Array) -> Piece:
+    return Piece(
+        len(places),
+        {name: array[places] for name, array in piece.inputs.items()},
+        {},
+        None if piece.embedding is None else piece.embedding[places],
+    )
+
+
 def stack(rows: Sequence[Arrays]) -> Arrays:
     """Return the arrays one after the other; ValueError or KeyError if their shapes or names differ."""
     if len(rows) == 1:

@@ -22,6 +22,7 @@ from aiplatform.contracts.monitoring import IngestReceipt, PredictionBatch, Reco
 from inference.recording.columns import CHUNK_ROWS, Part, assemble_batches, digest_events
 from inference.recording.keeping import RowKeeper
 from inference.recording.spool import Spool
+from inference.recording.watching import WatchedRows
 from inference.recording_api import PredictionEvent
 
 log = structlog.get_logger(__name__)
@@ -38,12 +39,13 @@ MAX_KEPT_STEPS = 64  # of which rows wait to be kept whole: no more steps but th
 
 @dataclass(frozen=True, kw_only=True)
 class RecorderLimits:
-    """How much waits in memory, and how long."""
+    """How much waits in memory, and how long; and of how many rows a second the features are computed (0: of all)."""
 
     queue_bytes: int = 64 * 1024 * 1024
     queue_events: int = 100_000
     flush_interval_s: float = 1.0
     batch_rows: int = 10_000
+    watched_rows_per_s: int = 0
 
 
 class PredictionRecorder:
@@ -69,6 +71,7 @@ class PredictionRecorder:
         self._on_drop = on_drop
         self._limits = limits or RecorderLimits()
         self._keeper = keeper
+        self._watch = WatchedRows(self._limits.watched_rows_per_s)
         self._events: deque[PredictionEvent] = deque()
         self._max_events = self._limits.queue_events
         self._max_bytes = self._limits.queue_bytes
@@ -204,7 +207,7 @@ class PredictionRecorder:
         try:
             if self._keeper is not None:
                 self._to_keep.append(self._keeper.choose(some))
-            for part in digest_events(some, max_rows=min(CHUNK_ROWS, self._limits.batch_rows)):
+            for part in digest_events(some, max_rows=min(CHUNK_ROWS, self._limits.batch_rows), watch=self._watch):
                 self._parts.append(part)
                 self._part_rows += part.row_count
                 self._part_bytes += part.size_bytes

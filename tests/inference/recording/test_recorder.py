@@ -14,7 +14,7 @@ import pytest
 
 from aiplatform.errors import InvalidInputError, NotFoundError, UnavailableError
 from inference.recording import recorder as recorder_module
-from inference.recording import shipping
+from inference.recording import shipping, watching
 from inference.recording.columns import CHUNK_ROWS, assemble_batches, digest_events
 from inference.recording.recorder import STEP_EVENTS, PredictionRecorder, RecorderLimits
 from inference.recording.shipping import Shipper
@@ -101,6 +101,19 @@ def test_predictions_arrive_within_moments_and_leave_no_files(bench: Bench) -> N
     recorder = bench.start()
     record(recorder, range(50), lambda: bench.monitoring.ids == names(range(50)))
     poll(lambda: not bench.files() and bench.spool_bytes == 0)
+    assert bench.drops.rows == {}
+
+
+def test_a_recorder_samples_what_is_beyond_its_limit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PERIOD_S", 0.02)
+    recorder = bench.start(watched_rows_per_s=1)
+    assert RecorderLimits().watched_rows_per_s == 0
+    for number in range(100_000):
+        recorder.record(event(number))
+        if number % 500 == 0 and any(batch.watched is not None for batch in list(bench.monitoring.batches.values())):
+            break
+    else:
+        pytest.fail("all rows were watched")
     assert bench.drops.rows == {}
 
 
@@ -237,11 +250,11 @@ def test_a_disk_that_hangs_holds_nobody_up_and_no_more_memory_than_allowed(
     append = Spool.append
     monkeypatch.setattr(Spool, "append", lambda spool, order: (gate.wait(20), append(spool, order))[1])
     recorder = bench.start(flush_interval_s=60.0, queue_events=100, batch_rows=50)
-    record(recorder, range(400))
-    assert len(recorder._events) <= 100 and bench.drops.rows["queue_full"] >= 150
+    record(recorder, range(1000))
+    assert len(recorder._events) <= 100 and bench.drops.rows["queue_full"] >= 600
     gate.set()
     recorder.stop(5)
-    poll(lambda: len(bench.monitoring.ids) == 400 - bench.drops.rows["queue_full"])
+    poll(lambda: len(bench.monitoring.ids) == 1000 - bench.drops.rows["queue_full"])
 
 
 @pytest.mark.interpreted

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aiplatform.contracts.columns import Numbers
 from aiplatform.contracts.monitoring import ClassScores, FeedbackItem, PredictionBatch
 from aiplatform.errors import InvalidInputError
 from aiplatform.scores import encode_scores
@@ -124,6 +125,23 @@ def test_a_segment_that_is_worse_is_found(artifact: tuple[str, str]) -> None:
     for feature in ("age", "sex"):
         assert sum(s.labelled for s in segments if s.feature == feature) == 1000
     assert not [s for s in segments if s.feature == "same"]  # one value alone divides nothing
+
+
+def test_only_rows_whose_features_were_watched_are_in_a_segment(artifact: tuple[str, str]) -> None:
+    uri, digest = artifact
+    ids = [f"p{i}" for i in range(1000)]
+    watched = np.arange(0, 1000, 4)
+    batch = make_batch(
+        1000, ids=ids, numeric={"age": watched.astype(float)}, watched=Numbers.pack(watched, "u4"),
+        uri=uri, digest=digest,
+    )  # fmt: skip
+    record_predictions(batches=[batch], now=NOW)
+    wrong = {i for i in range(1000) if i > 800}
+    record_feedback(items=[FeedbackItem(prediction_id=f"p{i}", label="1" if i in wrong else "7") for i in range(1000)])
+    found = get_performance("digits", 1, PERIOD)
+    assert sum(s.labelled for s in found.segments) == 250
+    (worse,) = [s for s in found.segments if s.is_worse]
+    assert worse.segment.startswith("above") and worse.score.value == pytest.approx(0, abs=0.05)
 
 
 def test_numbers_have_segments_too(artifact: tuple[str, str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pytest_django import Settings
 
+from aiplatform.contracts.columns import Numbers
 from aiplatform.errors import InvalidInputError
 from monitoring.ingestion import record_predictions
 from monitoring.models import IngestedBatch, PredictionBlock, ServedVersion, Window
@@ -119,6 +120,42 @@ def test_more_features_than_the_limit_are_left_out(settings: Settings) -> None:
         batches=[make_batch(1, numeric={"a": [1], "b": [1], "c": [1]}, categories={"d": ["x"]})], now=NOW
     )
     assert set(WindowContent.read_from(Window.objects.get()).profile.features) == {"a", "b"}
+
+
+def watched(*places: int) -> Numbers:
+    return Numbers.pack(places, "u4")
+
+
+def test_of_a_sampled_batch_features_count_the_watched_rows_and_all_else_every_row() -> None:
+    batch = make_batch(
+        10, numeric={"size": [1, None]}, categories={"city": ["a", "b"]}, embedding=[[1.0], [2.0]],
+        watched=watched(3, 9), statuses=(200,) * 9 + (503,),
+    )  # fmt: skip
+    record_predictions(batches=[batch], now=NOW)
+    window = Window.objects.get()
+    profile = WindowContent.read_from(window).profile
+    assert (window.rows, window.errors, indexed_rows()) == (9, 1, 9)
+    assert (profile.rows, profile.outputs["label"].count, profile.outputs["confidence"].count) == (9, 9, 9)
+    assert (profile.features["size"].count, profile.features["size"].missing) == (1, 0)  # the other watched row failed
+    assert (profile.features["city"].count, profile.features["city"].missing) == (1, 0)
+    assert profile.outputs["embedding[0]"].count == 1
+
+
+@pytest.mark.parametrize(
+    ("places", "features"),
+    [
+        ((0, 3), [1, 2]),  # there are three rows
+        ((1, 0), [1, 2]),
+        ((1, 1), [1, 2]),
+        ((0,), [1, 2]),
+    ],
+)
+def test_watched_rows_that_do_not_fit_are_refused(places: tuple[int, ...], features: list[int]) -> None:
+    with pytest.raises(InvalidInputError, match=r"watched|size"):
+        record_predictions(batches=[make_batch(3, numeric={"size": features}, watched=watched(*places))], now=NOW)
+    with pytest.raises(InvalidInputError, match="watched"):
+        record_predictions(batches=[make_batch(3, watched=Numbers(b"\0", "f8"))], now=NOW)
+    assert not Window.objects.exists()
 
 
 def test_an_empty_batch_is_accepted() -> None:
