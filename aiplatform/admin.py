@@ -13,7 +13,11 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from aiplatform.console.lists import draw_headers_once
+
 __all__ = ["GroupAdmin", "UserAdmin", "queue_admin"]  # importing queue_admin registers what is taken out below
+
+draw_headers_once()
 
 for table in (User, Group, Failure, OrmQ, Schedule, Success):
     admin.site.unregister(table)

@@ -103,9 +103,13 @@ def _get_by_id(rows: QuerySet[Row], reference: str | UUID, *, one: str, many: st
     return found[0]
 
 
-def list_runs(*, state: str = "", model_name: str = "", tag: str = "", limit: int | None = None) -> QuerySet[Run]:
-    """Return runs, newest first, with their versions and tags."""
-    runs = Run.objects.select_related("version", "version__model").prefetch_related("tags")
+def list_runs(
+    *, state: str = "", model_name: str = "", tag: str = "", limit: int | None = None, has_tags: bool = True
+) -> QuerySet[Run]:
+    """Return runs, newest first, with their versions and, unless `has_tags` is false, their tags."""
+    runs = Run.objects.select_related("version", "version__model")
+    if has_tags:
+        runs = runs.prefetch_related("tags")
     if tag:
         runs = runs.filter(tags__name=tag)
     if state:
@@ -118,6 +122,14 @@ def list_runs(*, state: str = "", model_name: str = "", tag: str = "", limit: in
 def list_repeatable_runs(limit: int) -> list[Run]:
     """Return the runs that succeeded last and are no trials of a search, newest first: what may be trained again."""
     return list(list_runs(state=RunState.SUCCEEDED).filter(registers=True)[:limit])
+
+
+def tags_of(runs: Sequence[Run]) -> dict[UUID, list[str]]:
+    """Return the names of the tags of some runs, in order, by the runs' keys; without those that have none."""
+    found: dict[UUID, list[str]] = {}
+    for key, name in RunTag.objects.filter(run__in=[run.pk for run in runs]).values_list("run", "name"):
+        found.setdefault(key, []).append(name)
+    return {key: sorted(names) for key, names in found.items()}
 
 
 def list_tags(limit: int = 100) -> list[str]:

@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
+from unfold.admin import ModelAdmin
 
 from aiplatform.console.pages import Question, confirm, done, failed, page_context
 from aiplatform.errors import PlatformError
@@ -35,6 +36,7 @@ from training.states import RESUMABLE_STATES, RunState
 _LOG_LINES = 200
 _MOST_MATCHES = 1000
 _LONGEST_DATA = 28
+_NOBODY = UUID(int=0)
 
 
 @admin.register(Run)
@@ -63,6 +65,14 @@ class RunAdmin(OrderingAdmin):
     actions = ("compare_chosen",)
     list_display_links = ("short",)
     list_select_related = ("version",)
+    _box = ""
+
+    @admin.display(description=ModelAdmin.action_checkbox.short_description)
+    def action_checkbox(self, obj: Run) -> SafeString:
+        """Return the row's box. Unfold has a template draw each one; here one is drawn, and each row gets its id."""
+        if not self._box:
+            self._box = ModelAdmin.action_checkbox(self, Run(pk=_NOBODY))
+        return mark_safe(self._box.replace(str(_NOBODY), str(obj.pk)))  # noqa: S308 - an id has digits and dashes
 
     @admin.display(description="Run", ordering="created_at")
     def short(self, run: Run) -> str:
@@ -78,10 +88,11 @@ class RunAdmin(OrderingAdmin):
         """Show the list; the runs in the queue say why they wait, by one look at the queue."""
         response: HttpResponse = super().changelist_view(request, extra_context)
         shown = (getattr(response, "context_data", None) or {}).get("cl")
-        runs = [run for run in (shown.result_list if shown else ()) if run.state == RunState.QUEUED]
-        reasons = waiting_reasons() if runs else {}
+        runs = list(shown.result_list) if shown else []
+        tags = selectors.tags_of(runs)
+        reasons = waiting_reasons() if any(run.state == RunState.QUEUED for run in runs) else {}
         for run in runs:
-            run.waits = reasons.get(run.pk, "")
+            run.waits, run.tags_text = reasons.get(run.pk, ""), ", ".join(tags.get(run.pk, ()))
         return response
 
     @admin.display(description="Progress")
@@ -106,7 +117,7 @@ class RunAdmin(OrderingAdmin):
     @admin.display(description="Tags")
     def tags_shown(self, run: Run) -> str:
         """Return the tags."""
-        return ", ".join(run.tag_names) or "-"
+        return getattr(run, "tags_text", "") or "-"
 
     @admin.action(description="Compare the chosen runs", permissions=["view"])
     def compare_chosen(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse:
@@ -116,7 +127,7 @@ class RunAdmin(OrderingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         """Return runs with what the list shows of them."""
-        return selectors.list_runs()
+        return selectors.list_runs(has_tags=False)
 
     @admin.display(description="Took")
     def took(self, run: Run) -> str:

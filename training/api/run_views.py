@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from aiplatform.errors import InvalidInputError, NotFoundError
+from aiplatform.http.rendering import QuickJSONRenderer
 from aiplatform.identity import Scope
 from training import run_files, selectors, services
 from training.annotating import RunChanges, annotate_run, clone_run
@@ -192,6 +193,7 @@ class RunMetrics(APIView):
     """What a run measured."""
 
     required_scope = Scope.TRAIN
+    renderer_classes = (QuickJSONRenderer,)
 
     @extend_schema(
         summary="Show a run's metrics by epoch",
