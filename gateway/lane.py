@@ -31,6 +31,8 @@ class _DoorPlan:
 class LaneDoor:
     """Authenticates, checks the scope, counts against the limit, then lets through."""
 
+    varying = frozenset({_REQUEST_ID})
+
     def __init__(self, handler: LaneHandler, policy: PredictPolicy) -> None:
         self._handler = handler
         self._policy = policy
@@ -54,7 +56,10 @@ class LaneDoor:
             verdict, error = self._policy.admit(token, "POST", plan.path)
         except PermissionDeniedError:
             return False
-        exchange.request_id = choose_request_id(plan.request_id)
+        varying = exchange.varying
+        exchange.request_id = choose_request_id(
+            plan.request_id if varying is None else varying[_REQUEST_ID].decode("latin-1")
+        )
         exchange.identity = token.identity
         exchange.fields = _answer_fields(verdict, exchange.request_id)
         exchange.note = self._note

@@ -62,6 +62,8 @@ class _PredictPlan:
 class PredictLane:
     """Answers predict requests for what a runtime serves."""
 
+    varying: frozenset[bytes] = frozenset()
+
     def __init__(self, serving: ServingRuntime) -> None:
         self._serving = serving
         self._routing_header = serving.options.routing_key_header.lower().encode()

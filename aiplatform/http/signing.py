@@ -65,4 +65,4 @@ def verify_request(
 def _mac(secret: str, moment: int, method: str, target: str, body: bytes, identity: str) -> str:
     content = hashlib.sha256(body).hexdigest()
     text = "\n".join([str(moment), method.upper(), target, content, identity])
-    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), text.encode(), "sha256").hex()

@@ -7,6 +7,7 @@ with: a length, chunks, or the end of the connection. What it cannot read ends t
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -34,11 +35,14 @@ class Response:
     body: bytes = b""
 
 
+Take = Callable[[Response | ConnectionBrokenError], None]
+
+
 @dataclass(slots=True)
 class _Reading:
     """How far the answer has been read."""
 
-    waiter: asyncio.Future[Response]
+    take: Take
     is_head_request: bool
     buffer: bytearray = field(default_factory=bytearray)
     response: Response | None = None
@@ -60,15 +64,15 @@ class UpstreamConnection(asyncio.Protocol):
         """Take the open transport."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
-    def send(self, request: bytes, *, is_head_request: bool = False) -> asyncio.Future[Response]:
-        """Write a whole request; return the future of its answer, which may fail with ConnectionBrokenError."""
-        waiter: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    def send(self, request: bytes, take: Take, *, is_head_request: bool = False) -> None:
+        """Write a whole request; `take` is given its answer, once, or the error that there will be none.
+
+        Raises: ConnectionBrokenError if the connection is closed.
+        """
         if self._transport is None or not self.is_reusable or self._reading is not None:
-            waiter.set_exception(ConnectionBrokenError("the connection is closed"))
-            return waiter
-        self._reading = _Reading(waiter, is_head_request)
+            raise ConnectionBrokenError("the connection is closed")
+        self._reading = _Reading(take, is_head_request)
         self._transport.write(request)
-        return waiter
 
     def close(self) -> None:
         """End the connection; an answer that is still awaited fails."""
@@ -178,16 +182,16 @@ class UpstreamConnection(asyncio.Protocol):
     def _finish(self, reading: _Reading, body: bytes) -> None:
         self._reading = None
         self.has_answered = True
-        response = reading.response
-        if response is not None and not reading.waiter.done():
-            response.body = body
-            reading.waiter.set_result(response)
         if not self.is_reusable and self._transport is not None:
             self._transport.close()
+        response = reading.response
+        if response is not None:
+            response.body = body
+            reading.take(response)
 
     def _fail(self, message: str) -> None:
         reading, self._reading = self._reading, None
         self.close()
-        if reading is not None and not reading.waiter.done():
+        if reading is not None:
             has_begun = reading.response is not None or bool(reading.buffer)
-            reading.waiter.set_exception(ConnectionBrokenError(message, has_begun=has_begun))
+            reading.take(ConnectionBrokenError(message, has_begun=has_begun))

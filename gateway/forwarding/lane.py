@@ -1,8 +1,7 @@
-"""Predictions on the lane of a gateway that stands alone: one task a request, which asks the inference service."""
+"""Predictions on the lane of a gateway that stands alone: asked of the inference service, with no task in between."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from functools import partial
 
@@ -13,9 +12,10 @@ from aiplatform.errors import PlatformError
 from aiplatform.http.codec import JSON_TYPE
 from aiplatform.http.lane import Exchange, Head, Plan
 from aiplatform.http.lane.exchange import field_lines
+from gateway.forwarding.asking import ForwardedRequest
 from gateway.forwarding.connection import Response
 from gateway.forwarding.headers import raw_request_headers, raw_response_headers
-from gateway.forwarding.predictions import ForwardedRequest, PredictForwarder
+from gateway.forwarding.predictions import PredictForwarder
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +26,8 @@ _JSON = JSON_TYPE.encode()
 
 class ForwardLane:
     """Answers what a forwarder is answered."""
+
+    varying: frozenset[bytes] = frozenset()
 
     def __init__(self, forwarder: PredictForwarder, *, max_body_bytes: int) -> None:
         self._forwarder = forwarder
@@ -46,32 +48,26 @@ class ForwardLane:
         """Ask, and answer when the answer comes."""
         if exchange.identity is None:
             return False
-        asking = self._forwarder.ask(
+        asking = self._forwarder.asking(
             plan,
             body,
             ends_at_s=time.monotonic() + plan.wait_s,
             identity=exchange.identity,
             request_id=exchange.request_id,
         )
-        task = asyncio.get_running_loop().create_task(asking)
-        task.add_done_callback(partial(_answer, exchange))
-        exchange.on_gone = task.cancel
+        exchange.on_gone = self._forwarder.start(asking, partial(_answer, exchange))
         return True
 
 
-def _answer(exchange: Exchange, task: asyncio.Task[Response]) -> None:
-    if task.cancelled():  # its client has gone, or the process ends
-        exchange.refuse(PlatformError("the request was given up"))
-        return
-    error = task.exception()
-    if error is None:
-        _send_back(exchange, task.result())
-    elif isinstance(error, PlatformError):
-        if error.http_status >= 500:
-            log.warning("request_refused", code=error.code, error=error.message, request_id=exchange.request_id)
-        exchange.refuse(error)
+def _answer(exchange: Exchange, result: Response | Exception) -> None:
+    if isinstance(result, Response):
+        _send_back(exchange, result)
+    elif isinstance(result, PlatformError):
+        if result.http_status >= 500:
+            log.warning("request_refused", code=result.code, error=result.message, request_id=exchange.request_id)
+        exchange.refuse(result)
     else:
-        log.error("request_failed", request_id=exchange.request_id, exc_info=error)
+        log.error("request_failed", request_id=exchange.request_id, exc_info=result)
         exchange.refuse(PlatformError("the request failed; its id stands in the log"))
 
 

@@ -5,45 +5,30 @@ What a forwarded call costs, and what the clients of others cost: docs/decisions
 
 from __future__ import annotations
 
-import functools
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from urllib.parse import quote
 
 import structlog
 
-from aiplatform.context import REQUEST_ID_HEADER
 from aiplatform.contracts.predict import DEADLINE_HEADER, IDENTITY_STATE, REQUEST_ID_STATE
 from aiplatform.errors import UnavailableError
 from aiplatform.http.asgi_body import header, read_body
 from aiplatform.http.closing import last_headers
-from aiplatform.http.codec import JSON_TYPE, encode_message
-from aiplatform.http.signing import IDENTITY_HEADER, SIGNATURE_HEADER, canonical_target, sign_request
+from aiplatform.http.codec import JSON_TYPE
+from aiplatform.http.signing import canonical_target
 from aiplatform.identity import Identity
 from aiplatform.wiring import Receive, Scope, Send
 from gateway.discovery.pool import Backend, Pool
-from gateway.forwarding.connection import Headers, Response
+from gateway.forwarding.asking import Asking, ForwardedRequest
+from gateway.forwarding.connection import Response
 from gateway.forwarding.headers import deadline_error, patience_s, raw_request_headers, raw_response_headers
+from gateway.forwarding.started import StartedRequest
 from gateway.forwarding.upstreams import ConnectTimeoutError, Upstreams
 
 log = structlog.get_logger(__name__)
 
 ATTEMPTS = 3
-_REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
-_IDENTITY = IDENTITY_HEADER.lower().encode()
-_SIGNATURE = SIGNATURE_HEADER.lower().encode()
-_DEADLINE = DEADLINE_HEADER.lower().encode()
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardedRequest:
-    """What of a request is the same for all addresses: `headers` are those that travel on."""
-
-    method: str
-    target: str
-    signed_target: str
-    headers: Headers
-    wait_s: float
 
 
 class PredictForwarder:
@@ -87,35 +72,65 @@ class PredictForwarder:
 
         Raises: DeadlineExceededError; UnavailableError if none can be reached.
         """
-        headers = self._headers(request, body, identity, request_id)
-        tried: list[Backend] = []
+        asking = self.asking(request, body, ends_at_s=ends_at_s, identity=identity, request_id=request_id)
+        return await self._ask_on(asking, [])
+
+    def start(self, asking: Asking, take: Callable[[Response | Exception], None]) -> Callable[[], object]:
+        """Ask without a task where a connection stands ready; `take` is given the answer or the error, once.
+
+        Return what gives the request up, after which `take` may not be called any more. Where a first attempt fails, or
+        no connection is ready, a task goes on as `ask` does.
+        """
+        started = StartedRequest(self, self._upstreams, asking, take)
+        started.begin(self._pool)
+        return started.give_up
+
+    async def _ask_on(self, asking: Asking, tried: list[Backend], first: Backend | None = None) -> Response:
         while True:
-            left_s = ends_at_s - time.monotonic()
+            left_s = asking.ends_at_s - time.monotonic()
             if left_s <= 0:
-                raise self._too_late(request.wait_s)
-            backend = self._pool.pick(avoid=tried)
+                raise self.too_late(asking)
+            backend, first = first or self._pool.pick(avoid=tried), None
             try:
-                return await self._ask(backend, request, headers, body, left_s)
+                return await self._ask(backend, asking, left_s)
             except OSError as error:
                 if isinstance(error, TimeoutError) and not isinstance(error, ConnectTimeoutError):
-                    raise self._too_late(request.wait_s) from error
-                # A prediction changes nothing but statistics, so it may be sent again.
-                tried.append(backend)
-                log.warning("address_failed", service=self._pool.service, address=backend.address, error=str(error))
-                if len(tried) == min(ATTEMPTS, len(self._pool.backends)):
-                    raise UnavailableError(f"'{self._pool.service}' cannot be reached: {error}") from error
+                    raise self.too_late(asking) from error
+                self._note_failure(backend, error, tried)
 
-    async def _ask(
-        self, backend: Backend, request: ForwardedRequest, headers: Headers, body: bytes, left_s: float
-    ) -> Response:
-        headers = [*headers, (_DEADLINE, b"%d" % max(1, int(left_s * 1000)))]
+    async def go_on(self, asking: Asking, backend: Backend, error: OSError | None) -> Response:
+        """Ask an address that was picked, or if it failed with an error, another one."""
+        if error is None:
+            return await self._ask_on(asking, [], backend)
+        tried: list[Backend] = []
+        self._note_failure(backend, error, tried)
+        return await self._ask_on(asking, tried)
+
+    def _note_failure(self, backend: Backend, error: OSError, tried: list[Backend]) -> None:
+        """Note an address that failed; raises UnavailableError if there is none left to try.
+
+        A prediction changes nothing but statistics, so it may be sent again.
+        """
+        tried.append(backend)
+        log.warning("address_failed", service=self._pool.service, address=backend.address, error=str(error))
+        if len(tried) == min(ATTEMPTS, len(self._pool.backends)):
+            raise UnavailableError(f"'{self._pool.service}' cannot be reached: {error}") from error
+
+    async def _ask(self, backend: Backend, asking: Asking, left_s: float) -> Response:
+        request = asking.request
         backend.in_flight += 1
         try:
             response = await self._upstreams.request(
-                backend.address, request.method, request.target, headers=headers, body=body, timeout_s=left_s
+                backend.address,
+                request.method,
+                request.target,
+                headers=asking.headers(left_s),
+                body=asking.body,
+                varying=asking.varying,
+                timeout_s=left_s,
             )
         except TimeoutError as error:
-            self._note_timeout(backend, error, left_s)
+            self.note_timeout(backend, error, left_s)
             raise
         except OSError:
             backend.breaker.record_failure()
@@ -125,27 +140,22 @@ class PredictForwarder:
         backend.breaker.record_success()
         return response
 
-    def _headers(self, request: ForwardedRequest, body: bytes, identity: Identity, request_id: str) -> Headers:
-        encoded = _encode_identity(identity)
-        signature = sign_request(
-            self._secret, method=request.method, target=request.signed_target, body=body, identity=encoded
-        )
-        return [
-            *request.headers,
-            (_REQUEST_ID, request_id.encode()),
-            (_IDENTITY, encoded.encode()),
-            (_SIGNATURE, signature.encode()),
-        ]
-
-    def _note_timeout(self, backend: Backend, error: TimeoutError, left_s: float) -> None:
-        # An impatient caller says nothing about the address; a connection that does not open does.
+    def note_timeout(self, backend: Backend, error: TimeoutError, left_s: float) -> None:
+        """Note what a time-out says of an address: an impatient caller nothing, a closed door much."""
         if isinstance(error, ConnectTimeoutError) or left_s >= self._longest_s / 2:
             backend.breaker.record_failure()
 
-    def _too_late(self, wait_s: float) -> Exception:
+    def too_late(self, asking: Asking) -> Exception:
+        """Return the error for an answer that did not come in time."""
         return deadline_error(
-            self._pool.service, wait_s, longest_s=self._longest_s, setting="GATEWAY_PREDICT_TIMEOUT_S"
+            self._pool.service, asking.request.wait_s, longest_s=self._longest_s, setting="GATEWAY_PREDICT_TIMEOUT_S"
         )
+
+    def asking(
+        self, request: ForwardedRequest, body: bytes, *, ends_at_s: float, identity: Identity, request_id: str
+    ) -> Asking:
+        """Return a signed request."""
+        return Asking(request, body, ends_at_s, identity, request_id, self._secret)
 
 
 async def _send_back(send: Send, response: Response) -> None:
@@ -156,11 +166,6 @@ async def _send_back(send: Send, response: Response) -> None:
     headers += last_headers()
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
-
-
-@functools.lru_cache(maxsize=1024)
-def _encode_identity(identity: Identity) -> str:
-    return encode_message(identity).decode()
 
 
 def _raw_target(scope: Scope) -> str:

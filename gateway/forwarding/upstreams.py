@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from gateway.forwarding.connection import ConnectionBrokenError, Headers, Response, UpstreamConnection
+from gateway.forwarding.connection import ConnectionBrokenError, Headers, Response, Take, UpstreamConnection
 
 CONNECT_TIMEOUT_S = 2.0
 
@@ -30,6 +30,14 @@ class _Address:
     open_count: int = 0
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
+    def find_idle(self) -> UpstreamConnection | None:
+        """Take an open connection that nobody uses; None if there is none."""
+        while self.idle:
+            connection = self.idle.pop()
+            if connection.is_reusable:
+                return connection
+        return None
+
 
 class Upstreams:
     """Sends requests; belongs to the event loop that runs when it is first used."""
@@ -40,31 +48,63 @@ class Upstreams:
         self._addresses: dict[str, _Address] = {}
 
     async def request(
-        self, address: str, method: str, target: str, *, headers: Headers, body: bytes = b"", timeout_s: float
+        self,
+        address: str,
+        method: str,
+        target: str,
+        *,
+        headers: Headers,
+        body: bytes = b"",
+        timeout_s: float,
+        varying: Headers | None = None,
     ) -> Response:
         """Send one request to an address ('http://host:port') and return its answer.
 
-        A kept connection that the other side closed before it saw the request is replaced once.
-        Raises: TimeoutError (ConnectTimeoutError if it did not connect); ConnectionBrokenError; OSError.
+        A kept connection that the other side closed before it saw the request is replaced once. `varying` are
+        headers that stand last. Raises: TimeoutError (ConnectTimeoutError if it did not connect);
+        ConnectionBrokenError; OSError.
         """
         known = self._addresses.get(address) or self._add(address)
-        request = _encode(method, target, known.host_header, headers, body)
+        request = _encode(method, target, known.host_header, headers, body, varying or [])
+        is_head_request = method == "HEAD"
         async with asyncio.timeout(timeout_s):
             connection = await self._take(known)
             try:
                 was_used = connection.has_answered
                 try:
-                    return await connection.send(request, is_head_request=method == "HEAD")
+                    return await _ask(connection, request, is_head_request)
                 except ConnectionBrokenError as error:
                     if error.has_begun or not was_used:
                         raise
                 connection = await self._open(known)
-                return await connection.send(request, is_head_request=method == "HEAD")
+                return await _ask(connection, request, is_head_request)
             except asyncio.CancelledError:  # also the deadline: its answer may still come, to nobody
                 connection.close()
                 raise
             finally:
                 self._give_back(known, connection)
+
+    def start(
+        self, address: str, method: str, target: str, *, headers: Headers, body: bytes, varying: Headers, take: Take
+    ) -> UpstreamConnection | None:
+        """Send one request at once, if a connection is open and idle; None: nothing was done, and `request` may.
+
+        `take` is given the answer, or the error. To give up, close the connection; `take` hears of that, too.
+        """
+        known = self._addresses.get(address)
+        if known is None or known.open_count >= self._connections:
+            return None
+        connection = known.find_idle()
+        if connection is None:
+            return None
+        known.open_count += 1
+
+        def give_back(result: Response | ConnectionBrokenError) -> None:
+            self._give_back(known, connection)
+            take(result)
+
+        connection.send(_encode(method, target, known.host_header, headers, body, varying), give_back)
+        return connection
 
     async def close(self) -> None:
         """Close what is idle; what is in use is closed by its user's end."""
@@ -92,10 +132,9 @@ class Upstreams:
             known.waiting.append(turn)
             await turn
         known.open_count += 1
-        while known.idle:
-            connection = known.idle.pop()
-            if connection.is_reusable:
-                return connection
+        connection = known.find_idle()
+        if connection is not None:
+            return connection
         try:
             return await self._open(known)
         except BaseException:
@@ -132,10 +171,27 @@ class Upstreams:
         return ssl.create_default_context()
 
 
-def _encode(method: str, target: str, host: bytes, headers: Headers, body: bytes) -> bytes:
+async def _ask(connection: UpstreamConnection, request: bytes, is_head_request: bool) -> Response:
+    waiter: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+    def take(result: Response | ConnectionBrokenError) -> None:
+        if waiter.done():
+            return  # nobody waits any more
+        if isinstance(result, Response):
+            waiter.set_result(result)
+        else:
+            waiter.set_exception(result)
+
+    connection.send(request, take, is_head_request=is_head_request)
+    return await waiter
+
+
+def _encode(method: str, target: str, host: bytes, headers: Headers, body: bytes, varying: Headers) -> bytes:
+    """Return a request. What is the same for many stands first: the other side knows such a beginning again."""
     lines = [b"%s %s HTTP/1.1\r\nhost: %s" % (method.encode(), target.encode("latin-1"), host)]
     lines += [b"%s: %s" % pair for pair in headers]
     if body or method in ("POST", "PUT", "PATCH"):
         lines.append(b"content-length: %d" % len(body))
+    lines += [b"%s: %s" % pair for pair in varying]
     lines.append(b"\r\n")
     return b"\r\n".join(lines) + body

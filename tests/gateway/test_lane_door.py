@@ -20,6 +20,8 @@ PREDICT = "/v1/models/digits:predict"
 class Behind:
     """Answers every plan."""
 
+    varying: frozenset[bytes] = frozenset()
+
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.usernames: list[str] = []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
@@ -43,9 +44,9 @@ Ask = Callable[..., Awaitable[Reply]]
 _way = "ordinary"
 
 
-@pytest.fixture(params=["ordinary", "lane"], autouse=True)
+@pytest.fixture(params=["ordinary", "lane", "kept"], autouse=True)
 def way(request: pytest.FixtureRequest) -> None:
-    """Every request is made on both ways in: they must not differ."""
+    """Every request is made on all ways in: they must not differ. Over a kept connection no task is made for it."""
     global _way
     _way = request.param
 
@@ -71,16 +72,26 @@ def forward(
 
         async def ask(path: str = PATH, **options: Any) -> Reply:
             options = {"headers": bearer(), **options}
-            if _way == "lane":
+            if _way != "ordinary":
                 return await call_lane(lane, door, path, **options)
             return await call_asgi(door, path, **options)
 
+        if _way == "kept":
+            await keep_connections(upstreams, addresses)
         try:
             return await script(ask, pool)
         finally:
             await upstreams.close()
 
     return asyncio.run(run())
+
+
+async def keep_connections(upstreams: Upstreams, addresses: Iterable[str]) -> None:
+    """Have some idle connections to each address that lets them in."""
+    for address in addresses:
+        known = upstreams._add(address)
+        with contextlib.suppress(OSError):
+            known.idle += [await upstreams._open(known) for _ in range(3)]
 
 
 def one(**options: Any) -> Callable[[Ask, Pool], Awaitable[Reply]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Protocol
 
@@ -29,10 +29,10 @@ class Exchange:
 
     What stands before the handler sets `request_id`, `identity`, `fields` (header lines for any answer) and
     `note`, which is told the status and the seconds that it took. `on_gone` is called if the client leaves before
-    its answer.
+    its answer. `varying` has the headers that the plan knows nothing of; None: they are in the plan's head.
     """
 
-    __slots__ = ("_line", "_started_s", "fields", "identity", "note", "on_gone", "request_id")
+    __slots__ = ("_line", "_started_s", "fields", "identity", "note", "on_gone", "request_id", "varying")
 
     def __init__(self, line: Line) -> None:
         self._line: Line | None = line
@@ -42,6 +42,7 @@ class Exchange:
         self.fields = b""
         self.note: NoteAnswer | None = None
         self.on_gone: Callable[[], object] | None = None
+        self.varying: Mapping[bytes, bytes] | None = None
 
     @property
     def is_open(self) -> bool:

@@ -11,7 +11,13 @@ Plan = Any  # what a handler makes of a head, once, and is given again with each
 
 
 class LaneHandler(Protocol):
-    """Answers requests that need not wait for anything but the engine."""
+    """Answers requests that need not wait for anything but the engine.
+
+    `varying` are the headers, in lower case, that may differ between requests of one plan: `plan` says nothing of
+    them. Where they stand last in a head, the first of them being the request's id, the exchange has them.
+    """
+
+    varying: frozenset[bytes]
 
     def plan(self, head: Head) -> Plan | None:
         """Return what a head means, or None if its requests go the ordinary way. May be kept for long."""

@@ -14,6 +14,8 @@ KNOWN_HEADS = 1024  # clients repeat themselves: the same head comes with nearly
 
 _REQUEST_LINE = re.compile(rb"POST (/[A-Za-z0-9/_.:~@!$&'()*+,;=-]*) HTTP/1\.1")  # no query, nothing percent-encoded
 _FIELD = re.compile(rb"([A-Za-z0-9!#$%&'*+.^`|~-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")  # no '_'
+_VARYING = b"\r\nx-request-id: "
+_PLAIN = re.compile(rb"[\x21-\x7e]*")
 _LENGTH = re.compile(rb"[0-9]{1,12}")
 # What changes how a message is framed or a connection goes on is gunicorn's.
 _NOT_HERE = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"http2-settings"})
@@ -50,6 +52,24 @@ def parse_head(raw: bytes) -> Head | None:
     if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
     return Head(request[1].decode("ascii"), headers, int(length))
+
+
+def split_head(raw: bytes, varying: frozenset[bytes]) -> tuple[bytes, dict[bytes, bytes]] | None:
+    """Return a head up to the headers that vary from request to request, and these; None if it has none at its end.
+
+    They begin with the request's id and are all of `varying`. What stands before them ends with a line's end, which no
+    whole head does.
+    """
+    at = raw.find(_VARYING)
+    if at < 0:
+        return None
+    found: dict[bytes, bytes] = {}
+    for field in raw[at + 2 :].split(b"\r\n"):
+        name, _, value = field.partition(b": ")
+        if name not in varying or name in found or not _PLAIN.fullmatch(value):
+            return None
+        found[name] = value
+    return raw[: at + 2], found
 
 
 @functools.lru_cache(maxsize=4096)

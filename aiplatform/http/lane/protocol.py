@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from gunicorn.asgi.protocol import ASGIProtocol
 from aiplatform.http.closing import leaving
 from aiplatform.http.lane.exchange import Exchange
 from aiplatform.http.lane.handler import LaneHandler, Plan
-from aiplatform.http.lane.head import END, KNOWN_HEADS, MAX_HEAD_BYTES, Head, parse_head
+from aiplatform.http.lane.head import END, KNOWN_HEADS, MAX_HEAD_BYTES, Head, parse_head, split_head
 from aiplatform.http.lane.kept import KeptBytes
 
 MAX_BODY_BYTES = 1024 * 1024  # larger ones are read by gunicorn, once their sender is known
@@ -27,6 +28,8 @@ BODY_TIME_S = 10.0  # for a body to come whole; after that gunicorn waits for th
 
 log = structlog.get_logger(__name__)
 
+Varying = Mapping[bytes, bytes] | None  # headers that a plan knows nothing of; None: they are in its head
+
 
 class LaneProtocol(ASGIProtocol):  # type: ignore[misc]
     """One connection. `handler` is the process's, set when the application is built."""
@@ -34,7 +37,8 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]
     handler: ClassVar[LaneHandler | None] = None
     _request_ready: asyncio.Event | None  # gunicorn's
     _keepalive_handle: asyncio.TimerHandle | None
-    _known: ClassVar[dict[bytes, tuple[Head, Plan]]] = {}  # by raw head; cleared when it is full
+    # By raw head without the headers that vary; cleared when it is full.
+    _known: ClassVar[dict[bytes, tuple[Head, Plan]]] = {}
 
     def __init__(self, worker: Any) -> None:
         super().__init__(worker)
@@ -43,6 +47,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]
         self._kept = KeptBytes()  # a request that is not whole, or what came behind one
         self._kept_whole = 0  # how long the request will be whose beginning is kept; 0: none is
         self._kept_plan: Plan | None = None  # of that request,
+        self._kept_varying: Varying = None
         self._kept_body_at = 0  # and where its body begins
         self._is_full = False
         self._last_s = 0.0
@@ -104,18 +109,18 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]
         if found is None:
             self._pass_on(data)
             return
-        head, plan = found
+        head, plan, varying = found
         start = end + len(END)
         whole = start + head.content_length
         if len(data) < whole:
-            self._kept_plan, self._kept_body_at = plan, start
+            self._kept_plan, self._kept_varying, self._kept_body_at = plan, varying, start
             self._wait_for_body(data, whole)
         elif len(data) == whole:
-            if not self._start(plan, data[start:]):
+            if not self._start(plan, varying, data[start:]):
                 self._pass_on(data)
         else:
             self._kept.add(data[whole:])
-            if not self._start(plan, data[start:whole]):
+            if not self._start(plan, varying, data[start:whole]):
                 self._pass_on(data[:whole] + self._release_kept())
 
     def _take_whole(self) -> None:
@@ -124,35 +129,44 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]
             self._begin(self._release_kept())
             return
         kept, self._kept, self._kept_whole = self._kept, KeptBytes(), 0
-        if not self._start(self._kept_plan, kept.tail(self._kept_body_at)):
+        if not self._start(self._kept_plan, self._kept_varying, kept.tail(self._kept_body_at)):
             self._pass_on(kept.tail(0))
 
-    def _start(self, plan: Plan, body: bytes) -> bool:
+    def _start(self, plan: Plan, varying: Varying, body: bytes) -> bool:
         """Hand a request over; False if its handler leaves it to gunicorn."""
         handler = type(self).handler
         self._exchange = exchange = Exchange(self)
+        exchange.varying = varying
         self._last_s = time.monotonic()
         if handler is not None and handler.start(plan, body, exchange):
             return True
         self._exchange = None
         return False
 
-    def _find_plan(self, raw: bytes) -> tuple[Head, Plan] | None:
-        known = type(self)._known
+    def _find_plan(self, raw: bytes) -> tuple[Head, Plan, Varying] | None:
+        known, handler = type(self)._known, type(self).handler
+        if handler is None:
+            return None
         found = known.get(raw)
         if found is not None:
-            return found
-        handler = type(self).handler
-        head = parse_head(raw) if handler is not None else None
-        if head is None or handler is None or head.content_length > MAX_BODY_BYTES:
+            return (*found, None)
+        split = split_head(raw, handler.varying)
+        fixed, varying = (raw, None) if split is None else split
+        found = known.get(fixed)
+        if found is not None:
+            return (*found, varying)
+        head = parse_head(raw)  # whole: no header may be there twice
+        if head is None or head.content_length > MAX_BODY_BYTES:
             return None
+        if varying is not None and len(handler.varying & head.headers.keys()) != len(varying):
+            fixed, varying = raw, None  # some of them stand elsewhere
         plan = handler.plan(head)
         if plan is None:
             return None
         if len(known) >= KNOWN_HEADS:
             known.clear()
-        known[raw] = (head, plan)
-        return head, plan
+        known[fixed] = (head, plan)
+        return head, plan, varying
 
     def _pass_on(self, data: bytes) -> None:
         self._has_fed = True

@@ -29,6 +29,8 @@ class _SignedPlan:
 class SignedLane:
     """Verifies the signature, then lets through; what is not signed well is refused the ordinary way."""
 
+    varying = frozenset({_REQUEST_ID, _SIGNATURE})
+
     def __init__(self, handler: LaneHandler, *, secrets: Sequence[str]) -> None:
         self._handler = handler
         self._secrets = secrets
@@ -43,11 +45,12 @@ class SignedLane:
     def start(self, plan: Plan, body: bytes, exchange: Exchange) -> bool:
         """Verify, and pass on."""
         head: Head = plan.head
+        varying = head.headers if exchange.varying is None else exchange.varying
         raw_identity = head.text(_IDENTITY)
         try:
             verify_request(
                 self._secrets,
-                head.text(_SIGNATURE),
+                varying.get(_SIGNATURE, b"").decode("latin-1"),
                 method="POST",
                 target=head.path,
                 body=body,
@@ -56,7 +59,7 @@ class SignedLane:
             identity = _decode_identity(raw_identity)
         except PlatformError:
             return False
-        exchange.request_id = choose_request_id(head.text(_REQUEST_ID))
+        exchange.request_id = choose_request_id(varying.get(_REQUEST_ID, b"").decode("latin-1"))
         exchange.identity = identity
         exchange.fields = b"x-request-id: %s\r\n" % exchange.request_id.encode()
         return self._handler.start(plan.behind, body, exchange)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from gunicorn.config import Config
 
-from aiplatform.http.lane import Exchange, Head
+from aiplatform.http.lane import Exchange, Head, LaneHandler
 from aiplatform.http.lane.protocol import LaneProtocol
 from aiplatform.http.server_log import ServerLog
 from aiplatform.wiring import Receive, Scope, Send
@@ -20,8 +20,11 @@ from aiplatform.wiring import Receive, Scope, Send
 class EchoHandler:
     """Answers /v1/lane* with what came; holds back while told to; declines what says 'no'."""
 
+    varying = frozenset({b"x-request-id", b"x-mark"})
+
     def __init__(self) -> None:
         self.taken: list[bytes] = []
+        self.varied: list[Mapping[bytes, bytes] | None] = []
         self.planned = 0
         self.is_holding = False
         self.held: list[Exchange] = []
@@ -36,6 +39,7 @@ class EchoHandler:
         if body == b"no":
             return False
         self.taken.append(body)
+        self.varied.append(exchange.varying)
         self.arrived.set()
         if self.is_holding:
             exchange.on_gone = self._note_gone
@@ -103,8 +107,10 @@ class Served:
 
 
 @asynccontextmanager
-async def lane_server(*, keepalive: float = 30) -> AsyncIterator[Served]:
-    """Serve until the block ends."""
+async def lane_server(
+    *, keepalive: float = 30, before: Callable[[LaneHandler], LaneHandler] = lambda handler: handler
+) -> AsyncIterator[Served]:
+    """Serve until the block ends; `before` puts another handler before the one that echoes."""
     worker = FakeWorker(asyncio.get_running_loop())
     handler = EchoHandler()
 
@@ -115,7 +121,7 @@ async def lane_server(*, keepalive: float = 30) -> AsyncIterator[Served]:
             super().__init__(worker)
             self._keepalive = keepalive
 
-    Protocol.handler = handler
+    Protocol.handler = before(handler)
     server = await asyncio.get_running_loop().create_server(Protocol, "127.0.0.1", 0)
     served = Served(server.sockets[0].getsockname()[1], handler, worker)
     try:

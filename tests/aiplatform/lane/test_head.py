@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiplatform.http.lane.head import MAX_FIELDS, parse_head
+from aiplatform.http.lane.head import MAX_FIELDS, parse_head, split_head
 
 PLAIN = (
     b"POST /v1/models/digits:predict HTTP/1.1",
@@ -80,3 +80,29 @@ def test_bytes_from_anywhere_never_crash_and_never_hide_a_second_length(noise: b
     if found is not None:
         assert found.content_length == 12
         assert not set(found.headers) & {b"transfer-encoding", b"expect", b"upgrade"}
+
+
+VARYING = frozenset({b"x-request-id", b"x-platform-signature"})
+
+
+def test_what_varies_is_split_off_where_it_stands_last() -> None:
+    raw = head(b"x-request-id: r1", b"x-platform-signature: t=1,v1=ab")
+    split = split_head(raw, VARYING)
+    assert split == (head() + b"\r\n", {b"x-request-id": b"r1", b"x-platform-signature": b"t=1,v1=ab"})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        (b"X-Request-Id: r1",),  # as people write it: read like any other
+        (b"x-request-id: r1", b"accept: a"),
+        (b"x-request-id: r1", b"x-request-id: r2"),
+        (b"x-request-id: r 1",),
+        (b"x-request-id: r\xe9",),
+        (b"x-request-id:r1",),
+        (b"x-platform-signature: t=1,v1=ab",),
+    ],
+)
+def test_any_other_head_is_whole(more: tuple[bytes, ...]) -> None:
+    assert split_head(head(*more), VARYING) is None

@@ -57,6 +57,42 @@ def test_what_is_not_for_the_lane_is_answered_by_gunicorn(request_: bytes, body:
     in_loop(main())
 
 
+def test_heads_that_differ_in_what_varies_only_are_one_plan() -> None:
+    async def main() -> None:
+        async with lane_server() as served:
+            reader, writer = await served.connect()
+            for number in range(3):
+                # in one piece, and with the body after the head
+                for pieces in ([post(b"ab", b"x-request-id: r%d" % number)], None):
+                    whole = post(b"ab", b"x-request-id: r%d" % number, b"x-mark: m")
+                    for piece in pieces or [whole[:-2], whole[-2:]]:
+                        writer.write(piece)
+                        await asyncio.sleep(0.01)
+                    assert (await read_answer(reader))[1] == b"lane:ab"
+            writer.write(post(b"ab"))
+            await read_answer(reader)
+            assert served.handler.planned == 2, "one with these headers, one without"
+            assert served.handler.varied[:3] == [
+                {b"x-request-id": b"r0"}, {b"x-request-id": b"r0", b"x-mark": b"m"}, {b"x-request-id": b"r1"}
+            ]  # fmt: skip
+            assert served.handler.varied[-1] is None
+
+    in_loop(main())
+
+
+@pytest.mark.parametrize("first", [(), (b"x-request-id: r0",)])
+def test_a_header_that_varies_is_not_taken_twice(first: tuple[bytes, ...]) -> None:
+    async def main() -> None:
+        async with lane_server() as served:
+            reader, writer = await served.connect()
+            writer.write(post(b"a", b"x-mark: one", *first))
+            assert (await read_answer(reader))[1] == b"lane:a"
+            writer.write(post(b"b", b"x-mark: one", b"x-request-id: r1", b"x-mark: two"))
+            assert (await read_answer(reader))[1] == b"app:b"
+
+    in_loop(main())
+
+
 def test_both_ways_take_turns_on_one_connection() -> None:
     async def main() -> None:
         async with lane_server() as served:
