@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import cast
+
+from gateway.forwarding.failures import ConnectionBrokenError
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -18,41 +19,40 @@ _WITHOUT_BODY = frozenset({204, 304})
 MAX_HEAD_BYTES = 64 * 1024
 
 
-class ConnectionBrokenError(ConnectionError):
-    """The connection ended, or made no sense, before the answer was whole."""
-
-    def __init__(self, message: str, *, has_begun: bool = False) -> None:
-        super().__init__(message)
-        self.has_begun = has_begun  # some of the answer had come
-
-
-@dataclass(slots=True)
 class Response:
     """An answer as it came; header names in lower case."""
 
-    status: int
-    headers: Headers
-    body: bytes = b""
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
 
 
 Take = Callable[[Response | ConnectionBrokenError], None]
 
 
-@dataclass(slots=True)
 class _Reading:
-    """How far the answer has been read."""
+    """How far the answer has been read. A length of None: the body lasts until the connection ends."""
 
-    take: Take
-    is_head_request: bool
-    buffer: bytearray = field(default_factory=bytearray)
-    response: Response | None = None
-    length: int | None = None  # of the body; None: until the connection ends
-    is_chunked: bool = False
-    chunks: list[bytes] = field(default_factory=list)
+    __slots__ = ("buffer", "chunks", "is_chunked", "is_head_request", "length", "response", "take")
+
+    def __init__(self, take: Take, is_head_request: bool) -> None:
+        self.take = take
+        self.is_head_request = is_head_request
+        self.buffer = bytearray()
+        self.response: Response | None = None
+        self.length: int | None = None
+        self.is_chunked = False
+        self.chunks: list[bytes] = []
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """A connection; `is_reusable` says whether another request may follow."""
+class UpstreamConnection:
+    """A connection, as `asyncio.Protocol` wants it; `is_reusable` says whether another request may follow.
+
+    Not derived from it, so that it can be machine code.
+    """
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -79,6 +79,15 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_reusable = False
         if self._transport is not None:
             self._transport.abort()
+
+    def eof_received(self) -> None:
+        """Let the connection end: `connection_lost` follows."""
+
+    def pause_writing(self) -> None:
+        """Go on: one request at a time is written, and no more than was read."""
+
+    def resume_writing(self) -> None:
+        """Go on."""
 
     def data_received(self, data: bytes) -> None:
         """Read on."""

@@ -22,9 +22,10 @@ from aiplatform.wiring import Receive, Scope, Send
 from gateway.discovery.pool import Backend, Pool
 from gateway.forwarding.asking import Asking, ForwardedRequest
 from gateway.forwarding.connection import Response
+from gateway.forwarding.failures import ConnectTimeoutError
 from gateway.forwarding.headers import deadline_error, patience_s, raw_request_headers, raw_response_headers
 from gateway.forwarding.started import StartedRequest
-from gateway.forwarding.upstreams import ConnectTimeoutError, Upstreams
+from gateway.forwarding.upstreams import Upstreams
 
 log = structlog.get_logger(__name__)
 

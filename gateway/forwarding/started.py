@@ -10,7 +10,8 @@ from typing import Protocol
 from aiplatform.errors import PlatformError, UnavailableError
 from gateway.discovery.pool import Backend, Pool
 from gateway.forwarding.asking import Asking
-from gateway.forwarding.connection import ConnectionBrokenError, Response, UpstreamConnection
+from gateway.forwarding.connection import Response, UpstreamConnection
+from gateway.forwarding.failures import ConnectionBrokenError
 from gateway.forwarding.upstreams import Upstreams
 
 

@@ -5,30 +5,27 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable
+from typing import cast
 from urllib.parse import urlsplit
 
-from gateway.forwarding.connection import ConnectionBrokenError, Headers, Response, Take, UpstreamConnection
+from gateway.forwarding.connection import Headers, Response, Take, UpstreamConnection
+from gateway.forwarding.failures import ConnectionBrokenError, ConnectTimeoutError
 
 CONNECT_TIMEOUT_S = 2.0
 
 
-class ConnectTimeoutError(TimeoutError):
-    """No connection could be opened in time."""
-
-
-@dataclass(slots=True)
 class _Address:
     """One address: what is open and idle, the newest last, and who waits for a connection."""
 
-    host: str
-    port: int
-    is_tls: bool
-    host_header: bytes
-    idle: list[UpstreamConnection] = field(default_factory=list)
-    open_count: int = 0
-    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    def __init__(self, host: str, port: int, is_tls: bool, host_header: bytes) -> None:
+        self.host = host
+        self.port = port
+        self.is_tls = is_tls
+        self.host_header = host_header
+        self.idle: list[UpstreamConnection] = []
+        self.open_count = 0
+        self.waiting: deque[asyncio.Future[None]] = deque()
 
     def find_idle(self) -> UpstreamConnection | None:
         """Take an open connection that nobody uses; None if there is none."""
@@ -46,6 +43,7 @@ class Upstreams:
         """`connections` is the most that are open to one address; further requests wait their turn."""
         self._connections = connections
         self._addresses: dict[str, _Address] = {}
+        self._context: ssl.SSLContext | None = None
 
     async def request(
         self,
@@ -144,14 +142,17 @@ class Upstreams:
     async def _open(self, known: _Address) -> UpstreamConnection:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    UpstreamConnection, known.host, known.port, ssl=self._tls if known.is_tls else None
+                _, protocol = await asyncio.get_running_loop().create_connection(
+                    cast(Callable[[], asyncio.Protocol], UpstreamConnection),  # it is one, by its methods
+                    known.host,
+                    known.port,
+                    ssl=self._tls if known.is_tls else None,
                 )
         except TimeoutError as error:
             raise ConnectTimeoutError(
                 f"no connection to {known.host}:{known.port} within {CONNECT_TIMEOUT_S} s"
             ) from error
-        return connection
+        return cast(UpstreamConnection, protocol)
 
     def _give_back(self, known: _Address, connection: UpstreamConnection) -> None:
         if connection.is_reusable:
@@ -166,9 +167,11 @@ class Upstreams:
                 turn.set_result(None)
                 return
 
-    @cached_property
+    @property
     def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context()
+        if self._context is None:
+            self._context = ssl.create_default_context()
+        return self._context
 
 
 async def _ask(connection: UpstreamConnection, request: bytes, is_head_request: bool) -> Response:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from gateway.forwarding.connection import ConnectionBrokenError, Response
+from gateway.forwarding.connection import Response
+from gateway.forwarding.failures import ConnectionBrokenError
 from gateway.forwarding.upstreams import Upstreams
 from tests.gateway.support import Seen, local_server
 
