@@ -65,6 +65,7 @@ MODULES = (
     "inference.scheduler.job",
     "inference.scheduler.limits",
     "inference.scheduler.overload",
+    "inference.scheduler.pace",
     "inference.scheduler.padding",
     "inference.scheduler.queue",
     "inference.scheduler.slots",

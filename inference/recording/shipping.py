@@ -12,7 +12,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import structlog
@@ -29,6 +29,8 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
 ADOPT_INTERVAL_S = 10.0
 LONGEST_RUN_S = 1.0  # then the clock may stop, or come again
+CALL_BYTES, CALL_FILES = 4 * 1024 * 1024, 16  # about as much goes in one call
+REST_FACTOR, LONGEST_REST_S = 10.0, 2.0  # a run that took a moment is followed by so many moments of rest
 # Answers that will be the same however often the batch is sent.
 HOPELESS = (InvalidInputError, ConflictError, PayloadTooLargeError)
 
@@ -122,34 +124,39 @@ class Shipper:
 
     def _ship_until(self, deadline_s: float) -> bool:
         """Ship every file there is; False as soon as monitoring cannot take one now."""
+        began_s = time.monotonic()
         try:
-            for path in self._spool.list_all_files():
-                if not self._ship_file(path):
+            for paths in _in_calls(self._spool.list_all_files()):
+                if not self._ship_together(paths):
                     self._wait_longer()
                     return False
                 self._pause_s = 0.0
                 if time.monotonic() > deadline_s:
                     break
+            self._rest_after(time.monotonic() - began_s)
             return True
         finally:
             self._on_spool_bytes(sum(_size(path) for path in self._spool.list_all_files()))
+
+    def _rest_after(self, took_s: float) -> None:
+        """Let files gather for a while where shipping takes long: many in one call cost little more than one."""
+        self._next_try_s = time.monotonic() + min(LONGEST_REST_S, REST_FACTOR * took_s)
 
     def _wait_longer(self) -> None:
         self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2 or FIRST_PAUSE_S)
         self._next_try_s = time.monotonic() + self._pause_s * random.uniform(0.8, 1.2)  # noqa: S311 - spreads replicas
 
-    def _ship_file(self, path: Path) -> bool:
+    def _ship_together(self, paths: Sequence[Path]) -> bool:
+        """Ship files in one call; one by one if there is one among them that monitoring will never take."""
+        orders = {path: order for path in paths if (order := self._read(path)) is not None}
+        if not orders:
+            return True
         try:
-            self._ship(read_spool_file(path))
-        except FileNotFoundError:
-            return True  # dropped meanwhile, because the spool was full
-        except SpoolFileCorruptError:
-            self._spool.set_aside(path, "corrupt")
-            return True
-        except SpoolFormatError:
-            self._spool.set_aside(path, "unknown_format")
-            return True
+            self._ship(RecordPredictions(batches=tuple(batch for order in orders.values() for batch in order.batches)))
         except HOPELESS as error:
+            if len(orders) > 1:
+                return all(self._ship_together([path]) for path in orders)
+            (path,) = orders
             log.error("predictions_refused", path=str(path), error=error.message)
             self._spool.set_aside(path, "refused")
             return True
@@ -157,8 +164,21 @@ class Shipper:
             if self._pause_s == 0.0:
                 log.warning("monitoring_away_spooling", error=error.message)
             return False
-        self._spool.remove(path)
+        for path in orders:
+            self._spool.remove(path)
         return True
+
+    def _read(self, path: Path) -> RecordPredictions | None:
+        """Return what a file holds; None if it has been dropped because the spool was full, or nobody can read it."""
+        try:
+            return read_spool_file(path)
+        except FileNotFoundError:
+            return None
+        except SpoolFileCorruptError:
+            self._spool.set_aside(path, "corrupt")
+        except SpoolFormatError:
+            self._spool.set_aside(path, "unknown_format")
+        return None
 
     def _adopt_when_due(self) -> None:
         if time.monotonic() < self._next_adoption_s:
@@ -179,6 +199,21 @@ def _locked(path: Path) -> int | None:
         os.close(lock)
         return None
     return lock
+
+
+def _in_calls(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Give files in the order they have, as many together as fit one call."""
+    some: list[Path] = []
+    size = 0
+    for path in paths:
+        bytes_here = _size(path)
+        if some and (size + bytes_here > CALL_BYTES or len(some) == CALL_FILES):
+            yield some
+            some, size = [], 0
+        some.append(path)
+        size += bytes_here
+    if some:
+        yield some
 
 
 def _size(path: Path) -> int:

@@ -17,10 +17,8 @@ from contextlib import nullcontext
 import structlog
 
 from aiplatform.artifacts import Padding
-from aiplatform.contracts.predict import DEADLINE_HEADER
 from aiplatform.errors import (
     InvalidInputError,
-    PayloadTooLargeError,
     PlatformError,
     QueueFullError,
     UnavailableError,
@@ -46,7 +44,9 @@ from inference.scheduler.job import (
     deliver,
 )
 from inference.scheduler.limits import BatchLimits
+from inference.scheduler.pace import Pace
 from inference.scheduler.padding import cut_outputs, pad_inputs
+from inference.scheduler.refusals import queue_full, refuse_too_large, too_slow
 from inference.scheduler.run_delay import run_delay_s
 from inference.scheduler.slots import DeviceSlots
 from inference.scheduler.waiting import WaitingRows
@@ -96,7 +96,7 @@ class BatchQueue:
         self._call_rows = best_call_rows(call_ms or {}, limits.max_batch_rows)
         one_row_ms = (call_ms or {}).get(1, float("inf"))
         self._is_inline = one_row_ms <= limits.inline_ms / 2
-        self._seconds_per_row = one_row_ms / 1000 if self._is_inline else 0.001  # moving average
+        self._pace = Pace(one_row_ms / 1000 if self._is_inline else 0.001)
         self._lock = threading.Lock()  # of what waits; the condition's own `with` takes several times as long
         self._wakes = threading.Condition(self._lock)
         self._calls = threading.Lock()  # inline calls and those of threads that wait, one at a time
@@ -218,7 +218,7 @@ class BatchQueue:
         return count
 
     def _enqueue(self, job: Job) -> None:
-        self._refuse_too_large(job)
+        refuse_too_large(job, self._limits)
         key = () if self._has_one_shape else batch_key(job.inputs)
         parts = cut_job(job, self._call_rows, key)
         with self._lock:
@@ -229,28 +229,10 @@ class BatchQueue:
                 if not self._has_room(job):
                     raise self._full(job.rows)
                 if self._comes_too_late(job):
-                    raise self._too_slow(job)
+                    raise too_slow(self._name, self._waiting, wait_s=self._wait_s, patience_s=job.patience_s)
             self._waiting.add(job, parts)
             if not self._is_inline:
                 self._wakes.notify()
-
-    def _refuse_too_large(self, job: Job) -> None:
-        limits = self._limits
-        if job.rows > limits.max_queue_rows:
-            raise PayloadTooLargeError(
-                f"the request has {job.rows} rows; a queue holds {limits.max_queue_rows} (MAX_QUEUE_ROWS)",
-                limit="queued rows",
-                value=limits.max_queue_rows,
-                setting="MAX_QUEUE_ROWS",
-            )
-        if job.size_bytes > limits.max_queue_bytes:
-            raise PayloadTooLargeError(
-                f"the request's inputs take {job.size_bytes} bytes; a queue holds {limits.max_queue_bytes} "
-                "(MAX_QUEUE_BYTES)",
-                limit="queued bytes",
-                value=limits.max_queue_bytes,
-                setting="MAX_QUEUE_BYTES",
-            )
 
     def _has_room(self, job: Job) -> bool:
         waiting, limits = self._waiting, self._limits
@@ -262,37 +244,19 @@ class BatchQueue:
     @property
     def _wait_s(self) -> float:
         """Return about how long the last row that waits will wait."""
-        return self._waiting.rows * self._seconds_per_row
+        return self._pace.wait_s(self._waiting.rows)
 
     def _comes_too_late(self, job: Job) -> bool:
         """Say whether a job would expire before its turn: better refused now than dropped then."""
-        return self._waiting.rows >= self._call_rows and self._wait_s > job.patience_s
-
-    def _too_slow(self, job: Job) -> QueueFullError:
-        return QueueFullError(
-            f"model '{self._endpoint}' version {self._version} is overloaded: {self._waiting.rows} rows wait, about "
-            f"{self._wait_s:.2f} s, longer than the request's deadline of {job.patience_s:.2f} s "
-            f"({DEADLINE_HEADER}, else PREDICT_DEADLINE_S)",
-            limit="deadline",
-            value=round(job.patience_s, 3),
-            setting="PREDICT_DEADLINE_S",
-            retry_after_s=max(1.0, round(self._wait_s, 1)),
-        )
+        rows = self._waiting.rows
+        return rows >= self._call_rows and self._pace.is_too_long(rows, job.patience_s)
 
     def _full(self, rows: int) -> QueueFullError:
-        limits, waiting = self._limits, self._waiting
-        is_by_rows = waiting.rows + rows > limits.max_queue_rows
-        setting = "MAX_QUEUE_ROWS" if is_by_rows else "MAX_QUEUE_BYTES"
-        limit = limits.max_queue_rows if is_by_rows else limits.max_queue_bytes
-        found = f"{waiting.rows} rows wait" if is_by_rows else f"inputs of {waiting.size_bytes} bytes wait"
-        return QueueFullError(
-            f"model '{self._endpoint}' version {self._version} is overloaded: {found}, "
-            f"the limit is {limit} ({setting})",
-            limit="queued rows" if is_by_rows else "queued bytes",
-            value=limit,
-            setting=setting,
-            retry_after_s=max(1.0, round(waiting.rows * self._seconds_per_row, 1)),
-        )
+        return queue_full(self._name, self._waiting, self._limits, rows, wait_s=self._wait_s)
+
+    @property
+    def _name(self) -> str:
+        return f"model '{self._endpoint}' version {self._version}"
 
     # --- on the event loop ------------------------------------------------------------------------
 
@@ -326,7 +290,7 @@ class BatchQueue:
                 self._run_next(self._call_rows)
 
     def _affordable_rows(self) -> int:
-        affordable = int(self._limits.inline_ms / 1000 / max(self._seconds_per_row, 1e-9))
+        affordable = int(self._limits.inline_ms / 1000 / max(self._pace.engine_row_s, 1e-9))
         return max(1, min(affordable, self._limits.max_batch_rows))
 
     def _note_inline_call(self, seconds: float) -> None:
@@ -391,8 +355,9 @@ class BatchQueue:
         delay_s = run_delay_s() if is_suspect else 0.0
         started = time.monotonic()
         results = run_batch(self._engine, parts)
-        seconds = time.monotonic() - started
-        self._seconds_per_row += 0.1 * (seconds / rows - self._seconds_per_row)
+        ended = time.monotonic()
+        seconds = ended - started
+        self._pace.note_call(started, ended, rows, left=self._waiting.rows)
         if self._is_inline:
             # On a busy machine a call takes long because others run: a thread would have to wait for them as well.
             self._note_inline_call(seconds - (run_delay_s() - delay_s) if is_suspect else seconds)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from aiplatform.contracts.monitoring import RecordPredictions
-from aiplatform.errors import UnavailableError
+from aiplatform.contracts.monitoring import IngestReceipt, RecordPredictions
+from aiplatform.errors import InvalidInputError, UnavailableError
 from inference.recording import shipping
 from inference.recording.columns import build_batches
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
 from inference.recording.shipping import Shipper
 from inference.recording.spool import SET_ASIDE, Spool
+from tests.inference.endpoints.fakes import poll
 from tests.inference.recording.fakes import Drops, FakeMonitoring, event
 
 
@@ -55,6 +56,60 @@ def test_the_files_of_living_processes_are_shipped_oldest_first(machine: Machine
     assert machine.monitoring.ids == ["p00001", "p00002", "p00003"]
     assert not first.list_files() and not second.list_files()
     assert machine.waiting_bytes == 0
+
+
+def test_files_that_have_gathered_go_together_as_far_as_a_call_holds_them(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    record = machine.monitoring.record
+    monkeypatch.setattr(
+        machine.monitoring, "record", lambda order: (calls.append(len(order.batches)), record(order))[1]
+    )
+    monkeypatch.setattr(shipping, "CALL_FILES", 3)
+    machine.worker("w", *range(7))
+    machine.clock("clock").run()
+    assert calls == [3, 3, 1]
+    assert machine.monitoring.ids == [f"p{number:05d}" for number in range(7)]
+
+
+def test_a_file_that_is_too_large_for_others_beside_it_goes_alone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "CALL_BYTES", 1)
+    machine.worker("w", 1, 2)
+    machine.clock("clock").run()
+    assert machine.monitoring.ids == ["p00001", "p00002"]
+
+
+def test_of_files_that_go_together_only_the_one_that_is_refused_is_set_aside(machine: Machine) -> None:
+    record = machine.monitoring.record
+
+    def refuse(order: RecordPredictions) -> IngestReceipt:
+        if any("p00002" in batch.prediction_ids.to_list() for batch in order.batches):
+            raise InvalidInputError("no")
+        return record(order)
+
+    worker = machine.worker("w", 1, 2, 3)
+    spool = Spool(machine.root, replica="clock", max_bytes=10**7, on_drop=machine.drops)
+    Shipper(root=machine.root, spool=spool, ship=refuse, on_spool_bytes=lambda size: None).run()
+    assert machine.monitoring.ids == ["p00001", "p00003"]
+    assert machine.drops.rows == {"refused": 1}
+    assert not worker.list_files()
+    assert len(list((machine.root / SET_ASIDE).iterdir())) == 1
+
+
+def test_after_a_run_that_took_long_files_gather(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipping, "LONGEST_REST_S", 0.2)
+    record = machine.monitoring.record
+    monkeypatch.setattr(machine.monitoring, "record", lambda order: (time.sleep(0.05), record(order))[1])
+    clock = machine.clock("clock")
+    machine.worker("w", 1)
+    clock.run()
+    machine.worker("v", 2)
+    clock.run()
+    assert machine.monitoring.ids == ["p00001"]
+    poll(lambda: (clock.run(), machine.monitoring.ids)[1] == ["p00001", "p00002"])
 
 
 def test_of_two_clocks_one_ships_and_the_other_follows_it(machine: Machine) -> None:

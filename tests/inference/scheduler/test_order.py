@@ -187,10 +187,31 @@ def test_rows_that_would_come_too_late_are_refused_at_once() -> None:
         )  # fmt: skip
         patient = [asyncio.ensure_future(queue.run(rows(i), deadline=soon())) for i in range(10)]
         await asyncio.sleep(0)
-        with pytest.raises(QueueFullError, match=r"10 rows wait, about 0\.50 s, longer than the request's deadline"):
+        with pytest.raises(QueueFullError, match=r"10 rows wait, about 0\.50 s, too long for the request's deadline"):
             await queue.run(rows(11), deadline=soon(0.1))
         assert not any(task.done() for task in patient), "refused before the engine ran"
         assert [float((await task)["y"][0, 0]) for task in patient] == [2.0 * i for i in range(10)]
+        queue.close()
+
+    asyncio.run(main())
+
+
+def test_what_the_loop_does_between_calls_counts_in_what_rows_will_wait() -> None:
+    """Under overload much of a worker's time goes to refusing: rows wait longer than engine calls take."""
+
+    async def main() -> None:
+        queue = BatchQueue(
+            endpoint="double", version=1, engine=FakeEngine(delay_s=0.01), signature=DOUBLING,
+            limits=BatchLimits(max_batch_rows=1, inline_ms=10), metrics=NoMetrics(), call_ms={1: 5.0},
+        )  # fmt: skip
+        tasks = [asyncio.ensure_future(queue.run(rows(i), deadline=soon())) for i in range(60)]
+        await asyncio.sleep(0)
+        while queue.depth > 20:
+            time.sleep(0.03)  # the loop has other work than the engine
+            await asyncio.sleep(0)
+        with pytest.raises(QueueFullError, match="too long for the request's deadline"):
+            await queue.run(rows(61), deadline=soon(0.5))  # of the engine's time there is enough: 20 rows of 10 ms
+        assert len(await asyncio.gather(*tasks)) == 60
         queue.close()
 
     asyncio.run(main())
