@@ -4,7 +4,7 @@ from __future__ import annotations
 
 WEIGHT = 0.1  # of the newest call in the moving averages
 MOST_OF_ENGINE = 10.0  # a row takes at most so many times its engine's time: a pause of the whole process is no pace
-SAFE_SHARE = 0.8  # of a deadline that rows may be expected to wait: what is expected is an average
+SAFE_SHARE = 0.5  # of a deadline that rows may be expected to wait: of a busy machine's next second little is sure
 
 
 class Pace:
