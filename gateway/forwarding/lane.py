@@ -61,7 +61,10 @@ class ForwardLane:
 
 def _answer(exchange: Exchange, result: Response | Exception) -> None:
     if isinstance(result, Response):
-        _send_back(exchange, result)
+        try:
+            _send_back(exchange, result)
+        except Exception as error:  # noqa: BLE001 - the last line of defence: a client always gets an answer
+            _answer(exchange, error)
     elif isinstance(result, PlatformError):
         if result.http_status >= 500:
             log.warning("request_refused", code=result.code, error=result.message, request_id=exchange.request_id)

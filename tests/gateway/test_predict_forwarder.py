@@ -206,6 +206,12 @@ def test_with_no_address_left_the_answer_is_503_and_soon_says_when_to_retry() ->
     assert replies[3].headers["retry-after"] == "5"  # the breaker is open: nothing was tried
 
 
+def test_a_status_that_http_has_no_name_for_comes_back_as_it_is() -> None:
+    with local_server(lambda _: (599, {}, b"odd")) as server:
+        reply = forward(one(), server.url)
+    assert (reply.status, reply.body) == (599, b"odd")
+
+
 def test_the_callers_deadline_is_kept_and_named() -> None:
     gave_up = threading.Event()
     answered: list[bool] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
-from http import HTTPStatus
+from http.client import responses
 from typing import Protocol
 
 from aiplatform.errors import PlatformError
@@ -82,4 +82,4 @@ def field_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 @functools.cache
 def _status_line(status: int) -> bytes:
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
+    return f"HTTP/1.1 {status} {responses.get(status, '')}\r\n".encode()  # one behind a gateway may have its own
