@@ -63,9 +63,12 @@ def test_files_that_have_gathered_go_together_as_far_as_a_call_holds_them(
 ) -> None:
     calls: list[int] = []
     record = machine.monitoring.record
-    monkeypatch.setattr(
-        machine.monitoring, "record", lambda order: (calls.append(len(order.batches)), record(order))[1]
-    )
+
+    def note(order: RecordPredictions) -> IngestReceipt:
+        calls.append(len(order.batches))
+        return record(order)
+
+    monkeypatch.setattr(machine.monitoring, "record", note)
     monkeypatch.setattr(shipping, "CALL_FILES", 3)
     machine.worker("w", *range(7))
     machine.clock("clock").run()
@@ -102,14 +105,24 @@ def test_of_files_that_go_together_only_the_one_that_is_refused_is_set_aside(mac
 def test_after_a_run_that_took_long_files_gather(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipping, "LONGEST_REST_S", 0.2)
     record = machine.monitoring.record
-    monkeypatch.setattr(machine.monitoring, "record", lambda order: (time.sleep(0.05), record(order))[1])
+
+    def take_long(order: RecordPredictions) -> IngestReceipt:
+        time.sleep(0.05)
+        return record(order)
+
+    monkeypatch.setattr(machine.monitoring, "record", take_long)
     clock = machine.clock("clock")
     machine.worker("w", 1)
     clock.run()
     machine.worker("v", 2)
     clock.run()
     assert machine.monitoring.ids == ["p00001"]
-    poll(lambda: (clock.run(), machine.monitoring.ids)[1] == ["p00001", "p00002"])
+
+    def has_all() -> bool:
+        clock.run()
+        return machine.monitoring.ids == ["p00001", "p00002"]
+
+    poll(has_all)
 
 
 def test_of_two_clocks_one_ships_and_the_other_follows_it(machine: Machine) -> None:
