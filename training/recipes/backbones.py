@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NONE, IMAGENET = "none", "imagenet"
 SMALLEST_SIDE = 32
+QUICK_MOMENTUM = 0.9
 _SERVER = "https://storage.googleapis.com/tensorflow/keras-applications/"
 
 
@@ -56,9 +57,22 @@ def load_backbone(name: str, weights: str, size: int) -> keras.Model:
     if weights == IMAGENET:
         return _with_imagenet(name, lambda: build(include_top=False, weights=IMAGENET, input_shape=shape))
     backbone = build(include_top=False, weights=None, input_shape=shape)
-    if weights != NONE:
+    if weights == NONE:
+        _follow_quickly(backbone)
+    else:
         _load_file(backbone, name, weights)
     return backbone
+
+
+def _follow_quickly(backbone: Any) -> None:
+    """Have batch normalisation follow a network that learns from nothing.
+
+    Its means move by a thousandth a step (MobileNet: momentum 0.999), which suits the millions of pictures that these
+    networks were made for; after some hundred steps they are still those of no data, and so are all answers.
+    """
+    for layer in backbone.layers:
+        if getattr(layer, "momentum", 0.0) > QUICK_MOMENTUM:
+            layer.momentum = QUICK_MOMENTUM
 
 
 def _with_imagenet(name: str, build: Any) -> Any:

@@ -53,6 +53,17 @@ def test_a_model_learns_from_the_features_of_a_given_file(
     assert inputs["image"].shape == (8, 16, 16, 1), "images go in as they are"
 
 
+def test_a_network_that_learns_from_nothing_knows_its_data_after_some_steps(weights: Path) -> None:
+    """With a momentum of 0.999 it answered the same to every picture after 600 steps, though it had learned them."""
+
+    def momenta(of: str) -> set[float]:
+        layers = backbones.load_backbone("mobilenet_v2", of, 32).layers
+        return {layer.momentum for layer in layers if hasattr(layer, "momentum")}
+
+    assert momenta("none") == {backbones.QUICK_MOMENTUM}
+    assert momenta(str(weights)) == {0.999}, "what others learned stays as they left it"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
