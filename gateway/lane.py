@@ -31,10 +31,9 @@ class _DoorPlan:
 class LaneDoor:
     """Authenticates, checks the scope, counts against the limit, then lets through."""
 
-    varying = frozenset({_REQUEST_ID})
-
     def __init__(self, handler: LaneHandler, policy: PredictPolicy) -> None:
         self._handler = handler
+        self.varying = handler.varying & {_REQUEST_ID}
         self._policy = policy
         self._note = policy.note
 

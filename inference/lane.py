@@ -16,6 +16,7 @@ from aiplatform.contracts.predict import DEADLINE_HEADER, PRIORITY_HEADER, SUBJE
 from aiplatform.errors import PlatformError
 from aiplatform.http.lane import Exchange, Head, Plan
 from aiplatform.http.lane.exchange import field_lines
+from aiplatform.http.lane.head import MAY_VARY
 from inference.attempts import Answer
 from inference.predict_request import (
     Decoding,
@@ -62,11 +63,10 @@ class _PredictPlan:
 class PredictLane:
     """Answers predict requests for what a runtime serves."""
 
-    varying: frozenset[bytes] = frozenset()
-
     def __init__(self, serving: ServingRuntime) -> None:
         self._serving = serving
         self._routing_header = serving.options.routing_key_header.lower().encode()
+        self.varying = MAY_VARY - {self._routing_header}  # it may be the request's id
 
     def plan(self, head: Head) -> Plan | None:
         """Return what a head asks, if it asks for a prediction in a usual way."""

@@ -12,6 +12,7 @@ from aiplatform.errors import PlatformError
 from aiplatform.http.codec import JSON_TYPE
 from aiplatform.http.lane import Exchange, Head, Plan
 from aiplatform.http.lane.exchange import field_lines
+from aiplatform.http.lane.head import MAY_VARY
 from gateway.forwarding.asking import ForwardedRequest
 from gateway.forwarding.connection import Response
 from gateway.forwarding.headers import raw_request_headers, raw_response_headers
@@ -27,7 +28,7 @@ _JSON = JSON_TYPE.encode()
 class ForwardLane:
     """Answers what a forwarder is answered."""
 
-    varying: frozenset[bytes] = frozenset()
+    varying = MAY_VARY
 
     def __init__(self, forwarder: PredictForwarder, *, max_body_bytes: int) -> None:
         self._forwarder = forwarder

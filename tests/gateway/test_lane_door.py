@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from aiplatform.http.lane import Exchange, Head
+from aiplatform.http.lane.head import MAY_VARY
 from aiplatform.identity import Scope
 from gateway.identities import Identities
 from gateway.lane import LaneDoor
@@ -20,7 +21,7 @@ PREDICT = "/v1/models/digits:predict"
 class Behind:
     """Answers every plan."""
 
-    varying: frozenset[bytes] = frozenset()
+    varying = MAY_VARY
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []

@@ -13,7 +13,7 @@ Plan = Any  # what a handler makes of a head, once, and is given again with each
 class LaneHandler(Protocol):
     """Answers requests that need not wait for anything but the engine.
 
-    `varying` are the headers, in lower case, that may differ between requests of one plan: `plan` says nothing of
+    `varying` are those headers of `MAY_VARY` of which `plan` says nothing, so that requests of one plan may differ in
     them. Where they stand last in a head, the first of them being the request's id, the exchange has them.
     """
 

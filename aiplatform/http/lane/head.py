@@ -14,6 +14,7 @@ KNOWN_HEADS = 1024  # clients repeat themselves: the same head comes with nearly
 
 _REQUEST_LINE = re.compile(rb"POST (/[A-Za-z0-9/_.:~@!$&'()*+,;=-]*) HTTP/1\.1")  # no query, nothing percent-encoded
 _FIELD = re.compile(rb"([A-Za-z0-9!#$%&'*+.^`|~-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")  # no '_'
+MAY_VARY = frozenset({b"x-request-id", b"x-platform-signature"})  # headers that differ from request to request
 _VARYING = b"\r\nx-request-id: "
 _PLAIN = re.compile(rb"[\x21-\x7e]*")
 _LENGTH = re.compile(rb"[0-9]{1,12}")

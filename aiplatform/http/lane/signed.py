@@ -29,10 +29,9 @@ class _SignedPlan:
 class SignedLane:
     """Verifies the signature, then lets through; what is not signed well is refused the ordinary way."""
 
-    varying = frozenset({_REQUEST_ID, _SIGNATURE})
-
     def __init__(self, handler: LaneHandler, *, secrets: Sequence[str]) -> None:
         self._handler = handler
+        self.varying = handler.varying
         self._secrets = secrets
 
     def plan(self, head: Head) -> Plan | None:

@@ -20,7 +20,7 @@ from aiplatform.wiring import Receive, Scope, Send
 class EchoHandler:
     """Answers /v1/lane* with what came; holds back while told to; declines what says 'no'."""
 
-    varying = frozenset({b"x-request-id", b"x-mark"})
+    varying = frozenset({b"x-request-id", b"x-platform-signature", b"x-mark"})
 
     def __init__(self) -> None:
         self.taken: list[bytes] = []

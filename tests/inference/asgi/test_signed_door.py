@@ -7,6 +7,7 @@ from typing import Any
 
 from aiplatform.http.asgi_signature import RequireSignature
 from aiplatform.http.codec import encode_message
+from aiplatform.http.lane.head import MAY_VARY, split_head
 from aiplatform.http.lane.signed import SignedLane
 from aiplatform.http.signing import IDENTITY_HEADER, SIGNATURE_HEADER, sign_request
 from aiplatform.identity import service_identity
@@ -47,6 +48,21 @@ def test_on_the_lane_only_what_is_signed_well_is_taken() -> None:
     assert client.request("POST", PATH, BODY, headers=others).status == 401
     assert client.taken == 1
     serving.close()
+
+
+def test_a_request_id_that_chooses_the_version_is_read_with_each_request() -> None:
+    """A plan is made once for all heads that differ in `varying` only; it keeps the routing key."""
+
+    def varying(routing_key_header: str) -> frozenset[bytes]:
+        serving = make_runtime(route_of(make_loaded(FakeEngine())), routing_key_header=routing_key_header)
+        lane = SignedLane(PredictLane(serving), secrets=[SECRET])
+        raw = b"POST " + PATH.encode() + b" HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nx-request-id: r1"
+        assert (split_head(raw, lane.varying) is None) == (routing_key_header == "X-Request-Id")
+        serving.close()
+        return lane.varying
+
+    assert varying("X-Routing-Key") == MAY_VARY
+    assert varying("X-Request-Id") == {b"x-platform-signature"}
 
 
 def test_a_client_that_leaves_while_it_sends_is_forgotten() -> None:
