@@ -16,7 +16,6 @@ from inference.recording.columns import build_batches
 from inference.recording.recorder import PredictionRecorder, RecorderLimits
 from inference.recording.shipping import Shipper
 from inference.recording.spool import SET_ASIDE, Spool
-from tests.inference.endpoints.fakes import poll
 from tests.inference.recording.fakes import Drops, FakeMonitoring, event
 
 
@@ -103,26 +102,18 @@ def test_of_files_that_go_together_only_the_one_that_is_refused_is_set_aside(mac
 
 
 def test_after_a_run_that_took_long_files_gather(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipping, "LONGEST_REST_S", 0.2)
-    record = machine.monitoring.record
-
-    def take_long(order: RecordPredictions) -> IngestReceipt:
-        time.sleep(0.05)
-        return record(order)
-
-    monkeypatch.setattr(machine.monitoring, "record", take_long)
+    monkeypatch.setattr(shipping, "REST_FACTOR", 10**9)  # any run is long
+    monkeypatch.setattr(shipping, "LONGEST_REST_S", 60.0)
     clock = machine.clock("clock")
     machine.worker("w", 1)
     clock.run()
     machine.worker("v", 2)
     clock.run()
     assert machine.monitoring.ids == ["p00001"]
-
-    def has_all() -> bool:
-        clock.run()
-        return machine.monitoring.ids == ["p00001", "p00002"]
-
-    poll(has_all)
+    assert 50.0 < clock._next_try_s - time.monotonic() <= 60.0
+    clock._next_try_s = 0.0
+    clock.run()
+    assert machine.monitoring.ids == ["p00001", "p00002"]
 
 
 def test_of_two_clocks_one_ships_and_the_other_follows_it(machine: Machine) -> None:
