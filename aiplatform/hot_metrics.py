@@ -1,4 +1,4 @@
-"""Metrics that cost a fraction of a microsecond: counted in memory, handed to Prometheus each second.
+"""Metrics that cost a fraction of a microsecond: counted in memory, handed to Prometheus twice a second.
 
 A `prometheus_client` metric in multi-process mode packs and writes a memory-mapped file at each
 change, some microseconds each; a prediction changes seven of them. Here a change is an addition under a
@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from bisect import bisect_left
-from collections import Counter as Counts
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
@@ -21,9 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from prometheus_client import Counter, Gauge, Histogram
 
 FLUSH_INTERVAL_S = 0.5
-MAX_EVENTS = 1_000_000  # waiting to be looked at; a minute of them at full speed
-STEP_EVENTS = 512  # looked at in one go: some tenths of a millisecond
-REST_S = 0.0005  # after each step of the thread beside the event loop
+STEP_EVENTS = 128  # looked at in one go: some hundredths of a millisecond
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -81,10 +77,11 @@ class HotHistogram:
 
     def observe_many(self, values: Sequence[float]) -> None:
         """Count values, each in the bucket it falls into."""
-        places = Counts(bisect_left(self._bounds, value) for value in values)
+        bounds = self._bounds
         with self._lock:
-            for place, count in places.items():
-                self._counts[place] += count
+            counts = self._counts
+            for value in values:
+                counts[bisect_left(bounds, value)] += 1
             self._sum += sum(values)
 
     def flush(self) -> None:
@@ -125,31 +122,30 @@ class HotGauge:
 class HotEvents(Generic[Key]):
     """Keeps values by key, to be looked at many at a time: what happens with each request costs one append.
 
-    `consume` gets the values of a key since the last time, in order; it is called by whoever hands over.
+    `consume` gets the values of a key since the last time, in order. Whoever adds the last of STEP_EVENTS calls it: a
+    thread that did so now and then for some thousands would keep the interpreter from the event loop for milliseconds,
+    and with it all who wait for an answer.
     """
 
-    __slots__ = ("_consume", "_events", "add")
+    __slots__ = ("_consume", "_events")
 
     def __init__(self, consume: Callable[[Key, Sequence[float]], None]) -> None:
         self._consume = consume
-        self._events: deque[tuple[Key, float]] = deque(maxlen=MAX_EVENTS)
-        self.add: Callable[[tuple[Key, float]], None] = self._events.append
+        self._events: deque[tuple[Key, float]] = deque()
         _register(self)
 
-    def flush(self, rest_s: float = 0.0) -> None:
-        """Hand over; with a rest after each STEP_EVENTS, so that who serves meanwhile need not wait for all."""
-        left = len(self._events)
-        while left > 0 and self._events:
-            self._flush_some(min(left, STEP_EVENTS))
-            left -= STEP_EVENTS
-            if rest_s and left > 0:
-                time.sleep(rest_s)
+    def add(self, event: tuple[Key, float]) -> None:
+        """Keep a key and its value."""
+        self._events.append(event)
+        if len(self._events) >= STEP_EVENTS:
+            self.flush()
 
-    def _flush_some(self, count: int) -> None:
+    def flush(self) -> None:
+        """Hand over what there is."""
         groups: dict[Key, list[float]] = {}
         take = self._events.popleft
         with contextlib.suppress(IndexError):  # another thread hands over as well
-            for _ in range(count):
+            for _ in range(len(self._events)):
                 key, value = take()
                 if key in groups:
                     groups[key].append(value)
@@ -168,11 +164,11 @@ def _register(buffer: Buffered) -> None:
         _buffers.append(buffer)
 
 
-def flush_metrics(*, rest_s: float = 0.0) -> None:
-    """Hand over all that this process has counted; a thread that is in no hurry rests after each step."""
+def flush_metrics() -> None:
+    """Hand over all that this process has counted."""
     for buffer in _registered():
         if isinstance(buffer, HotEvents):  # these feed the others, and may make some
-            buffer.flush(rest_s)
+            buffer.flush()
     for buffer in _registered():
         buffer.flush()
 
@@ -183,7 +179,7 @@ def _registered() -> list[Buffered]:
 
 
 class MetricsFlusher:
-    """Hands over each second while a process serves, in a thread of its own; `start` and `stop` as a lifespan does."""
+    """Hands over twice a second while a process serves, in a thread of its own; `start` and `stop` as a lifespan does."""
 
     def __init__(self, interval_s: float = FLUSH_INTERVAL_S) -> None:
         self._interval_s = interval_s
@@ -206,4 +202,4 @@ class MetricsFlusher:
     def _run(self) -> None:
         while not self._is_stopping.wait(self._interval_s):
             with contextlib.suppress(OSError):  # a full disk: what could not be written is lost, not the thread
-                flush_metrics(rest_s=REST_S)
+                flush_metrics()

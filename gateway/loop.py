@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from aiplatform.broken_connections import close_broken_connections, rest_connections
+from aiplatform.kept_connections import close_broken_connections, rest_connections
 from gateway import metrics
 from gateway.discovery.health import check_backends
 from gateway.forwarding.upstreams import Upstreams

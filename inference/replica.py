@@ -105,7 +105,7 @@ class Replica:
         self._recorder.start()
         if settings.RECORD_PREDICTIONS:
             self._policy_loop.start(self._policies)
-        self._loop.start(self.reconciler)
+        self._loop.start(self)
         self._comparisons.start()
         self._replays.start()
         self._holdings_loop.start(self._holdings)
@@ -116,6 +116,11 @@ class Replica:
         until = time.monotonic() + START_PATIENCE_S
         while not self.reconciler.has_begun and time.monotonic() < until:
             await asyncio.sleep(0.02)
+
+    def step(self) -> None:
+        """Follow the desired state by a step, and look for replays: what the loop's thread asks with its one connection."""
+        self.reconciler.step()
+        self._replays.look_out()
 
     async def stop(self) -> None:
         """Finish the requests there are, then flush what was recorded."""

@@ -31,9 +31,9 @@ class TrainingConfig(AppConfig):
 
 
 def _supervise() -> None:
-    from training.supervision import supervise
+    from training.supervision import supervisor
 
-    supervise()
+    supervisor().look()
 
 
 def _tidy_trials() -> None:

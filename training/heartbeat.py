@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from aiplatform.broken_connections import close_broken_connections
+from aiplatform.kept_connections import close_broken_connections
 from training.leases import StaleFenceError, renew_lease
 from training.memory_guard import MemoryGuard
 from training.states import ExitClass

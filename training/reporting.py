@@ -17,7 +17,7 @@ import structlog
 from django.db import DatabaseError
 from django.utils import timezone
 
-from aiplatform.broken_connections import close_broken_connections
+from aiplatform.kept_connections import close_broken_connections
 from training.event_files import FOLDER, EventFile
 from training.heartbeat import StopFlag
 from training.leases import StaleFenceError, write_data, write_epoch, write_run

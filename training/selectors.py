@@ -138,6 +138,12 @@ def list_tags(limit: int = 100) -> list[str]:
     return sorted(name for name, _ in counted[:limit])
 
 
+def is_training_going_on() -> bool:
+    """Say whether a run waits, is held by a process or is to be deployed, or a search is to be advanced."""
+    open_runs = Q(state__in=[RunState.QUEUED, *ACTIVE_STATES]) | Q(deploy_state=DeployState.PENDING)
+    return Run.objects.filter(open_runs).exists() or Search.objects.filter(state=SearchState.RUNNING).exists()
+
+
 def list_active_runs() -> list[Run]:
     """Return the runs that a process holds."""
     return list(Run.objects.filter(state__in=ACTIVE_STATES))

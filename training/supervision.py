@@ -6,8 +6,9 @@ decision is a conditional UPDATE under the run's fence, so that only one of them
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import structlog
@@ -31,6 +32,35 @@ from training.searching.advancing import advance_searches
 from training.states import ExitClass, RunState
 
 log = structlog.get_logger(__name__)
+
+QUIET_S = 10.0  # between two passes while nothing is trained
+
+
+class Supervisor:
+    """Supervises at each look while anything goes on, once more when it is over, and now and then all the same.
+
+    A pass is some twenty queries, too many every two seconds for a platform on which nothing is trained.
+    """
+
+    def __init__(self, *, run: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._run = run
+        self._clock = clock
+        self._was_going_on = True
+        self._due_s = 0.0
+
+    def look(self) -> None:
+        """Supervise if there is anything to be looked after."""
+        is_going_on = selectors.is_training_going_on()
+        if is_going_on or self._was_going_on or self._clock() >= self._due_s:
+            self._run()
+            self._due_s = self._clock() + QUIET_S
+        self._was_going_on = is_going_on
+
+
+@functools.cache
+def supervisor() -> Supervisor:
+    """Return this process's."""
+    return Supervisor(run=supervise)
 
 
 def supervise() -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.db import Error, connections
 from django.utils import timezone
 
-from aiplatform.broken_connections import close_broken_connections, rest_connections
+from aiplatform.kept_connections import close_broken_connections, rest_connections
 from aiplatform.contracts.inference import ReplicaState
 from aiplatform.errors import UnavailableError
 from inference.connections import tidy_connections

@@ -28,7 +28,7 @@ from inference.recording_api import PredictionEvent
 log = structlog.get_logger(__name__)
 
 Ship = Callable[[RecordPredictions], IngestReceipt]
-LOOK_S = 0.05  # between two looks at the queue
+LOOK_S = 0.25  # between two looks at the queue, in which fewer wait than are a step
 REST_S = 0.0005  # after each step
 STEP_EVENTS = 64  # are enough for a step
 STEP_BYTES = 1024 * 1024  # and so are such of arrays
@@ -156,11 +156,14 @@ class PredictionRecorder:
             self._digesting.release()
 
     def flush(self) -> None:
-        """Move what waits to the spool, or to monitoring if the disk refuses."""
+        """Move what waits to the spool, or to monitoring if the disk refuses; with rests, as a thread beside a loop does."""
         self._digest(len(self._events))
+        time.sleep(REST_S)
         self._write()
         if self._keeper is not None:
+            time.sleep(REST_S)
             self._keep_rows(self._keeper)
+            time.sleep(REST_S)
             with self._writing:
                 self._keeper.write()
 
@@ -221,7 +224,17 @@ class PredictionRecorder:
         """Have the keeper take what it has chosen: it may write, so that is the thread's."""
         with self._writing:
             while self._to_keep:
-                keeper.keep(self._to_keep.popleft())
+                keeper.keep(self._take_to_keep())
+
+    def _take_to_keep(self) -> list[PredictionEvent]:
+        """Return what is to be kept of some steps: few rows of each, which cost less to pack together."""
+        some: list[PredictionEvent] = []
+        size = 0
+        while self._to_keep and size < STEP_BYTES:
+            chosen = self._to_keep.popleft()
+            some += chosen
+            size += sum([event.size_bytes for event in chosen])
+        return some
 
     def _take_step(self) -> tuple[list[PredictionEvent], int]:
         """Return the first events, up to CHUNK_ROWS rows or STEP_BYTES, and how many bytes they hold."""
@@ -245,6 +258,7 @@ class PredictionRecorder:
                 parts = self._parts
                 self._parts, self._part_rows, self._part_bytes = [], 0, 0
             batches = assemble_batches(parts, replica=self._replica, max_rows=self._limits.batch_rows)
+            time.sleep(REST_S)
             for order in _orders(batches, self._limits.batch_rows):
                 self._keep(order)
 

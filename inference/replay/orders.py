@@ -59,9 +59,14 @@ def report_replay(row: Replay) -> ReplayReport:
     return ReplayReport(key=row.key, state=row.state, message=row.message, results=results)
 
 
+def has_due_replays(now: datetime) -> bool:
+    """Say whether there are any that nobody runs."""
+    return Replay.objects.filter(_due(now)).exists()
+
+
 def list_due_replays(now: datetime) -> list[Replay]:
     """Return those that nobody runs, oldest first; those that were tried too often become failed."""
-    due = Q(state="queued") | Q(state="running", claimed_until__lte=now)
+    due = _due(now)
     Replay.objects.filter(due, attempts__gte=MOST_ATTEMPTS).update(
         state="failed", message=f"given up after {MOST_ATTEMPTS} attempts that did not end", requests=b""
     )
@@ -100,3 +105,7 @@ def finish_replay(row: Replay, replica: str, results: tuple[ReplayedVersion, ...
             claimed_until=None,
         )
     )
+
+
+def _due(now: datetime) -> Q:
+    return Q(state="queued") | Q(state="running", claimed_until__lte=now)

@@ -1,7 +1,7 @@
 """The thread of a serving process that runs replays: one at a time, the versions in turn, at a low share.
 
-It looks for orders once a second, takes one only if all its versions are loaded here, and keeps its
-claim while it runs. Nothing is recorded as live. Whatever kills it, another process begins again.
+The loop that follows the desired state looks for orders too and wakes the thread, which takes one only if all its versions
+are loaded here, and keeps its claim while it runs. Nothing is recorded as live. Whatever kills it, another process begins again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from django.utils import timezone
 from aiplatform.contracts.inference import ReplayAnswer, ReplayedVersion, ReplayRequest
 from aiplatform.errors import PlatformError
 from aiplatform.features import summarise_predictions
+from aiplatform.kept_connections import close_broken_connections, rest_connections
 from inference.connections import tidy_connections
 from inference.loaded import LoadedVersion
 from inference.models import Replay
@@ -28,7 +29,6 @@ from inference.shadow.pace import Pace, lower_priority
 
 log = structlog.get_logger(__name__)
 
-LOOK_S = 1.0
 DEADLINE_S = 10.0
 RENEW_S = orders.CLAIM_S / 4
 
@@ -40,15 +40,28 @@ class ReplayWorker:
         self._replica = replica
         self._table = table
         self._pace = Pace(share=share)
+        self._is_called = threading.Event()
         self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
 
     def start(self) -> None:
-        """Look for orders until `stop`."""
+        """Run what `look_out` finds, until `stop`."""
         self._thread.start()
+
+    def look_out(self) -> None:
+        """Wake the thread if there is an order: one small query, for a loop that keeps its connection."""
+        close_broken_connections()
+        try:
+            if orders.has_due_replays(timezone.now()):
+                self._is_called.set()
+        except Error:
+            return  # the loop finds out by itself, and says it
+        finally:
+            rest_connections()
 
     def stop(self, timeout_s: float) -> None:
         """Run no more; what is half done is begun again elsewhere."""
         self._pace.stop()
+        self._is_called.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
@@ -65,13 +78,15 @@ class ReplayWorker:
     def _run(self) -> None:
         lower_priority()
         while not self._pace.is_stopping:
+            self._is_called.wait()
+            self._is_called.clear()
             try:
-                self.look()
+                while not self._pace.is_stopping and self.look():
+                    pass
             except Error as error:
                 log.warning("replays_not_read", error=str(error))
             except Exception:  # the thread must outlive any one replay
                 log.exception("replay_failed")
-            self._pace.wait(LOOK_S)
 
     def _loaded(self, row: Replay) -> list[LoadedVersion] | None:
         route = self._table.routes.get(row.endpoint)

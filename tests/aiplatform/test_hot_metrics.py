@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter as Counts
+from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -96,14 +98,40 @@ def test_events_are_consumed_by_key_once_and_in_order() -> None:
     assert seen == [("a", [1.0, 3.0]), ("b", [2.0])]
 
 
-def test_many_events_are_looked_at_in_steps_and_each_is_counted() -> None:
+def test_many_events_are_looked_at_in_steps_by_whoever_adds_them_and_each_is_counted() -> None:
     steps: list[list[float]] = []
     events: HotEvents[str] = HotEvents(lambda key, values: steps.append(list(values)))
     for number in range(2 * STEP_EVENTS + 1):
         events.add(("a", float(number)))
-    events.flush(rest_s=1e-6)
-    assert [len(step) for step in steps] == [STEP_EVENTS, STEP_EVENTS, 1]
+    assert [len(step) for step in steps] == [STEP_EVENTS, STEP_EVENTS]
+    events.flush()
     assert [value for step in steps for value in step] == [float(n) for n in range(2 * STEP_EVENTS + 1)]
+
+
+def test_threads_that_add_and_hand_over_at_once_lose_and_double_nothing() -> None:
+    seen: Counts[int] = Counts()
+    counting = threading.Lock()
+
+    def consume(key: str, values: Sequence[float]) -> None:
+        with counting:
+            seen.update(int(value) for value in values)
+
+    events: HotEvents[str] = HotEvents(consume)
+    each = 50 * STEP_EVENTS
+
+    def add(first: int) -> None:
+        for number in range(first, first + each):
+            events.add(("a", float(number)))
+            if number % 7 == 0:
+                events.flush()
+
+    threads = [threading.Thread(target=add, args=(place * each,)) for place in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    events.flush()
+    assert seen == Counts(range(3 * each))
 
 
 def test_what_events_feed_is_handed_over_with_them() -> None:

@@ -15,7 +15,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError
 
-from aiplatform.broken_connections import close_broken_connections
+from aiplatform.kept_connections import close_broken_connections
 from aiplatform.queue_presence import may_queue_answer
 from aiplatform.roles import TRAINING
 from training import doorbell, selectors, supervision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
 
@@ -11,6 +12,9 @@ from aiplatform.clock import Clock
 from aiplatform.wiring import wiring
 
 
+NICE = 10  # beside processes that answer requests; nothing that the clock does is waited for by the millisecond
+
+
 class Command(BaseCommand):
     """Run the jobs of this process's roles until SIGTERM."""
 
@@ -18,6 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the clock."""
+        os.nice(NICE)
         clock = Clock(wiring.jobs)
         signal.signal(signal.SIGTERM, clock.stop)
         signal.signal(signal.SIGINT, clock.stop)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from aiplatform.contracts.inference import OrderReplay, ReplayReport, ReplayRequest
@@ -61,6 +63,49 @@ def test_ordering_the_same_key_again_runs_nothing_twice(table: RoutingTable) -> 
     worker(table).look()
     assert order(1.0).state == "done"
     assert not worker(table).look()
+
+
+class WatchedWorker(ReplayWorker):
+    """Counts its looks instead of running what it finds."""
+
+    def __init__(self, table: RoutingTable) -> None:
+        super().__init__(replica="r1", table=table, share=1.0)
+        self.has_looked = threading.Event()
+
+    def look(self) -> bool:
+        self.has_looked.set()
+        return False
+
+
+def test_the_thread_asks_the_database_nothing_until_an_order_is_seen(table: RoutingTable) -> None:
+    watched = WatchedWorker(table)
+    watched.start()
+    try:
+        watched.look_out()
+        assert not watched.has_looked.wait(0.1)
+        order(1.0)
+        watched.look_out()
+        assert watched.has_looked.wait(10)
+    finally:
+        watched.stop(timeout_s=10)
+    assert not watched._thread.is_alive()
+
+
+def test_a_database_that_is_away_wakes_nobody_and_ends_nothing(table: RoutingTable) -> None:
+    watched = WatchedWorker(table)
+    watched.start()
+    try:
+        with connection.execute_wrapper(refuse):
+            watched.look_out()
+        assert not watched.has_looked.is_set()
+    finally:
+        watched.stop(timeout_s=10)
+    assert not watched._thread.is_alive()
+
+
+def refuse(*_: object) -> None:
+    """Stand for a database that answers no query."""
+    raise OperationalError("the database is away")
 
 
 def test_a_replay_waits_for_a_process_that_has_its_versions(table: RoutingTable) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from aiplatform.broken_connections import close_broken_connections
+from aiplatform.kept_connections import close_broken_connections
 from training import selectors
 from training.cli.views import RunView
 from training.cli.waiting import CLOCKS_DIFFER, RunWaiter

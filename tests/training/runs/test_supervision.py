@@ -12,10 +12,12 @@ from aiplatform.roles import INFERENCE, ROLES, TRAINING
 from training import checks, processes, supervision
 from training.launchers.base import LaunchOrder
 from training.launchers.local import LocalLauncher, trainer_environment
+from training.models import Search
 from training.run_files import exit_file, run_folder
-from training.states import ExitClass, RunState
+from training.states import DeployState, ExitClass, RunState, SearchState
 
 from ..conftest import Bench
+from ..factories import make_run
 
 
 @pytest.mark.parametrize(
@@ -114,3 +116,59 @@ def test_a_wrong_setting_is_a_check_with_a_hint(settings: Any, name: str, value:
 
 def test_the_default_settings_raise_no_problem_of_training() -> None:
     assert not [message for message in run_checks() if str(message.id).startswith("training.")]
+
+
+class Passes:
+    """Counts the passes of a supervisor whose clock stands at `now_s`."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.now_s = 1000.0
+        self.supervisor = supervision.Supervisor(run=self._pass, clock=lambda: self.now_s)
+
+    def _pass(self) -> None:
+        self.count += 1
+
+    def look(self) -> int:
+        before = self.count
+        self.supervisor.look()
+        return self.count - before
+
+
+@pytest.mark.django_db
+def test_a_platform_on_which_nothing_is_trained_is_looked_over_only_now_and_then() -> None:
+    passes = Passes()
+    assert [passes.look() for _ in range(3)] == [1, 0, 0], "the first says what there is"
+    passes.now_s += supervision.QUIET_S - 0.1
+    assert passes.look() == 0
+    passes.now_s += 0.2
+    assert [passes.look(), passes.look()] == [1, 0]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "going_on",
+    [{"state": state} for state in (RunState.QUEUED, RunState.STARTING, RunState.RUNNING, RunState.STOPPING)]
+    + [{"state": RunState.SUCCEEDED, "deploy_state": DeployState.PENDING}],
+    ids=str,
+)
+def test_while_a_run_is_not_over_each_look_is_a_pass_and_so_is_the_one_after(going_on: dict[str, Any]) -> None:
+    passes = Passes()
+    assert [passes.look(), passes.look()] == [1, 0]
+    run = make_run(**going_on)
+    assert [passes.look(), passes.look()] == [1, 1]
+    run.state, run.deploy_state = RunState.SUCCEEDED, DeployState.DONE
+    run.save()
+    assert [passes.look(), passes.look()] == [1, 0], "the one after counts what has ended"
+
+
+@pytest.mark.django_db
+def test_a_search_that_is_to_be_advanced_is_looked_after() -> None:
+    search = Search.objects.create(
+        recipe="recipe", data_uri="digits", model_name="mnist", metric="loss", sampler="tpe", pruner="none", trials_wanted=2
+    )
+    passes = Passes()
+    assert [passes.look(), passes.look()] == [1, 1]
+    search.state = SearchState.SUCCEEDED
+    search.save()
+    assert [passes.look(), passes.look()] == [1, 0]
