@@ -14,8 +14,8 @@ import structlog
 from django.db import close_old_connections, connections
 from prometheus_client import Counter, Histogram
 
-from aiplatform.kept_connections import close_broken_connections, rest_connections
 from aiplatform.context import begin_request, choose_request_id
+from aiplatform.kept_connections import close_broken_connections, rest_connections
 from aiplatform.wiring import Job
 
 log = structlog.get_logger(__name__)

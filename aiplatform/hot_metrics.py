@@ -179,7 +179,7 @@ def _registered() -> list[Buffered]:
 
 
 class MetricsFlusher:
-    """Hands over twice a second while a process serves, in a thread of its own; `start` and `stop` as a lifespan does."""
+    """Hands over now and then while a process serves, in a thread of its own; `start` and `stop` as a lifespan does."""
 
     def __init__(self, interval_s: float = FLUSH_INTERVAL_S) -> None:
         self._interval_s = interval_s

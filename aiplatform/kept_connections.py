@@ -1,13 +1,14 @@
 """Database connections of threads that go on for long outside of requests: kept from one turn to the next.
 
 Django closes connections after each request where CONN_MAX_AGE is 0. To open one again costs more than most queries:
-a server has to log in, and for a SQLite file Django makes some seventy functions known. A loop would pay for it each time.
+at a server one logs in, and for a SQLite file Django makes some seventy functions known. A loop would pay for it each
+time.
 """
 
 from __future__ import annotations
 
-import os
 import threading
+from pathlib import Path
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -55,7 +56,7 @@ def rest_connections() -> None:
 
 
 def _look_at_file(connection: BaseDatabaseWrapper) -> None:
-    """Close the connection if its file was replaced; if it is closed, remember the file that the next query will open."""
+    """Close the connection if its file was replaced; of a closed one, remember the file that the next query opens."""
     file = _file_of(connection)
     if connection.connection is not None and file != _files.by_alias.get(connection.alias, file):
         connection.close()
@@ -65,7 +66,7 @@ def _look_at_file(connection: BaseDatabaseWrapper) -> None:
 
 def _file_of(connection: BaseDatabaseWrapper) -> File | None:
     try:
-        found = os.stat(str(connection.settings_dict["NAME"]))
+        found = Path(connection.settings_dict["NAME"]).stat()
     except OSError:  # it is in memory, or gone
         return None
     return found.st_dev, found.st_ino

@@ -118,7 +118,7 @@ class Replica:
             await asyncio.sleep(0.02)
 
     def step(self) -> None:
-        """Follow the desired state by a step, and look for replays: what the loop's thread asks with its one connection."""
+        """Follow the desired state by a step, and look for replays, all by the loop's one connection."""
         self.reconciler.step()
         self._replays.look_out()
 

@@ -9,9 +9,9 @@ from datetime import timedelta
 from django.db import Error, connections
 from django.utils import timezone
 
-from aiplatform.kept_connections import close_broken_connections, rest_connections
 from aiplatform.contracts.inference import ReplicaState
 from aiplatform.errors import UnavailableError
+from aiplatform.kept_connections import close_broken_connections, rest_connections
 from inference.connections import tidy_connections
 from inference.desired import DesiredEndpoint
 from inference.models import ReplicaStatus

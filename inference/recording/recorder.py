@@ -156,7 +156,7 @@ class PredictionRecorder:
             self._digesting.release()
 
     def flush(self) -> None:
-        """Move what waits to the spool, or to monitoring if the disk refuses; with rests, as a thread beside a loop does."""
+        """Move what waits to the spool, or to monitoring if the disk refuses; rests, beside an event loop."""
         self._digest(len(self._events))
         time.sleep(REST_S)
         self._write()

@@ -1,7 +1,8 @@
 """The thread of a serving process that runs replays: one at a time, the versions in turn, at a low share.
 
-The loop that follows the desired state looks for orders too and wakes the thread, which takes one only if all its versions
-are loaded here, and keeps its claim while it runs. Nothing is recorded as live. Whatever kills it, another process begins again.
+The loop that follows the desired state looks for orders too and wakes the thread, which takes one only if all its
+versions are loaded here, and keeps its claim while it runs. Nothing is recorded as live. Whatever kills it, another
+process begins again.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -150,4 +149,4 @@ def run_in_thread(work: Callable[[], None]) -> None:
 def replace(file: Path, folder: Path, value: int) -> None:
     other = folder / f"other-{value}.sqlite3"
     make(other, value)
-    os.replace(other, file)
+    other.replace(file)

@@ -11,7 +11,6 @@ from django.core.management.base import BaseCommand
 from aiplatform.clock import Clock
 from aiplatform.wiring import wiring
 
-
 NICE = 10  # beside processes that answer requests; nothing that the clock does is waited for by the millisecond
 
 

@@ -165,8 +165,9 @@ def test_while_a_run_is_not_over_each_look_is_a_pass_and_so_is_the_one_after(goi
 @pytest.mark.django_db
 def test_a_search_that_is_to_be_advanced_is_looked_after() -> None:
     search = Search.objects.create(
-        recipe="recipe", data_uri="digits", model_name="mnist", metric="loss", sampler="tpe", pruner="none", trials_wanted=2
-    )
+        recipe="recipe", data_uri="digits", model_name="mnist", metric="loss", sampler="tpe", pruner="none",
+        trials_wanted=2,
+    )  # fmt: skip
     passes = Passes()
     assert [passes.look(), passes.look()] == [1, 1]
     search.state = SearchState.SUCCEEDED
