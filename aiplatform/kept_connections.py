@@ -47,12 +47,15 @@ def rest_connections() -> None:
     """Close this thread's connections to files that were not there all the time since `close_broken_connections`.
 
     A file may have been put aside and another put in its place, which a connection that stays open would never see.
+    One that is kept lets go of the pages it has read: a process has dozens, of some megabytes each.
     """
     for connection in connections.all(initialized_only=True):
         if connection.vendor == "sqlite" and not connection.in_atomic_block:
             file = _file_of(connection)
             if file is None or file != _files.by_alias.get(connection.alias):
                 connection.close()
+            elif connection.connection is not None:
+                connection.connection.execute("PRAGMA shrink_memory")
 
 
 def _look_at_file(connection: BaseDatabaseWrapper) -> None:
