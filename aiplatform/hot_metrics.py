@@ -138,7 +138,8 @@ class HotEvents(Generic[Key]):
         """Keep a key and its value."""
         self._events.append(event)
         if len(self._events) >= STEP_EVENTS:
-            self.flush()
+            with contextlib.suppress(OSError):  # a full disk costs the count, not who happens to be served
+                self.flush()
 
     def flush(self) -> None:
         """Hand over what there is."""

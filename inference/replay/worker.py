@@ -54,8 +54,8 @@ class ReplayWorker:
         try:
             if orders.has_due_replays(timezone.now()):
                 self._is_called.set()
-        except Error:
-            return  # the loop finds out by itself, and says it
+        except Error as error:
+            log.warning("replays_not_read", error=str(error))
         finally:
             rest_connections()
 

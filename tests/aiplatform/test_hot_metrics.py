@@ -108,6 +108,19 @@ def test_many_events_are_looked_at_in_steps_by_whoever_adds_them_and_each_is_cou
     assert [value for step in steps for value in step] == [float(n) for n in range(2 * STEP_EVENTS + 1)]
 
 
+def test_a_disk_that_refuses_a_metrics_file_costs_the_count_and_not_the_request_that_made_it_due() -> None:
+    tries: list[int] = []
+
+    def consume(key: str, values: Sequence[float]) -> None:
+        tries.append(len(values))
+        raise OSError("no space left on the device")
+
+    events: HotEvents[str] = HotEvents(consume)
+    for number in range(STEP_EVENTS):
+        events.add(("a", float(number)))
+    assert tries == [STEP_EVENTS]
+
+
 def test_threads_that_add_and_hand_over_at_once_lose_and_double_nothing() -> None:
     seen: Counts[int] = Counts()
     counting = threading.Lock()
