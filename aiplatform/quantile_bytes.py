@@ -26,10 +26,13 @@ GREATEST = 3.38e38  # of the rounded numbers
 _PREAMBLE = struct.Struct("<BBBBHBB")  # ints, serial version, family, flags, k, m, unused
 _SIZES = struct.Struct("<QHBB")  # n, least k, levels, unused
 _FAMILY, _M, _IS_SINGLE = 15, 8, 4
+_ENDS = struct.Struct("<ff")  # least and greatest
 _HEAD = struct.Struct("<BHHQ")  # levels, k, least k, n
 _PLANES = 3  # bytes of a code
 _CODES = np.uint32((1 << 8 * _PLANES) - 1)
 _SIGN = np.uint32(0x80000000)
+_DROPPED = np.uint32(DROPPED_BITS)
+_KEPT = ~np.uint32((1 << DROPPED_BITS) - 1)
 
 Array = np.ndarray[Any, Any]
 KllSketch = Any  # kll_floats_sketch or kll_doubles_sketch
@@ -88,8 +91,7 @@ class KllParts:
         else:
             levels = len(self.starts) - 1
             head = _PREAMBLE.pack(5, 1, _FAMILY, 0, self.k, _M, 0) + _SIZES.pack(self.n, self.least_k, levels, 0)
-            ends = np.array([self.low, self.high], dtype="<f4").tobytes()
-            raw = head + self.starts[:-1].astype("<u4").tobytes() + ends + items
+            raw = head + self.starts[:-1].astype("<u4").tobytes() + _ENDS.pack(self.low, self.high) + items
         return datasketches.kll_floats_sketch.deserialize(raw)
 
 
@@ -141,8 +143,8 @@ def unpack_sketch(raw: bytes) -> datasketches.kll_floats_sketch:
     steps = np.zeros((len(planes) // _PLANES, 4), dtype=np.uint8)
     steps[:, :_PLANES] = planes.reshape(_PLANES, -1).T
     codes = np.cumsum(steps.view("<u4")[:, 0], dtype=np.uint32) & _CODES  # each level's first step leads back
-    ends = _decode(codes[-2:]).tolist()
-    return KllParts(k, least_k, n, starts, _decode(codes[:-2]), ends[0], ends[1]).to_sketch()
+    numbers = _decode(codes)
+    return KllParts(k, least_k, n, starts, numbers[:-2], float(numbers[-2]), float(numbers[-1])).to_sketch()
 
 
 def _pack(parts: KllParts) -> bytes:
@@ -162,7 +164,7 @@ def _encode(numbers: Array) -> Array:
 
 
 def _decode(codes: Array) -> Array:
-    bits = codes.astype(np.uint32) << np.uint32(DROPPED_BITS)
-    negative = ~bits & ~np.uint32((1 << DROPPED_BITS) - 1)
-    numbers: Array = np.where(bits & _SIGN, bits & ~_SIGN, negative).astype("<u4").view("<f4")
+    bits = codes.astype("<u4") << _DROPPED
+    # Above 0 only the sign's bit changes, below all that are kept do.
+    numbers: Array = (bits ^ np.where(bits & _SIGN, _SIGN, _KEPT)).view("<f4")
     return numbers

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiplatform.http.lane.handler import LaneHandler
 from aiplatform.rpc.calls import CallApplication
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -19,13 +22,16 @@ AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Job:
     """Work that the clock repeats. `run` must bear being run by several clocks at once.
 
-    `on_stop` is done once when the clock ends in good order; it has about five seconds.
+    `on_stop` is done once when the clock ends in good order; it has about five seconds. `waiting` are the rows that
+    the job would work on: while there are none it is not run, and the clock only looks, for all such jobs of an
+    interval at once. It is put into words once, so no parameter of it may depend on the time.
     """
 
     name: str
     interval_s: float
     run: Callable[[], object]
     on_stop: Callable[[], object] | None = None
+    waiting: Callable[[], QuerySet[Any]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

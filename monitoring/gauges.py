@@ -13,8 +13,9 @@ from monitoring.accuracy import realised_accuracy
 from monitoring.drift.results import ColumnDrift
 from monitoring.models import ServedVersion
 from monitoring.performance import metrics as performance_metrics
-from monitoring.performance.selectors import get_estimate
-from monitoring.selectors import Period, get_drift, get_totals, list_active_served, list_windows, merge_profiles
+from monitoring.performance.selectors import get_estimate, get_version_totals
+from monitoring.readings import Readings
+from monitoring.selectors import Period, get_drift, list_active_served, list_windows, merge_profiles
 
 ACTIVE_FOR = timedelta(hours=1)  # after its last prediction a version's gauges are still set, to NaN if silent
 
@@ -29,16 +30,17 @@ def update_gauges(*, now: datetime | None = None) -> None:
 
 def _set_gauges(served: ServedVersion, period: Period) -> None:
     names = (served.endpoint, str(served.version))
-    windows = list_windows(served.endpoint, served.version, period)
-    totals = get_totals(windows)
+    readings = Readings()
+    totals = get_version_totals(served.endpoint, served.version, period, readings)
     accuracy = realised_accuracy(labelled=totals.labelled, correct=totals.correct, predictions=totals.rows)
     metrics.ACCURACY.labels(*names).set(_number(accuracy.value))
     metrics.LABEL_COVERAGE.labels(*names).set(_number(accuracy.coverage))
     confidence = totals.confidence_sum / totals.confidence_count if totals.confidence_count else None
     metrics.MEAN_CONFIDENCE.labels(*names).set(_number(confidence))
-    estimated = get_estimate(served, period).accuracy.value
+    estimated = get_estimate(served, period, readings).accuracy.value
     performance_metrics.ESTIMATED_ACCURACY.labels(*names).set(_number(estimated))
-    drift = get_drift(served, merge_profiles(windows))
+    profile = merge_profiles(list_windows(served.endpoint, served.version, period))
+    drift = get_drift(served, profile, readings)
     for column in drift.features:
         metrics.DRIFT_SCORE.labels(*names, column.column).set(_number(column.statistic("psi")))
     said = [column for column in drift.predictions if column.column != "confidence"]

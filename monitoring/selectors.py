@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Count, QuerySet
 
 from aiplatform.errors import NotFoundError
 from aiplatform.profiles import DataProfile
@@ -22,7 +22,8 @@ from monitoring.drift.table import compare_profiles, missing_baseline
 from monitoring.latencies import LatencySketch, union_latencies
 from monitoring.models import Feedback, ServedVersion, Window
 from monitoring.predictions import FoundRow, attach_feedback, find_rows
-from monitoring.windows import minute_of, read_profile, union_profiles
+from monitoring.readings import Readings
+from monitoring.windows import add_to_union, minute_of, read_profile, union_profiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +61,20 @@ class Totals:
     squared_error_sum: float = 0.0
 
 
+COUNTS = tuple(vars(Totals()))
+
+
 def list_served_versions(endpoint: str | None = None, version: int | None = None) -> QuerySet[ServedVersion]:
     """Return the versions that have windows, newest use first, of one endpoint and version if given."""
     found = ServedVersion.objects.order_by("-last_seen_at")
     if endpoint is not None:
         found = found.filter(endpoint=endpoint)
     return found if version is None else found.filter(version=version)
+
+
+def has_served(endpoint: str, version: int | None) -> bool:
+    """Say whether a prediction of an endpoint, and of a version if given, has ever arrived."""
+    return list_served_versions(endpoint, version).exists()
 
 
 def list_active_served(since: datetime) -> list[ServedVersion]:
@@ -76,7 +85,8 @@ def list_active_served(since: datetime) -> list[ServedVersion]:
 
 def list_active_versions(since: datetime) -> list[tuple[str, int]]:
     """Return (endpoint, version) of those with predictions since a time."""
-    return [(served.endpoint, served.version) for served in list_active_served(since)]
+    found = ServedVersion.objects.filter(last_seen_at__gte=since).order_by("endpoint", "version")
+    return list(found.values_list("endpoint", "version").distinct())
 
 
 def get_served_version(endpoint: str, version: int) -> ServedVersion:
@@ -102,11 +112,25 @@ def list_windows(
 
 
 def get_totals(windows: QuerySet[Window]) -> Totals:
-    """Return the windows' counts added up."""
-    sums = {
-        name: Coalesce(Sum(name), 0 if isinstance(default, int) else 0.0) for name, default in vars(Totals()).items()
-    }
-    return Totals(**windows.order_by().aggregate(**sums))
+    """Return the windows' counts added up.
+
+    A period has some dozens of windows: to add them up here takes less than to put eleven sums into SQL.
+    """
+    return _add_up(windows.order_by().values_list(*COUNTS))
+
+
+def get_totals_by_version(endpoint: str, version: int | None, period: Period) -> dict[int, Totals]:
+    """Return a period's counts of each version that has windows in it, or of one, by number."""
+    rows = list_windows(endpoint, version, period).order_by().values_list("served__version", *COUNTS)
+    found: dict[int, list[tuple[Any, ...]]] = {}
+    for number, *counts in rows:
+        found.setdefault(number, []).append(tuple(counts))
+    return {number: _add_up(found[number]) for number in sorted(found)}
+
+
+def _add_up(rows: Iterable[tuple[Any, ...]]) -> Totals:
+    sums = [sum(column) for column in zip(*rows, strict=True)]
+    return Totals(**dict(zip(COUNTS, sums, strict=True))) if sums else Totals()
 
 
 def merge_latency(windows: QuerySet[Window]) -> LatencySketch:
@@ -118,6 +142,20 @@ def merge_profiles(windows: QuerySet[Window]) -> DataProfile:
     """Return one profile of all features and outputs."""
     rows = windows.values_list("sketches", "profile").iterator()
     return union_profiles(read_profile(sketches, older) for sketches, older in rows)
+
+
+def merge_latency_of(endpoint: str, version: int | None, period: Period) -> LatencySketch:
+    """Return one sketch of all latencies of a period, milliseconds."""
+    return merge_latency(list_windows(endpoint, version, period))
+
+
+def merge_profiles_by_version(endpoint: str, version: int | None, period: Period) -> dict[int, DataProfile]:
+    """Return a period's profile of each version that has windows in it, or of one, by number."""
+    rows = list_windows(endpoint, version, period).values_list("served__version", "sketches", "profile")
+    found: dict[int, DataProfile] = {}
+    for number, sketches, older in rows.iterator():
+        add_to_union(found.setdefault(number, DataProfile()), read_profile(sketches, older))
+    return dict(sorted(found.items()))
 
 
 def drift_limits() -> DriftLimits:
@@ -134,9 +172,9 @@ def drift_limits() -> DriftLimits:
     )
 
 
-def get_drift(served: ServedVersion, profile: DataProfile) -> DriftTable:
+def get_drift(served: ServedVersion, profile: DataProfile, readings: Readings | None = None) -> DriftTable:
     """Compare a period's profile with the baseline of the version's artifact."""
-    baseline = load_baseline(served)
+    baseline = (readings or Readings()).once(load_baseline, served)
     if baseline.profile is None:
         return missing_baseline(baseline.reason)
     return compare_profiles(baseline.profile, profile, drift_limits())

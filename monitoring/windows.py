@@ -91,26 +91,30 @@ def read_profile(sketches: bytes | memoryview, older: dict[str, Any]) -> DataPro
 def lock_open_window(served: int, start: datetime, resolution: int = Window.Resolution.MINUTE) -> Window:
     """Return the window of a time that still takes counts, locked; it is made if there is none.
 
-    Rolling up may close it just before it is locked: then there is room for a new one.
+    Rolling up may close it just before it is locked: then there is room for a new one. It is looked for first: of the
+    calls that add to a minute only one finds none.
     """
     key = {"served_id": served, "resolution": resolution, "start": start, "is_rolled_up": False}
-    while True:
+    while (row := Window.objects.select_for_update().filter(**key).first()) is None:
         Window.objects.bulk_create([Window(**key)], ignore_conflicts=True)
-        row = Window.objects.select_for_update().filter(**key).first()
-        if row is not None:
-            return row
+    return row
 
 
 def union_profiles(profiles: Iterable[DataProfile]) -> DataProfile:
     """Return one profile of many windows', to be read: numbers in a sketch that adds hardly any error."""
     merged = DataProfile()
     for profile in profiles:
-        for mine, theirs in ((merged.features, profile.features), (merged.outputs, profile.outputs)):
-            for name, column in theirs.items():
-                if name not in mine and isinstance(column, NumericProfile):
-                    mine[name] = NumericProfile.for_union()
-        merge_profile(merged, profile)
+        add_to_union(merged, profile)
     return merged
+
+
+def add_to_union(merged: DataProfile, profile: DataProfile) -> None:
+    """Add a window's profile to a union, which begins as an empty profile."""
+    for mine, theirs in ((merged.features, profile.features), (merged.outputs, profile.outputs)):
+        for name, column in theirs.items():
+            if name not in mine and isinstance(column, NumericProfile):
+                mine[name] = NumericProfile.for_union()
+    merge_profile(merged, profile)
 
 
 def merge_profile(mine: DataProfile, theirs: DataProfile) -> None:

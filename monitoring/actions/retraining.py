@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from django.conf import settings
+from django.db.models import QuerySet
 
 from aiplatform.audit import write_audit
 from aiplatform.contracts.inference import EndpointInfo
@@ -103,9 +104,14 @@ def order_retraining(
     return ordered
 
 
+def list_unfinished_retrainings() -> QuerySet[Retraining]:
+    """Return the retrainings that go on, the oldest first."""
+    return Retraining.objects.filter(state__in=UNFINISHED).order_by("pk")
+
+
 def advance_retrainings(world: RetrainingWorld) -> None:
     """Take every unfinished retraining one step further, where that is possible now."""
-    for row in Retraining.objects.filter(state__in=UNFINISHED).order_by("pk"):
+    for row in list_unfinished_retrainings():
         try:
             _advance(row, world)
         except _FINAL as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from aiplatform.audit import write_audit
 from aiplatform.errors import ConflictError, InvalidInputError, NotFoundError, PlatformError
@@ -69,6 +69,11 @@ def run_due_actions(*, performers: Performers, clock: Callable[[], datetime], ba
             tried += 1
             _attempt(run, performers, clock, backoff)
     return tried
+
+
+def list_unfinished_actions() -> QuerySet[ActionRun]:
+    """Return what is to be carried out, or is being carried out."""
+    return ActionRun.objects.filter(state__in=_UNFINISHED)
 
 
 def describe_action(run: ActionRun) -> str:
@@ -163,7 +168,7 @@ def _finish(
 
 def _has_one_before_it(run: ActionRun) -> bool:
     # What becomes of the earlier order decides: a refused one, say from an idle version, starts no cooldown.
-    return ActionRun.objects.filter(endpoint=run.endpoint, kind=run.kind, state__in=_UNFINISHED, pk__lt=run.pk).exists()
+    return list_unfinished_actions().filter(endpoint=run.endpoint, kind=run.kind, pk__lt=run.pk).exists()
 
 
 def _why_not(run: ActionRun, rule: AlertRule | None, now: datetime) -> str:

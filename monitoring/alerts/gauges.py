@@ -38,7 +38,7 @@ def forget_all() -> None:
 
 def count_standing() -> None:
     """Set the number of alerts that fired and are not over."""
-    standing = Counter(Alert.objects.filter(state__in=STANDING_STATES).values_list("severity", flat=True))
+    standing = Counter(Alert.objects.filter(state__in=STANDING_STATES).order_by().values_list("severity", flat=True))
     for severity in Severity.values:
         FIRING.labels(severity).set(standing[severity])
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from monitoring.alerts.escalation import escalate_group
 from monitoring.alerts.grouping import Flush, Member, decide_flush, first_flush_at, next_flush_at
@@ -44,12 +44,16 @@ def join_groups(alert: Alert, rule: AlertRule | None, *, now: datetime) -> None:
             )
 
 
+def list_open_groups() -> QuerySet[AlertGroup]:
+    """Return the groups that have something to tell, now or later."""
+    return AlertGroup.objects.filter(next_flush_at__isnull=False).order_by("pk")
+
+
 def flush_due_groups(*, clock: Callable[[], datetime]) -> int:
     """Tell what is due of every group, and escalate; return how many groups told something."""
     now = clock()
-    groups = AlertGroup.objects.filter(next_flush_at__isnull=False).select_related("route").order_by("pk")
     told, muting = 0, Muting.read(now)
-    for group in groups:
+    for group in list_open_groups().select_related("route"):
         try:
             with transaction.atomic():
                 told += _look_at(group, muting, now)

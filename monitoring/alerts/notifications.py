@@ -88,6 +88,11 @@ def send_due_notifications(
     return sent
 
 
+def list_unfinished_notifications() -> QuerySet[Notification]:
+    """Return the notifications that are to be sent, or on their way."""
+    return Notification.objects.filter(state__in=_UNFINISHED)
+
+
 def retry_notification(notification: Notification, *, now: datetime) -> None:
     """Have a message that failed or was cancelled tried again, with all its attempts.
 
@@ -106,8 +111,8 @@ def _list_due(now: datetime, backoff: Backoff) -> Iterable[Notification]:
     far = now + timedelta(seconds=max(backoff.longest_s, CLAIM_S) + 1)
     due: Q = Q(state=NotificationState.PENDING) & (Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=far))
     lost: Q = Q(state=NotificationState.SENDING) & (Q(claimed_until__lte=now) | Q(claimed_until__gt=far))
-    earlier = Notification.objects.filter(
-        stream=OuterRef("stream"), channel=OuterRef("channel"), pk__lt=OuterRef("pk"), state__in=_UNFINISHED
+    earlier = list_unfinished_notifications().filter(
+        stream=OuterRef("stream"), channel=OuterRef("channel"), pk__lt=OuterRef("pk")
     )
     rows: QuerySet[Notification] = Notification.objects.filter(due | lost).exclude(Exists(earlier))
     return rows.select_related("channel", "alert").order_by("pk")[:BATCH]

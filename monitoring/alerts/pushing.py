@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, Q, QuerySet
 
 from aiplatform.errors import PlatformError
 from monitoring.alerts.alertmanager import alert_payload
@@ -44,8 +44,7 @@ class _Wanted:
 def push_due_alerts(*, post: Post, clock: Callable[[], datetime], backoff: Backoff) -> int:
     """Tell every Alertmanager channel what it must know; return how many alerts were pushed."""
     now = clock()
-    channels = list(Channel.objects.filter(kind=ChannelKind.ALERTMANAGER, is_enabled=True))
-    due = [channel for channel in channels if _is_due(channel, now, backoff)]
+    due = [channel for channel in _list_channels() if _is_due(channel, now, backoff)]
     if not due:
         return 0
     muting = Muting.read(now)
@@ -55,6 +54,17 @@ def push_due_alerts(*, post: Post, clock: Callable[[], datetime], backoff: Backo
         if wanted:
             pushed += _push(channel, wanted, post, now, backoff)
     return pushed
+
+
+def list_channels_to_update() -> QuerySet[Channel]:
+    """Return the channels that may have to be told of an alert: of one that stands, or that one has ended."""
+    standing = Alert.objects.filter(state__in=STANDING_STATES)
+    told = AlertmanagerPush.objects.filter(told=ToldState.FIRING)
+    return _list_channels().filter(Exists(standing) | Exists(told))
+
+
+def _list_channels() -> QuerySet[Channel]:
+    return Channel.objects.filter(kind=ChannelKind.ALERTMANAGER, is_enabled=True)
 
 
 def _is_due(channel: Channel, now: datetime, backoff: Backoff) -> bool:

@@ -28,7 +28,8 @@ def list_targets(
         found = {(endpoint, version) for endpoint, version in found if _is_serving(endpoint, version, serving)}
     if minds_silence(rule):
         found |= {(name, version) for name, version in missed
-                  if is_in_scope(rule, (name, version)) and version in (serving(name) or ())}  # fmt: skip
+                  if (name, version) not in found  # else nobody need be asked
+                  and is_in_scope(rule, (name, version)) and version in (serving(name) or ())}  # fmt: skip
         if rule.endpoint != EVERY_ENDPOINT:
             found |= {(rule.endpoint, version) for version in serving(rule.endpoint) or ()}
     return sorted(found)

@@ -6,9 +6,10 @@ so a step happens once, and so do its message and its action.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 from django.db import transaction
@@ -39,6 +40,10 @@ log = structlog.get_logger(__name__)
 
 _MEASURED_FIELDS = (
     "value", "samples", "detail", "message", "reason", "last_verdict", "last_evaluated_at", "history",
+)  # fmt: skip
+_CHANGED = (
+    "phase", "verdict", "state", "state_since", "breach_since", "breached_at", "evaluated_at", "value", "samples",
+    "message", "recent", "revision",
 )  # fmt: skip
 _VERDICT_EVENTS = {
     Verdict.NO_DATA: EventKind.NO_DATA,
@@ -92,6 +97,34 @@ def record_step(rule: AlertRule, target: RuleTarget, step: Step, *, fence: Calla
     return True
 
 
+def is_quiet_step(target: RuleTarget, step: Step) -> bool:
+    """Say whether nothing follows from a step but what the target's own row says."""
+    return step.transition is Transition.NONE and target.alert_id is None
+
+
+def record_quiet_steps(
+    steps: Sequence[tuple[RuleTarget, Step]], *, fence: Callable[[], None] | None = None
+) -> frozenset[int]:
+    """Write quiet steps in one transaction; return the targets of those for which no other evaluator was first."""
+    if not steps:
+        return frozenset()
+    with transaction.atomic():
+        if fence is not None:
+            fence()
+        rows = RuleTarget.objects.select_for_update().filter(pk__in=[target.pk for target, _ in steps]).order_by("pk")
+        revisions = dict(rows.values_list("pk", "revision"))
+        first = [(target, step) for target, step in steps if revisions.get(target.pk) == target.revision]
+        for target, step in first:
+            for name, value in _changes(target, step).items():
+                setattr(target, name, value)
+            target.revision += 1
+        # All of these rows are there, and locked: none is inserted, all are updated, by one statement.
+        RuleTarget.objects.bulk_create(
+            [target for target, _ in first], update_conflicts=True, unique_fields=["pk"], update_fields=_CHANGED
+        )
+    return frozenset(target.pk for target, _ in first)
+
+
 def close_alert(alert: Alert, *, now: datetime, text: str, by: str = "") -> bool:
     """Resolve an active alert and tell those who were told; False if it was over already."""
     with transaction.atomic():
@@ -112,9 +145,17 @@ def state_of(position: Position, verdict: Verdict) -> TargetState:
 
 
 def _advance_target(target: RuleTarget, step: Step) -> bool:
+    is_first = RuleTarget.objects.filter(pk=target.pk, revision=target.revision).update(
+        **_changes(target, step), revision=F("revision") + 1
+    )
+    return bool(is_first)
+
+
+def _changes(target: RuleTarget, step: Step) -> dict[str, Any]:
+    """Return what a step makes of its target's row, without the revision."""
     found, position = step.observation, step.position
     state = state_of(position, found.verdict)
-    changes = {
+    return {
         "phase": position.phase,
         "verdict": found.verdict,
         "state": state,
@@ -127,10 +168,6 @@ def _advance_target(target: RuleTarget, step: Step) -> bool:
         "message": found.message[:TEXT_LENGTH],
         "recent": append_recent(target.recent, step.now, found.value),
     }
-    is_first = RuleTarget.objects.filter(pk=target.pk, revision=target.revision).update(
-        **changes, revision=F("revision") + 1
-    )
-    return bool(is_first)
 
 
 def _alert_after(rule: AlertRule, target: RuleTarget, step: Step) -> Alert | None:

@@ -22,6 +22,7 @@ from monitoring.alerts.transitions import state_of
 from monitoring.alerts.trial_messages import Firing, TrialMessage, list_messages
 from monitoring.alerts.vocabulary import NoDataPolicy, QuietEffect, Reference, RuleKind, Transition, VersionScope
 from monitoring.models.alerts import AlertRule
+from monitoring.readings import Readings
 
 WEEK_S = 7 * 24 * 3600
 BUDGET = 2000  # measurements of one trial, over all its targets
@@ -156,7 +157,7 @@ def _try_target(
             continue
         signature = signatures.at(moment)
         if signature not in known:
-            known = {signature: observe(rule, past.measure, *target, moment)}
+            known = {signature: observe(rule, past.measure, *target, moment, Readings())}
         found = known[signature]
         position, step = advance(position, found.verdict, timing, moment)
         trial.moments.append(Moment(moment, state_of(position, found.verdict).value, found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
@@ -19,6 +19,8 @@ from aiplatform.wiring import Job, Panel, wiring
 from monitoring.alerts.checks import check_alert_settings
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from monitoring.alerts.evaluation import Evaluator
     from monitoring.alerts.trial import Past
 
@@ -41,10 +43,13 @@ def wire_alerts() -> None:
     if MONITORING in settings.ROLES:
         look_s = min(1.0, settings.ALERT_INTERVAL_S / 2)  # how late after a slot's end its evaluation may begin
         wiring.add_job(Job(name="alerts-evaluate", interval_s=look_s, run=evaluate_rules, on_stop=release_lease))
-        wiring.add_job(Job(name="alerts-group", interval_s=settings.NOTIFICATION_INTERVAL_S, run=tell_groups))
-        wiring.add_job(Job(name="alerts-push", interval_s=settings.NOTIFICATION_INTERVAL_S, run=push_alerts))
-        wiring.add_job(Job(name="alerts-notify", interval_s=settings.NOTIFICATION_INTERVAL_S, run=send_notifications))
-        wiring.add_job(Job(name="alerts-act", interval_s=settings.NOTIFICATION_INTERVAL_S, run=run_actions))
+        soon_s = settings.NOTIFICATION_INTERVAL_S
+        wiring.add_job(Job(name="alerts-group", interval_s=soon_s, run=tell_groups, waiting=groups_to_tell))
+        wiring.add_job(Job(name="alerts-push", interval_s=soon_s, run=push_alerts, waiting=channels_to_push_to))
+        wiring.add_job(
+            Job(name="alerts-notify", interval_s=soon_s, run=send_notifications, waiting=notifications_to_send)
+        )
+        wiring.add_job(Job(name="alerts-act", interval_s=soon_s, run=run_actions, waiting=actions_to_run))
         wiring.add_job(Job(name="alerts-tidy", interval_s=HOUR_S, run=tidy_alerts))
 
 
@@ -97,6 +102,13 @@ def tell_groups() -> None:
     flush_due_groups(clock=timezone.now)
 
 
+def groups_to_tell() -> QuerySet[Any]:
+    """Return the groups that `tell_groups` looks at."""
+    from monitoring.alerts.groups import list_open_groups
+
+    return list_open_groups()
+
+
 def push_alerts() -> None:
     """Bring Alertmanager channels up to date."""
     from monitoring.alerts.alertmanager import post_alerts
@@ -105,6 +117,13 @@ def push_alerts() -> None:
 
     backoff = Backoff(attempts=settings.NOTIFICATION_ATTEMPTS, longest_s=60.0)
     push_due_alerts(post=post_alerts, clock=timezone.now, backoff=backoff)
+
+
+def channels_to_push_to() -> QuerySet[Any]:
+    """Return the channels that `push_alerts` may have something for."""
+    from monitoring.alerts.pushing import list_channels_to_update
+
+    return list_channels_to_update()
 
 
 def send_notifications() -> None:
@@ -116,6 +135,13 @@ def send_notifications() -> None:
     send_due_notifications(deliver=deliver, clock=timezone.now, backoff=backoff)
 
 
+def notifications_to_send() -> QuerySet[Any]:
+    """Return the notifications that `send_notifications` sends, now or later."""
+    from monitoring.alerts.notifications import list_unfinished_notifications
+
+    return list_unfinished_notifications()
+
+
 def run_actions() -> None:
     """Carry out the actions that are due."""
     from monitoring.actions.performers import make_performers
@@ -124,6 +150,13 @@ def run_actions() -> None:
 
     performers = make_performers(inference_client(), timezone.now)
     run_due_actions(performers=performers, clock=timezone.now, backoff=Backoff(attempts=6, first_s=2.0, longest_s=60.0))
+
+
+def actions_to_run() -> QuerySet[Any]:
+    """Return the actions that `run_actions` carries out, now or later."""
+    from monitoring.alerts.actions import list_unfinished_actions
+
+    return list_unfinished_actions()
 
 
 def tidy_alerts() -> None:

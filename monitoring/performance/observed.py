@@ -98,8 +98,9 @@ def bin_centres(numbers: Array) -> Array:
 def _bin(odds: Array, base: int) -> Cells:
     known = odds[np.isfinite(odds)]
     places = np.minimum(SCORE_BINS - 1, ((known + LIMIT) * (SCORE_BINS / (2 * LIMIT))).astype(np.int64))
-    found, counts = np.unique(places, return_counts=True)
-    return Cells(found + base, counts.astype(np.int64))
+    counts = np.bincount(places, minlength=SCORE_BINS)
+    found = np.flatnonzero(counts)
+    return Cells(found + base, counts[found].astype(np.int64))
 
 
 def hash_rows(

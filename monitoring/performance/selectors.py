@@ -8,6 +8,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.db.models import QuerySet
 
+from aiplatform.profiles import DataProfile
 from monitoring.accuracy import realised_accuracy
 from monitoring.baselines import load_baseline
 from monitoring.models import ObservedWindow, PerformanceWindow, ServedVersion
@@ -21,12 +22,15 @@ from monitoring.performance.quality import measure_quality
 from monitoring.performance.regression import measure_regression
 from monitoring.performance.results import Estimate, EstimatedResult, PerformanceResult, QualityResult, SegmentResult
 from monitoring.performance.rollup import in_period
+from monitoring.readings import Readings
 from monitoring.selectors import (
     Period,
+    Totals,
     get_served_version,
     get_totals,
+    get_totals_by_version,
     list_windows,
-    merge_profiles,
+    merge_profiles_by_version,
 )
 
 Row = TypeVar("Row", PerformanceWindow, ObservedWindow)
@@ -70,17 +74,18 @@ def get_observed(endpoint: str, version: int | None, period: Period) -> Observed
     return total
 
 
-def get_estimate(served: ServedVersion, period: Period) -> EstimatedResult:
+def get_estimate(served: ServedVersion, period: Period, readings: Readings | None = None) -> EstimatedResult:
     """Return performance as the confidences of a period foretell it."""
-    baseline = load_baseline(served)
-    totals = get_totals(list_windows(served.endpoint, served.version, period))
+    readings = readings or Readings()
+    baseline = readings.once(load_baseline, served)
+    totals = get_version_totals(served.endpoint, served.version, period, readings)
     known = realised_accuracy(labelled=totals.labelled, correct=totals.correct, predictions=totals.rows)
     realised = Estimate(value=known.value, low=known.low, high=known.high, samples=known.labelled)
     if baseline.calibration is None:
         reason = NO_CALIBRATION if baseline.profile is not None else f"no baseline: {baseline.reason}"
         return no_estimate(reason, expected=baseline.accuracy, realised=realised, label_coverage=known.coverage)
     return estimate_performance(
-        get_observed(served.endpoint, served.version, period).sure,
+        readings.once(get_observed, served.endpoint, served.version, period).sure,
         baseline.calibration,
         expected=baseline.accuracy,
         min_samples=settings.DRIFT_MIN_SAMPLES,
@@ -89,30 +94,24 @@ def get_estimate(served: ServedVersion, period: Period) -> EstimatedResult:
     )
 
 
-def list_estimates(endpoint: str, version: int | None, period: Period) -> list[tuple[ServedVersion, EstimatedResult]]:
-    """Return the estimate of each version with rows in a period, or of one."""
-    return [(served, get_estimate(served, period)) for served in list_busy_versions(endpoint, version, period)]
-
-
-def list_busy_versions(endpoint: str, version: int | None, period: Period) -> list[ServedVersion]:
-    """Return the versions with windows in a period, by number."""
-    numbers = set(list_windows(endpoint, version, period).order_by().values_list("served__version", flat=True))
-    return [get_served_version(endpoint, number) for number in sorted(numbers)]
-
-
-def get_quality(endpoint: str, version: int, period: Period) -> QualityResult:
+def get_quality(endpoint: str, version: int, period: Period, readings: Readings | None = None) -> QualityResult:
     """Return what is wrong with the data that came in.
 
     Raises: NotFoundError if no prediction of the version has arrived.
     """
-    served = get_served_version(endpoint, version)
-    windows = list_windows(endpoint, version, period)
+    readings = readings or Readings()
+    served = readings.once(get_served_version, endpoint, version)
     return measure_quality(
-        merge_profiles(windows),
-        get_observed(endpoint, version, period),
-        load_baseline(served).profile,
-        requests=get_totals(windows).requests,
+        readings.once(merge_profiles_by_version, endpoint, version, period).get(version, DataProfile()),
+        readings.once(get_observed, endpoint, version, period),
+        readings.once(load_baseline, served).profile,
+        requests=get_version_totals(endpoint, version, period, readings).requests,
     )
+
+
+def get_version_totals(endpoint: str, version: int, period: Period, readings: Readings) -> Totals:
+    """Return a version's counts of a period."""
+    return readings.once(get_totals_by_version, endpoint, version, period).get(version, Totals())
 
 
 def _segments(served: ServedVersion, counts: Counts) -> tuple[SegmentResult, ...]:

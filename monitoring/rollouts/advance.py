@@ -19,8 +19,9 @@ from monitoring.rollouts import metrics
 from monitoring.rollouts.desk import ACTOR, TEXT_LENGTH, Desk, LostClaimError, claim_rollout, release_rollout
 from monitoring.rollouts.gates.finding import Finding
 from monitoring.rollouts.holds import describe_hold, find_hold
+from monitoring.rollouts.selectors import list_active_rollouts
 from monitoring.rollouts.steps import GATES, order_shadow, order_traffic
-from monitoring.rollouts.vocabulary import ACTIVE, ENTERED, PersonsOrder, RolloutState, StepState, Verdict
+from monitoring.rollouts.vocabulary import ENTERED, PersonsOrder, RolloutState, StepState, Verdict
 from monitoring.rollouts.world import World
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,7 @@ CHAMPION = "champion"
 def advance_rollouts(world: World, *, owner: str) -> int:
     """Look at every rollout that goes on; return how many this process could claim."""
     claimed = 0
-    for pk in Rollout.objects.filter(state__in=ACTIVE).order_by("pk").values_list("pk", flat=True):
+    for pk in list_active_rollouts().values_list("pk", flat=True):
         desk = claim_rollout(pk, owner=owner, now=world.clock())
         if desk is None:
             continue

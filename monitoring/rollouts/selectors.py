@@ -26,6 +26,11 @@ def get_rollout(pk: int) -> Rollout:
     return rollout
 
 
+def list_active_rollouts() -> QuerySet[Rollout]:
+    """Return the rollouts that go on, the oldest first."""
+    return Rollout.objects.filter(state__in=ACTIVE).order_by("pk")
+
+
 def find_active_rollout(endpoint: str) -> Rollout | None:
     """Return the rollout that goes on at an endpoint; None if none does."""
     return Rollout.objects.filter(endpoint=endpoint, state__in=ACTIVE).first()

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.checks import register
@@ -13,6 +14,9 @@ from django.core.checks import register
 from aiplatform.checks import SETTINGS
 from aiplatform.roles import MONITORING
 from aiplatform.wiring import Banner, Job, Panel, wiring
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
 
 HOUR_S = 3600.0
 
@@ -28,8 +32,9 @@ def wire_rollouts() -> None:
         Panel(name="rollouts", order=15, template="monitoring/rollouts/panel.html", context=rollouts_panel)
     )
     if MONITORING in settings.ROLES:
-        wiring.add_job(Job(name="rollouts-advance", interval_s=settings.ROLLOUT_INTERVAL_S, run=advance))
-        wiring.add_job(Job(name="retrainings-advance", interval_s=settings.ROLLOUT_INTERVAL_S, run=retrain))
+        soon_s = settings.ROLLOUT_INTERVAL_S
+        wiring.add_job(Job(name="rollouts-advance", interval_s=soon_s, run=advance, waiting=rollouts_to_advance))
+        wiring.add_job(Job(name="retrainings-advance", interval_s=soon_s, run=retrain, waiting=retrainings_to_advance))
         wiring.add_job(Job(name="rollouts-tidy", interval_s=HOUR_S, run=tidy))
 
 
@@ -39,6 +44,13 @@ def advance() -> None:
     from monitoring.rollouts.world import real_world
 
     advance_rollouts(real_world(), owner=_owner())
+
+
+def rollouts_to_advance() -> QuerySet[Any]:
+    """Return the rollouts that `advance` looks at."""
+    from monitoring.rollouts.selectors import list_active_rollouts
+
+    return list_active_rollouts()
 
 
 def retrain() -> None:
@@ -57,6 +69,13 @@ def retrain() -> None:
             clock=timezone.now,
         )
     )
+
+
+def retrainings_to_advance() -> QuerySet[Any]:
+    """Return the retrainings that `retrain` looks at."""
+    from monitoring.actions.retraining import list_unfinished_retrainings
+
+    return list_unfinished_retrainings()
 
 
 def tidy() -> None:

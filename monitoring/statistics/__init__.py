@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from aiplatform.errors import InvalidInputError
+from monitoring.readings import Readings
 from monitoring.selectors import Period
 from monitoring.statistics.changes import CHANGES
 from monitoring.statistics.drift import DRIFT
@@ -26,14 +27,23 @@ METRICS: dict[str, MetricInfo] = {name: info for name, (info, _) in _CATALOGUE.i
 
 
 def measure(
-    metric: str, *, endpoint: str, version: int | None, window_s: int, now: datetime, feature: str | None = None
+    metric: str,
+    *,
+    endpoint: str,
+    version: int | None,
+    window_s: int,
+    now: datetime,
+    feature: str | None = None,
+    readings: Readings | None = None,
 ) -> Measurement:
     """Return one metric over the last `window_s` seconds, all versions together if `version` is None.
 
-    Drift of several versions is that of the worst, since each has a baseline of its own.
+    Drift of several versions is that of the worst, since each has a baseline of its own. Who measures much
+    at once gives the same `readings` to each call.
     Raises: InvalidInputError if there is no such metric.
     """
     if metric not in METRICS:
         raise InvalidInputError(f"no metric is named '{metric}'; there are {', '.join(sorted(METRICS))}")
     _, answer = _CATALOGUE[metric]
-    return answer(Question(metric, endpoint, version, Period.last(window_s, now=now), feature))
+    period = Period.last(window_s, now=now)
+    return answer(Question(metric, endpoint, version, period, feature, readings or Readings()))

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from monitoring.drift.results import ColumnDrift, DriftTable, Verdict
-from monitoring.selectors import get_drift, get_served_version, list_windows, merge_profiles
+from monitoring.readings import Readings
+from monitoring.selectors import Period, get_drift, get_served_version, merge_profiles_by_version
 from monitoring.statistics.question import Answer, Measurement, MetricInfo, Question, catalogue
 from monitoring.vectors import compare_embeddings
 
 
 def _drift_tables(question: Question) -> list[tuple[int, DriftTable]]:
     """Return (version, table) for each version with data in the period."""
-    versions = question.windows.order_by().values_list("served__version", flat=True).distinct()
-    tables = []
-    for version in sorted(versions):
-        windows = list_windows(question.endpoint, version, question.period)
-        served = get_served_version(question.endpoint, version)
-        tables.append((version, get_drift(served, merge_profiles(windows))))
-    return tables
+    return question.readings.once(
+        _compare_versions, question.endpoint, question.version, question.period, question.readings
+    )
+
+
+def _compare_versions(
+    endpoint: str, version: int | None, period: Period, readings: Readings
+) -> list[tuple[int, DriftTable]]:
+    profiles = readings.once(merge_profiles_by_version, endpoint, version, period)
+    served = {number: readings.once(get_served_version, endpoint, number) for number in profiles}
+    return [(number, get_drift(served[number], profile, readings)) for number, profile in profiles.items()]
 
 
 def _feature_drift(test: str) -> Answer:
@@ -50,13 +55,13 @@ def _drifted_dimensions(question: Question) -> Measurement:
 
 
 def _embedding_mmd(question: Question) -> Measurement:
-    versions = sorted(question.windows.order_by().values_list("served__version", flat=True).distinct())
+    versions = list(question.totals_by_version)
     if not versions:
         return question.answer(None, 0, reason="no data")
     found = [
         (version, result)
         for version in versions
-        if (result := compare_embeddings(get_served_version(question.endpoint, version), question.period))
+        if (result := compare_embeddings(question.served(version), question.period))
     ]
     known = [(result.statistic, version, result) for version, result in found if result.statistic is not None]
     seen = max((result.window_samples for _, result in found), default=0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from monitoring.models import ServedVersion
 from monitoring.performance.results import EstimatedResult
-from monitoring.performance.selectors import list_estimates
+from monitoring.performance.selectors import get_estimate
 from monitoring.statistics.question import Measurement, MetricInfo, Question, catalogue
 
 Known = list[tuple[int, EstimatedResult]]
@@ -11,10 +12,17 @@ Known = list[tuple[int, EstimatedResult]]
 
 def _known(question: Question) -> tuple[Known, int, str]:
     """Return (version, estimate) of those that have one, how many rows were looked at, and why others have none."""
-    found = [(s.version, e) for s, e in list_estimates(question.endpoint, question.version, question.period)]
+    found = [(s.version, e) for s, e in _estimates(question)]
     known = [(version, estimate) for version, estimate in found if estimate.accuracy.value is not None]
     reason = next((estimate.reason for _, estimate in found if estimate.reason), "no data")
     return known, max((estimate.samples for _, estimate in found), default=0), reason
+
+
+def _estimates(question: Question) -> list[tuple[ServedVersion, EstimatedResult]]:
+    busy = [question.served(version) for version in question.totals_by_version]
+    return [
+        (served, question.readings.once(get_estimate, served, question.period, question.readings)) for served in busy
+    ]
 
 
 def _accuracy(question: Question) -> Measurement:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from aiplatform.profiles import CategoryProfile
+from aiplatform.profiles import CategoryProfile, DataProfile
 from monitoring.selectors import merge_profiles
 from monitoring.statistics.question import Measurement, MetricInfo, Question, catalogue
 
 
 def _distinct(question: Question) -> Measurement:
-    features = merge_profiles(question.windows).features
+    if question.version is None:
+        features = merge_profiles(question.windows).features
+    else:
+        features = question.profiles.get(question.version, DataProfile()).features
     found = {
         name: profile
         for name, profile in features.items()

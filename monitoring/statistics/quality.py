@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from monitoring.performance.results import Estimate, FeatureQuality, QualityResult
-from monitoring.performance.selectors import get_quality, list_busy_versions
+from monitoring.performance.selectors import get_quality
 from monitoring.statistics.question import Answer, Measurement, MetricInfo, Question, catalogue
 
 
 def _qualities(question: Question) -> list[tuple[int, QualityResult]]:
-    busy = list_busy_versions(question.endpoint, question.version, question.period)
-    return [(s.version, get_quality(s.endpoint, s.version, question.period)) for s in busy]
+    readings = question.readings
+    return [
+        (version, readings.once(get_quality, question.endpoint, version, question.period, readings))
+        for version in question.totals_by_version
+    ]
 
 
 def _whole(choose: Callable[[QualityResult], Estimate]) -> Answer:

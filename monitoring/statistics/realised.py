@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from monitoring.performance.classification import measure_classification
+from monitoring.performance.counts import Counts
 from monitoring.performance.regression import measure_regression
 from monitoring.performance.results import ClassificationResult, Estimate, RegressionResult
 from monitoring.performance.selectors import get_counts
@@ -17,9 +18,13 @@ def _answer(question: Question, found: Estimate) -> Measurement:
     return question.answer(found.value, found.samples, low=found.low, high=found.high)
 
 
+def _counts(question: Question) -> Counts:
+    return question.readings.once(get_counts, question.endpoint, question.version, question.period)
+
+
 def _classification(choose: Callable[[ClassificationResult], Estimate]) -> Answer:
     def answer(question: Question) -> Measurement:
-        found = measure_classification(get_counts(question.endpoint, question.version, question.period))
+        found = measure_classification(_counts(question))
         return _answer(question, choose(found) if found else Estimate())
 
     return answer
@@ -27,7 +32,7 @@ def _classification(choose: Callable[[ClassificationResult], Estimate]) -> Answe
 
 def _regression(choose: Callable[[RegressionResult], Estimate]) -> Answer:
     def answer(question: Question) -> Measurement:
-        found = measure_regression(get_counts(question.endpoint, question.version, question.period))
+        found = measure_regression(_counts(question))
         return _answer(question, choose(found) if found else Estimate())
 
     return answer

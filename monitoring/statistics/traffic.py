@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from monitoring.selectors import get_totals, latency_quantiles, list_served_versions, merge_latency
+from monitoring.selectors import has_served, latency_quantiles, merge_latency_of
 from monitoring.statistics.question import Answer, Measurement, MetricInfo, Question, catalogue
 
 
 def _error_rate(question: Question) -> Measurement:
-    totals = get_totals(question.windows)
+    totals = question.totals
     rate = totals.errors / totals.requests if totals.requests else None
     return question.answer(rate, totals.requests, errors=totals.errors)
 
 
 def _latency(rank: float) -> Answer:
     def answer(question: Question) -> Measurement:
-        sketch = merge_latency(question.windows)
+        sketch = question.readings.once(merge_latency_of, question.endpoint, question.version, question.period)
         return question.answer(latency_quantiles(sketch, [rank])[0], int(sketch.n))
 
     return answer
 
 
 def _prediction_count(question: Question) -> Measurement:
-    rows = get_totals(question.windows).rows
+    rows = question.totals.rows
     return question.answer(float(rows) if rows or _is_known(question) else None, rows)
 
 
 def _throughput(question: Question) -> Measurement:
-    rows, seconds = get_totals(question.windows).rows, question.period.seconds
+    rows, seconds = question.totals.rows, question.period.seconds
     return question.answer(rows / seconds if rows or _is_known(question) else None, rows, seconds=seconds)
 
 
 def _is_known(question: Question) -> bool:
-    return list_served_versions(question.endpoint, question.version).exists()
+    return question.readings.once(has_served, question.endpoint, question.version)
 
 
 TRAFFIC = catalogue(

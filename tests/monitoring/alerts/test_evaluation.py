@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -180,7 +181,7 @@ def test_two_evaluators_at_once_make_one_alert_and_one_message(world: World) -> 
     first = world.evaluator()
     plain_measure = world.measure
 
-    def measure_and_be_overtaken(metric: str, **asked: object) -> object:
+    def measure_and_be_overtaken(metric: str, **asked: Any) -> object:
         first.measure = plain_measure
         other.run()
         return plain_measure(metric, **asked)

@@ -152,7 +152,7 @@ def test_an_evaluator_does_not_undo_what_a_person_did_meanwhile(world: World) ->
     evaluator = world.evaluator()
     measure = world.measure
 
-    def measure_while_a_person_resolves(metric: str, **asked: object) -> object:
+    def measure_while_a_person_resolves(metric: str, **asked: Any) -> object:
         marks.resolve_alert(only_alert(), by="ada", now=world.now)
         return measure(metric, **asked)
 

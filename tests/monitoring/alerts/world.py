@@ -11,6 +11,7 @@ from monitoring.alerts.groups import flush_due_groups
 from monitoring.alerts.notifications import Backoff, Delivery, send_due_notifications
 from monitoring.alerts.routing import ensure_default_route
 from monitoring.models.alerts import Alert, AlertRule, Channel, Route, RuleTarget
+from monitoring.readings import Readings
 from monitoring.statistics import Measurement
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -31,7 +32,7 @@ class World:
     delivery_error: BaseException | None = None
     measured: list[dict[str, Any]] = field(default_factory=list)
 
-    def measure(self, metric: str, **asked: Any) -> Measurement:
+    def measure(self, metric: str, *, readings: Readings, **asked: Any) -> Measurement:
         """Return what was set."""
         self.measured.append({"metric": metric, **asked})
         value = self.values.get((asked["endpoint"], asked["version"]), self.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,3 +51,10 @@ def test_one_version_that_cannot_be_measured_leaves_the_gauges_unknown() -> None
     record_predictions(batches=[make_batch(5, endpoint="unlabelled")], now=NOW)
     update_gauges(now=NOW)
     assert math.isnan(value("aiplatform_accuracy", endpoint="unlabelled", version="1"))
+
+
+def test_what_the_gauges_of_a_version_stand_on_is_read_once(django_assert_max_num_queries: Any) -> None:
+    record_predictions(batches=[make_batch(5, endpoint="read-once")], now=NOW)
+    update_gauges(now=NOW)
+    with django_assert_max_num_queries(4):  # versions, counts, baseline, profiles
+        update_gauges(now=NOW)

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from aiplatform.contracts.columns import Numbers
@@ -170,3 +172,12 @@ def test_missing_values_are_counted_apart() -> None:
     profile = WindowContent.read_from(Window.objects.get()).profile
     assert (profile.features["size"].count, profile.features["size"].missing) == (2, 1)
     assert (profile.features["city"].count, profile.features["city"].missing) == (2, 1)
+
+
+def test_a_window_that_is_there_is_not_inserted_again() -> None:
+    record_predictions(batches=[make_batch(5)], now=NOW)
+    with CaptureQueriesContext(connection) as queries:
+        record_predictions(batches=[make_batch(5)], now=NOW)
+    inserted = [query["sql"].split('"')[1] for query in queries if query["sql"].startswith("INSERT")]
+    assert inserted == ["monitoring_ingestedbatch", "monitoring_predictionblock"]
+    assert Window.objects.get().rows == 10
