@@ -7,6 +7,7 @@ ASGI application; no Django middleware, no database. Lifespan starts what apps a
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import cast
 
 import django
@@ -60,6 +61,7 @@ async def _run_lifespan(receive: Receive, send: Send) -> None:
 def build_application() -> Application:
     """Return the application for this process's roles."""
     django.setup(set_prefix=False)
+    import_module(settings.ROOT_URLCONF)  # all views and pages: the first request shall not wait for them
     use_lane(build_lane() if settings.PREDICT_LANE else None)
     return Application(predict=build_predict_chain(), others=cast(AsgiApplication, get_asgi_application()))
 

@@ -9,6 +9,8 @@ from aiplatform.console import playground
 from aiplatform.console.api_document import LastingGenerator
 from aiplatform.console.openapi import documented_urls
 
+admin.autodiscover()  # see aiplatform.console.apps
+
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(url="/admin/"), name="root"),

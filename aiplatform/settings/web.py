@@ -25,7 +25,7 @@ IS_CONSOLE = CONSOLE in ROLES
 INSTALLED_APPS = [
     "aiplatform",
     *(["unfold", "unfold.contrib.filters"] if IS_CONSOLE else []),
-    *(["django.contrib.admin"] if IS_CONSOLE else []),
+    *(["aiplatform.console.apps.PagesConfig"] if IS_CONSOLE else []),
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from aiplatform.management.platform_command import PlatformCommand
 from training import selectors
 from training.cli import exit_codes, searching
 from training.cli.actor import command_line_actor
@@ -20,7 +19,7 @@ from training.states import SearchState
 _SEARCH_OPTIONS = ("space", "seed", "trials", "parallel", "sampler", "pruner", "metric", "goal")
 
 
-class SearchActions(BaseCommand):
+class SearchActions(PlatformCommand):
     """What a command does with searches, and how it writes a record."""
 
     def _after_order(self, run: Run, *, as_json: bool, wait: bool) -> int:

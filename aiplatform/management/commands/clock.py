@@ -6,15 +6,14 @@ import os
 import signal
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from aiplatform.clock import Clock
+from aiplatform.management.platform_command import PlatformCommand
 from aiplatform.wiring import wiring
 
 NICE = 10  # beside processes that answer requests; nothing that the clock does is waited for by the millisecond
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Run the jobs of this process's roles until SIGTERM."""
 
     help = "Run the periodic jobs of this process's roles (supervision, alerts, clean-up) until SIGTERM."

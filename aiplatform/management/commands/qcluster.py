@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from aiplatform.management.platform_command import PlatformCommand
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Run the queue until SIGTERM."""
 
     help = "Run the queue (django-q2) until SIGTERM; if one of its processes is killed, all end."

@@ -12,12 +12,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 from prometheus_client import multiprocess
 
 from aiplatform.errors import InvalidConfigurationError
+from aiplatform.management.platform_command import PlatformCommand
 from aiplatform.roles import TRAINING
 from aiplatform.rpc.chain import grpc_lifespans, require_free_port
 from aiplatform.supervisor import Child, Supervisor
@@ -26,7 +27,7 @@ from aiplatform.wiring import wiring
 MOST_DESCRIPTORS = 65_536
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Run HTTP, the queue worker and the clock of this process's roles; end them on SIGTERM."""
 
     help = "Run this process's roles: HTTP (gunicorn), and for the roles that need them queue worker and clock."

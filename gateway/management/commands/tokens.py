@@ -8,10 +8,11 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from aiplatform.errors import InvalidInputError, PlatformError
 from aiplatform.identity import Scope
+from aiplatform.management.platform_command import PlatformCommand
 from gateway.models import Token
 from gateway.selectors import list_tokens
 from gateway.services import create_token, revoke_token
@@ -19,7 +20,7 @@ from gateway.services import create_token, revoke_token
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Manage the keys of the APIs."""
 
     help = "Make, list and revoke API tokens. The secret is shown once, when the token is made."

@@ -15,10 +15,11 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from aiplatform.artifacts import fetch_artifact
 from aiplatform.errors import ArtifactError, PlatformError
+from aiplatform.management.platform_command import PlatformCommand
 from inference.compiling.compiler import CompileOrder, compile_artifact
 from inference.compiling.here import pack_store, work_folder
 from inference.compiling.lock import compile_lock
@@ -30,7 +31,7 @@ log = structlog.get_logger(__name__)
 _NICE = 10  # servers on the same cores go first
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Compiles one artifact."""
 
     help = "Compile an artifact's engines for this kind of machine (started by serving processes)."

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from aiplatform.audit import is_audited
 from aiplatform.contracts.inference import EndpointInfo, FreezeEndpoint, SetShadow, SwitchEndpoint
 from aiplatform.errors import PlatformError
 from aiplatform.logs import only_warnings
+from aiplatform.management.platform_command import PlatformCommand
 from inference import controls, selectors, services
 from inference.readiness import wait_until_ready
 from inference.text import endpoint_lines, endpoint_table, revision_line
@@ -26,7 +27,7 @@ from inference.traffic import describe_traffic, parse_traffic
 NOT_READY = 3
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Shows and changes endpoints."""
 
     help = "Show endpoints; deploy versions, share traffic, roll back, shadow, switch off, freeze, delete."

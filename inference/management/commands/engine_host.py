@@ -7,8 +7,7 @@ import signal
 import socket
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from aiplatform.management.platform_command import PlatformCommand
 from inference.connections import tidy_connections
 from inference.engine_host.host import EngineHost
 from inference.holdings import INTERVAL_S, HoldingsReporter
@@ -16,7 +15,7 @@ from inference.reconcile.loop import ReconcileLoop
 from inference.replica import engine_host_path, tell_holdings
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Serve engines on the Unix socket in DATA_DIR until SIGTERM; `serve` starts this with ENGINE_HOST."""
 
     help = "Hold the engines of this machine for its HTTP workers until SIGTERM (serve starts it with ENGINE_HOST=1)."

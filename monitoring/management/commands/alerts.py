@@ -9,12 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, cast
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
 from aiplatform.errors import PlatformError
+from aiplatform.management.platform_command import PlatformCommand
 from monitoring.alerts import marks, selectors, silences
 from monitoring.alerts.channels import send_test_message
 from monitoring.alerts.defaults import ensure_default_rules
@@ -30,7 +31,7 @@ from monitoring.models.alerts import Alert
 PIPED_WIDTH = 200  # wide enough that a line stays a line
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """List, acknowledge, silence and resolve alerts; test rules and channels; export rules."""
 
     help = (

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from aiplatform.errors import PlatformError
+from aiplatform.management.platform_command import PlatformCommand
 from aiplatform.predictions.files import StoredFile
 from monitoring.lineage import trace_prediction, trace_to_dict
 from monitoring.store.asking import ask_store
@@ -21,7 +22,7 @@ from monitoring.store.exporting import FORMATS, ExportOrder, export_rows
 from monitoring.store.maintenance import tidy_store
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Work with the prediction store."""
 
     help = "The prediction store: export, query, show, delete, tidy."

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
 from aiplatform.errors import PlatformError
+from aiplatform.management.platform_command import PlatformCommand
 from monitoring.alerts.selectors import get_channel
 from monitoring.api.queries import read_report_query
 from monitoring.models.reports import StoredReport
@@ -30,7 +31,7 @@ from monitoring.templatetags.report_numbers import estimate, p_value
 PIPED_WIDTH = 160  # wide enough that a line stays a line
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Show, export and compare reports; list schedules; send a report now."""
 
     help = "Read, keep, compare and send performance reports: show, export, compare, schedules, send, schema."

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from aiplatform.audit import is_audited
 from aiplatform.errors import PlatformError
 from aiplatform.logs import only_warnings
+from aiplatform.management.platform_command import PlatformCommand
 from aiplatform.services import inference_client, training_client
 from monitoring.actions.retraining import order_retraining
 from monitoring.models.rollouts import Rollout
@@ -30,7 +31,7 @@ NOT_OVER = 3
 LOOK_S = 0.5
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Starts, shows and steers rollouts."""
 
     help = "Rollouts: start, list, show, pause, resume, abort, promote, hold, release, policy, retrain, timeline."

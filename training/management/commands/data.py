@@ -8,9 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from aiplatform.errors import InvalidInputError, PlatformError
+from aiplatform.management.platform_command import PlatformCommand
 from training import dataset_registry
 from training.api.data_serializers import DatasetDifferenceSerializer, DatasetVersionSerializer
 from training.cli import exit_codes
@@ -28,7 +29,7 @@ _SIZE = re.compile(r"(\d{2,4})x(\d{2,4})")
 MAKERS = {"road-scenes": write_road_scenes}
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Keep data sets by name and version."""
 
     help = "Data sets: register, list, show, diff, generate."

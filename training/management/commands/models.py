@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from aiplatform.errors import InvalidInputError, PlatformError
 from aiplatform.logs import only_warnings
+from aiplatform.management.platform_command import PlatformCommand
 from training import engines, exports, imports, registry, selectors
 from training.cli import exit_codes
 from training.cli.actor import command_line_actor
@@ -40,7 +41,7 @@ from training.models import ModelVersion, RegisteredModel
 from training.names import check_alias
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Show and steer the registry."""
 
     help = "The model registry: list, show, alias, import, export."

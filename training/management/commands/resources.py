@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from aiplatform.management.platform_command import PlatformCommand
 from training.cli.resources import write_resources
 from training.cli.streams import raw_stream
 from training.resources.reporting import resource_record
 
 
-class Command(BaseCommand):
+class Command(PlatformCommand):
     """Show the ledger of cores, memory and GPUs."""
 
     help = "Show what the training machines have, which runs and endpoints hold it, and why runs wait."

@@ -13,7 +13,6 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 
-from aiplatform.checks import SETTINGS
 from aiplatform.errors import InvalidInputError, PlatformError
 from aiplatform.queue_presence import may_queue_answer
 from training import annotating, ready, run_files, scheduling, selectors, services
@@ -57,7 +56,6 @@ class Command(SearchActions):
     """Train models and look after runs."""
 
     help = "Train models: runs, their comparison, searches for parameters, recipes of your own."
-    requires_system_checks = [SETTINGS]
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
