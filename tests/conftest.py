@@ -59,7 +59,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in reasons.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)  # stable: files stay whole and in order
+    items.sort(key=_turn)  # stable: what has the same turn stays whole and in order
+
+
+def _turn(item: pytest.Item) -> int:
+    """Return when a test is begun: first what takes minutes, then what is long, then all the rest."""
+    marker = item.get_closest_marker("long")
+    if marker is None:
+        return 2
+    return 0 if marker.kwargs.get("takes_minutes") else 1
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -31,7 +31,11 @@ def test_the_files_of_all_clients_meet_at_a_platform() -> None:
     assert unit_of(f"{path}/test_a.py::test_a[single]") != unit_of(f"{path}/test_a.py::test_a[split]")
 
 
-def test_the_tests_of_each_backend_are_a_unit() -> None:
-    path = "tests/training/recipes/test_keras_backends.py"
-    assert unit_of(f"{path}::test_a[torch]") == unit_of(f"{path}::test_b[torch]") != unit_of(f"{path}::test_a[jax]")
-    assert unit_of(f"{path}::test_c") == path
+def test_what_takes_minutes_by_itself_is_a_unit_of_its_own() -> None:
+    backends = "tests/training/recipes/test_keras_backends.py"
+    units = [unit_of(f"{backends}::{test}") for test in ("test_a[torch]", "test_b[torch]", "test_a[jax]", "test_c")]
+    assert len(set(units)) == 4
+    assert unit_of(f"{backends}::test_c") == unit_of(f"{backends}::test_d") == backends
+    nodes = "tests/training/launchers/test_many_nodes.py"
+    team = f"{nodes}::test_two_pods_learn_over_the_frameworks_own_engines"
+    assert len({unit_of(f"{team}[keras_cnn]"), unit_of(f"{team}[torch_cnn]"), unit_of(f"{nodes}::test_a[x]")}) == 3

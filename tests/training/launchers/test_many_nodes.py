@@ -243,6 +243,7 @@ def test_what_is_ordered_of_many_nodes_is_valid_to_the_last_field(name: str, kin
 
 
 @pytest.mark.e2e
+@pytest.mark.long(takes_minutes=True)
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("recipe", ["keras_cnn", pytest.param("torch_cnn", marks=pytest.mark.torch)])
 def test_two_pods_learn_over_the_frameworks_own_engines(site: Site, recipe: str) -> None:

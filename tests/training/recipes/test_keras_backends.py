@@ -143,6 +143,7 @@ def orders_in(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.e2e
+@pytest.mark.long(takes_minutes=True)
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_recipes_in_keras_learn_on_other_backends_and_are_served_alike(backend: str, tmp_path: Path) -> None:
