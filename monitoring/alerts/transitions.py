@@ -6,6 +6,7 @@ so a step happens once, and so do its message and its action.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -114,14 +115,11 @@ def record_quiet_steps(
         rows = RuleTarget.objects.select_for_update().filter(pk__in=[target.pk for target, _ in steps]).order_by("pk")
         revisions = dict(rows.values_list("pk", "revision"))
         first = [(target, step) for target, step in steps if revisions.get(target.pk) == target.revision]
-        for target, step in first:
-            for name, value in _changes(target, step).items():
-                setattr(target, name, value)
-            target.revision += 1
         # All of these rows are there, and locked: none is inserted, all are updated, by one statement.
         RuleTarget.objects.bulk_create(
-            [target for target, _ in first], update_conflicts=True, unique_fields=["pk"], update_fields=_CHANGED
-        )
+            [_changed(target, step) for target, step in first],
+            update_conflicts=True, unique_fields=["pk"], update_fields=_CHANGED,
+        )  # fmt: skip
     return frozenset(target.pk for target, _ in first)
 
 
@@ -149,6 +147,15 @@ def _advance_target(target: RuleTarget, step: Step) -> bool:
         **_changes(target, step), revision=F("revision") + 1
     )
     return bool(is_first)
+
+
+def _changed(target: RuleTarget, step: Step) -> RuleTarget:
+    """Return the row that a target's step makes; the target is as it was, should the row not be written."""
+    changed = copy.copy(target)
+    for name, value in _changes(target, step).items():
+        setattr(changed, name, value)
+    changed.revision += 1
+    return changed
 
 
 def _changes(target: RuleTarget, step: Step) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from django.db import DataError, connection
+from django.db import DataError, IntegrityError, connection
+from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from monitoring.alerts import transitions
@@ -112,18 +113,33 @@ def test_a_step_that_another_evaluator_wrote_first_is_not_written_again(world: W
     assert (target.revision, target.message) == (100, "the other's")
 
 
+@pytest.mark.parametrize("broken", ["a broken one", "z broken one"])
 def test_a_step_that_cannot_be_written_leaves_the_others_written(
-    world: World, artifact: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    broken: str, world: World, artifact: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_rule(name="a broken one", metric="error_rate", threshold=0.5)
+    make_rule(name=broken, metric="error_rate", threshold=0.5)
     make_rule(name="b sound one", metric="error_rate", threshold=0.6)
     changes = transitions._changes
 
     def changes_once_damaged(target: RuleTarget, step: transitions.Step) -> dict[str, Any]:
-        if target.rule.name == "a broken one":
+        if target.rule.name == broken:
             raise DataError("damaged")
         return changes(target, step)
 
     monkeypatch.setattr(transitions, "_changes", changes_once_damaged)
     assert make_evaluator(world).run() == {"none": 1, "failed": 1}
     assert RuleTarget.objects.get(evaluated_at=world.now).rule.name == "b sound one"
+
+
+def test_steps_are_written_one_by_one_if_they_cannot_be_together(
+    world: World, artifact: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_rule(name="a", metric="error_rate", threshold=0.5)
+    make_rule(name="b", metric="error_rate", threshold=0.6)
+
+    def refuse(*rows: Any, **options: Any) -> None:
+        raise IntegrityError("together is not possible")
+
+    monkeypatch.setattr(QuerySet, "bulk_create", refuse)
+    assert make_evaluator(world).run() == {"none": 2}
+    assert RuleTarget.objects.filter(evaluated_at=world.now).count() == 2
