@@ -10,7 +10,7 @@ import multiprocessing
 import random
 import time
 from datetime import timedelta
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.synchronize import Event
 
 import django
@@ -51,7 +51,7 @@ def roll(stop: Event, progress: Connection) -> None:
 
 
 def run() -> list[int]:
-    """Return the exit codes of the clocks; the first is killed while it rolls up."""
+    """Return the exit codes of the processes; the first clock is killed while both of them roll up."""
     context = multiprocessing.get_context("fork")
     stop = context.Event()
     pipes = [context.Pipe() for _ in range(CLOCKS)]
@@ -59,7 +59,8 @@ def run() -> list[int]:
     writers = [context.Process(target=write, args=(seed,)) for seed in range(WRITERS)]
     for process in (*clocks, *writers):
         process.start()
-    while pipes[0][0].recv() == 0:
+    ends = [pipe[0] for pipe in pipes]
+    while not any(end.recv() for end in ends if end in wait(ends)):  # either may take all that there is
         pass
     time.sleep(0.05)
     clocks[0].kill()
@@ -67,8 +68,8 @@ def run() -> list[int]:
         writer.join()
     stop.set()
     while clocks[1].is_alive():  # its pipe must not fill
-        if pipes[1][0].poll(0.1):
-            pipes[1][0].recv()
+        if ends[1].poll(0.1):
+            ends[1].recv()
     return [process.exitcode or 0 for process in (*clocks, *writers)]
 
 
