@@ -65,7 +65,7 @@ class TextClassifier(KerasRecipe):
     def build_model(self, data: DataDescription, parameters: TextClassifierParameters) -> keras.Model:
         """Return the network; small and capital letters are alike, punctuation is left out."""
         import keras
-        from keras import layers
+        from keras import layers, ops
 
         name = data.inputs[0].name
         words = layers.TextVectorization(
@@ -74,9 +74,11 @@ class TextClassifier(KerasRecipe):
         words.adapt(data.train.inputs[name].astype(str))
         text = keras.Input((1,), dtype="string", name=name)  # (n, 1)
         numbers = words(text)  # (n, length); 0: no word, 1: an unknown one
-        x = layers.Embedding(words.vocabulary_size(), parameters.embedding_size, mask_zero=True)(numbers)
+        x = layers.Embedding(words.vocabulary_size(), parameters.embedding_size)(numbers)
         x = layers.Dropout(parameters.dropout)(x)  # (n, length, 64)
-        x = layers.GlobalAveragePooling1D()(x, mask=numbers != 0)  # (n, 64), of the words that are there
+        is_there = ops.expand_dims(ops.cast(numbers != 0, x.dtype), 2)
+        # The mean of the words that are there, (n, 64). Keras' own layer divides by zero where a text has none.
+        x = ops.sum(x * is_there, axis=1) / ops.maximum(ops.sum(is_there, axis=1), 1)
         x = layers.Dense(parameters.embedding_size, activation="relu")(x)  # (n, 64)
         x = layers.Dropout(parameters.dropout)(x)
         return keras.Model({name: text}, attach_head(x, self.build_task(data, parameters)))  # (n, classes)
