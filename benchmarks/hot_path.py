@@ -11,6 +11,8 @@ turn of the event loop puts in the next. The figures are microseconds of all the
 nothing, and what metrics, capture and both add to it; and which share of what a process answers in a time they
 take. Rounds of all four take turns, and the quickest quarter of each says its figure: so it holds on a busy machine,
 where rates do not. HTTP and sockets are left out, so of a whole server's throughput the shares are smaller.
+Machine code is used where it is built, as a server does; not with MACHINE_CODE=0, nor with --profile, which
+would not see its functions.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiplatform.machine_code import loader
 from benchmarks.bodies import HEADER_LENGTH, Body, encode
 from benchmarks.machine import describe_machine
 from benchmarks.model import EMBEDDING, INPUT, NAME, OUTPUT, make_weights, sample_rows, write_onnx
@@ -71,13 +74,20 @@ def main() -> None:
     options = parser.parse_args()
     if options.embedding and options.engine != "onnxruntime":
         parser.error(f"--embedding is for --engine onnxruntime, not {options.engine}")
-    print(f"machine: {describe_machine()}")
+    is_compiled = use_machine_code(options)
+    print(f"machine: {describe_machine()}, machine code: {'yes' if is_compiled else 'no'}")
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = scratch  # as in a worker; read when the client is imported
         folder = prepare_model(Path(scratch), options.engine, options.embedding)
         for case in options.only or CASES:
             form, _, rows = case.rpartition("-")
             measure_case(case, encode(FORMS[form], sample_rows(int(rows))), folder, options)
+
+
+def use_machine_code(options: argparse.Namespace) -> bool:
+    """Have this process run what a server would; say whether it does. Before anything compiled is imported."""
+    is_wanted = os.environ.get("MACHINE_CODE", "1") != "0" and not options.profile
+    return is_wanted and loader.install().is_used
 
 
 def prepare_model(folder: Path, engine: str, dimensions: int) -> Path:
