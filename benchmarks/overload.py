@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -191,7 +192,7 @@ def report(finding: Finding, options: argparse.Namespace) -> list[str]:
             f"refused {len(refused)}, p50 {quantile(refused, 0.5):.1f} ms, p99 {quantile(refused, 0.99):.1f} ms",
             bool(refused) and quantile(refused, 0.99) < AT_ONCE_MS,
         ),
-        (f"neither accepted nor refused: {others or 'none'}", not others),
+        (f"neither accepted nor refused: {others or 'none'}{_when(outcomes, set(others))}", not others),
         (f"memory grew by {growth:.1%} of {max(finding.memory_mb, default=0):.0f} MB", growth < FLAT_SHARE),
         (f"full speed again after {took}", recovered is not None and recovered <= 2.0),
     ]
@@ -203,6 +204,13 @@ def report(finding: Finding, options: argparse.Namespace) -> list[str]:
     for text, is_met in lines:
         print(f"{'met   ' if is_met else 'MISSED'}  {text}")
     return [text for text, is_met in lines if not is_met]
+
+
+def _when(outcomes: Outcomes, statuses: set[str]) -> str:
+    """Say in which seconds, from the first request on, answers of a kind were asked for, and how many."""
+    first_s = min((outcome.began_s for outcome in outcomes.all), default=0.0)
+    seconds = Counter(int(outcome.began_s - first_s) for outcome in outcomes.all if outcome.status in statuses)
+    return "".join(f", {count} in second {second}" for second, count in sorted(seconds.items()))
 
 
 def _growth(memory_mb: list[float]) -> float:
