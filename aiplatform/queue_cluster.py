@@ -16,12 +16,14 @@ from typing import Any
 import structlog
 from django_q import cluster
 
+from aiplatform.priority import step_back_as_session
 from aiplatform.queue_presence import announce_queue
 from aiplatform.supervisor import PR_SET_PDEATHSIG
 
 log = structlog.get_logger(__name__)
 
 BROKEN_EXIT_CODE = 70
+NICE = 10  # doorbells; what is behind them takes seconds
 
 
 class TiedSentinel(cluster.Sentinel):  # type: ignore[misc]
@@ -62,7 +64,11 @@ def tie_processes() -> None:
 
 
 def run_cluster() -> None:
-    """Start the queue's processes, tied; the interpreter's exit waits for their end."""
+    """Start the queue's processes, tied; the interpreter's exit waits for their end.
+
+    They step back behind those that answer requests; trainers, which they start in sessions of their own, do not.
+    """
+    step_back_as_session(NICE)
     tie_processes()
     cluster.Sentinel = TiedSentinel
     started = cluster.Cluster()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import Any
 
 from aiplatform.clock import Clock
 from aiplatform.management.platform_command import PlatformCommand
+from aiplatform.priority import step_back
 from aiplatform.wiring import wiring
 
 NICE = 10  # beside processes that answer requests; nothing that the clock does is waited for by the millisecond
@@ -20,7 +20,7 @@ class Command(PlatformCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the clock."""
-        os.nice(NICE)
+        step_back(NICE)
         clock = Clock(wiring.jobs)
         signal.signal(signal.SIGTERM, clock.stop)
         signal.signal(signal.SIGINT, clock.stop)

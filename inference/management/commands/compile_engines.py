@@ -6,7 +6,6 @@ Serving processes and `manage.py models compile` start it. Exit codes: 0 there i
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 from argparse import ArgumentParser
@@ -20,6 +19,7 @@ from django.core.management.base import CommandError
 from aiplatform.artifacts import fetch_artifact
 from aiplatform.errors import ArtifactError, PlatformError
 from aiplatform.management.platform_command import PlatformCommand
+from aiplatform.priority import step_back
 from inference.compiling.compiler import CompileOrder, compile_artifact
 from inference.compiling.here import pack_store, work_folder
 from inference.compiling.lock import compile_lock
@@ -76,6 +76,6 @@ def _order(uri: str, digest: str) -> CompileOrder:
 
 
 def _give_way() -> None:
-    os.nice(_NICE)
+    step_back(_NICE)
     with contextlib.suppress(OSError):  # memory runs out: this one goes first, too
         Path("/proc/self/oom_score_adj").write_text("500")
