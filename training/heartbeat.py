@@ -19,7 +19,7 @@ from django.db import DatabaseError, connections
 
 from aiplatform.kept_connections import close_broken_connections
 from training.leases import StaleFenceError, renew_lease
-from training.memory_guard import MemoryGuard
+from training.memory_guard import MemoryGuard, end_others
 from training.states import ExitClass
 from training.usage_series import UsageRecorder
 
@@ -106,7 +106,9 @@ class Heartbeat:
 
 
 def leave_stale(why: str) -> None:
-    """End this process now: another may hold the run."""
+    """End this process now, with all that it started: another may hold the run."""
     log.error("trainer_is_stale", why=why)
+    if os.getsid(0) == os.getpid():  # else there are others in its session that it did not start
+        end_others()
     sys.stderr.flush()
     os._exit(STALE_EXIT_CODE)

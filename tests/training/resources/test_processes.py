@@ -24,6 +24,7 @@ from training.states import ExitClass, RunState
 from training.usage import own_memory_bytes
 
 from ..conftest import Bench
+from ..sessions import session_of
 from ..stand_in import RECIPE, SWELL_BYTES
 
 GIB, MIB = 2**30, 2**20
@@ -62,7 +63,7 @@ def test_a_run_that_takes_more_memory_than_it_asked_for_is_ended_with_all_it_sta
     assert (run.state, run.exit_class, run.attempt) == (RunState.FAILED, ExitClass.OUT_OF_MEMORY, 1), bench.log(run)
     assert f"of {SWELL_BYTES // 2 // MIB} MiB" in run.exit_message
     assert "at its own limit" in run.exit_message
-    bench.until(run, lambda _: not _session_of(session), supervised=False)
+    bench.until(run, lambda _: not session_of(session), supervised=False)
     assert run.usage.memory_peak_bytes > SWELL_BYTES // 2
     assert run.usage.cpu_seconds > 0
 
@@ -198,15 +199,3 @@ from training import doorbell
 doorbell.start_trainer = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 doorbell.answer(sys.argv[1])
 """
-
-
-def _session_of(session: int | None) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split() if entry.name.isdigit() else []
-        except OSError:
-            continue
-        if fields and int(fields[3]) == session and fields[0] != "Z":
-            found.append(int(entry.name))
-    return found

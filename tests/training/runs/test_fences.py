@@ -17,6 +17,7 @@ from training.models import EpochMetrics, ModelVersion, Run
 from training.states import ExitClass, RunState
 
 from ..conftest import Bench
+from ..sessions import session_of
 
 HANDLE = Handle(host="elsewhere", pid=1, started="1")
 
@@ -67,6 +68,13 @@ def test_a_process_whose_fence_is_stale_ends_itself(bench: Bench) -> None:
     exit_file = bench.work(run).parent / f"exit-{run.fence}.txt"
     bench.until(run, lambda r: exit_file.exists() and exit_file.read_text() != "", supervised=False)
     assert exit_file.read_text() == str(STALE_EXIT_CODE)
+
+
+def test_a_process_whose_fence_is_stale_takes_with_it_what_it_started(bench: Bench) -> None:
+    """So the memory of a run that its own guard has ended is free, whichever of its threads sees the end first."""
+    run = bench.until(bench.start(fault="swell"), lambda r: r.pid is not None and len(session_of(r.pid)) == 2)
+    Run.objects.filter(pk=run.pk).update(fence=run.fence + 1)  # another has taken over
+    bench.until(run, lambda _: not session_of(run.pid), supervised=False)
 
 
 def test_a_run_of_another_machine_is_taken_back_only_when_its_lease_is_over(bench: Bench) -> None:
